@@ -1,0 +1,4 @@
+import "../styles/tokens.css";
+import "./viewer.css";
+
+performance.mark("viewer:shell");
