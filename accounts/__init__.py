@@ -1,0 +1,1 @@
+"""People: users, roles, the facilities they belong to, API tokens, signing in."""

@@ -1,0 +1,229 @@
+"""Rows of what is stored: patient, study, series, instance and their counters, in one transaction."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from django.db.models import F
+from django.utils import timezone
+
+from imaging import header
+from imaging.header import InstanceIndex
+from worklist.models import DicomImage, Facility, Patient, Series, Study
+
+# Objects that describe images; the study's own modality is another one where there is one.
+_COMPANIONS = {"SR", "PR", "KO", "SEG", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the bytes of an instance lie, and what they are."""
+
+    storage_key: str
+    size_bytes: int
+    sha256: str
+    data_set_sha256: str
+    source_ae_title: str = ""
+    is_demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The rows of a stored instance."""
+
+    image: DicomImage
+    series: Series
+    study: Study
+    is_new_study: bool
+
+
+def add(index: InstanceIndex, facility: Facility, placed: Placed) -> Added:
+    """Insert the instance and whatever of its study is new; must run in a transaction.
+
+    Raises
+    ------
+    IntegrityError
+        When the facility already has this SOP Instance UID.
+    """
+    study, is_new_study = _study(index, facility, is_demo=placed.is_demo)
+    series, is_new_series = _series(index, study, placed.source_ae_title)
+    image = _image(index, facility, series, placed)
+    image.save(force_insert=True)
+    Series.objects.filter(pk=series.pk).update(
+        instance_count=F("instance_count") + 1,
+        frame_count=F("frame_count") + index.number_of_frames,
+        size_bytes=F("size_bytes") + placed.size_bytes,
+    )
+    _count(study, series, placed.size_bytes, is_new_series=is_new_series)
+    return Added(image=image, series=series, study=study, is_new_study=is_new_study)
+
+
+def fold(name: str) -> str:
+    """Return a name as it is searched: no accents, no case, one space between its parts.
+
+    Examples
+    --------
+    >>> fold("Müller^Anna=山田^花子")
+    'muller anna 山田 花子'
+    """
+    plain = unicodedata.normalize("NFKD", name)
+    bare = "".join(c for c in plain if not unicodedata.combining(c)).casefold()
+    return " ".join(bare.replace("^", " ").replace("=", " ").split())
+
+
+def _patient(index: InstanceIndex, facility: Facility) -> Patient:
+    values = {
+        "patient_name": _cut(index.patient_name, 324),
+        "patient_birth_date": index.patient_birth_date,
+        "patient_sex": _cut(index.patient_sex, 16),
+    }
+    patient_id = _cut(index.patient_id, 64)
+    issuer = _cut(index.issuer_of_patient_id, 64)
+    if not patient_id:
+        return Patient.objects.create(facility=facility, issuer_of_patient_id=issuer, **values)
+    patient, _ = Patient.objects.get_or_create(
+        facility=facility, issuer_of_patient_id=issuer, patient_id=patient_id, defaults=values
+    )
+    return patient
+
+
+def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[Study, bool]:
+    # Locked, so that counters of concurrent associations add up (SQLite has one writer anyway).
+    locked = Study.objects.select_for_update(of=("self",))
+    identity = {"facility": facility, "study_instance_uid": index.study_instance_uid}
+    study = locked.filter(**identity).first()
+    if study is not None:
+        _warn_of_other_patient(study, index)
+        return study, False
+    now = timezone.now()
+    name = _cut(index.patient_name, 324)
+    study, is_new = locked.get_or_create(
+        **identity,
+        defaults={
+            "patient": _patient(index, facility),
+            "study_id": _cut(index.study_id, 64),
+            "study_date": index.study_date,
+            "study_time": index.study_time,
+            "sort_at": _moment(index) or now,
+            "accession_number": _cut(index.accession_number, 64),
+            "study_description": _cut(index.study_description, 255),
+            "referring_physician_name": _cut(index.referring_physician_name, 324),
+            "patient_name": name,
+            "patient_name_folded": fold(name)[:324],
+            "patient_identifier": _cut(index.patient_id, 64),
+            "patient_birth_date": index.patient_birth_date,
+            "patient_sex": _cut(index.patient_sex, 16),
+            "patient_age": _cut(index.patient_age, 8),
+            "body_part_examined": _cut(index.body_part_examined, 64),
+            "is_demo": is_demo,
+        },
+    )
+    return study, is_new
+
+
+def _warn_of_other_patient(study: Study, index: InstanceIndex) -> None:
+    """Two Patient IDs in one study are never merged silently: the study says so."""
+    other = _cut(index.patient_id, 64)
+    if other != study.patient_identifier and not study.warning:
+        study.warning = (
+            f"Images of this study carry different Patient IDs: "
+            f"{study.patient_identifier or 'none'} and {other or 'none'}."
+        )[:255]
+
+
+def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[Series, bool]:
+    return Series.objects.get_or_create(
+        study=study,
+        series_instance_uid=index.series_instance_uid,
+        defaults={
+            "series_number": index.series_number,
+            "series_description": _cut(index.series_description, 255),
+            "modality": _cut(index.modality, 16),
+            "body_part_examined": _cut(index.body_part_examined, 64),
+            "laterality": _cut(index.laterality, 16),
+            "protocol_name": _cut(index.protocol_name, 64),
+            "series_date": index.series_date,
+            "series_time": index.series_time,
+            "frame_of_reference_uid": _cut(index.frame_of_reference_uid, 64),
+            "manufacturer": _cut(index.manufacturer, 64),
+            "station_name": _cut(index.station_name, 64),
+            "institution_name": _cut(index.institution_name, 64),
+            "source_ae_title": source_ae_title,
+        },
+    )
+
+
+def _image(
+    index: InstanceIndex, facility: Facility, series: Series, placed: Placed
+) -> DicomImage:
+    return DicomImage(
+        series=series,
+        facility=facility,
+        sop_instance_uid=index.sop_instance_uid,
+        sop_class_uid=index.sop_class_uid,
+        transfer_syntax_uid=index.transfer_syntax_uid,
+        instance_number=index.instance_number,
+        storage_key=placed.storage_key,
+        size_bytes=placed.size_bytes,
+        sha256=placed.sha256,
+        data_set_sha256=placed.data_set_sha256,
+        data_set_offset=index.data_set_offset,
+        pixel_data_offset=index.pixel_data_offset,
+        pixel_data_length=index.pixel_data_length,
+        frame_table=header.frame_table_to_bytes(index.frames) if index.frames else None,
+        rows=index.rows,
+        columns=index.columns,
+        number_of_frames=index.number_of_frames,
+        samples_per_pixel=index.samples_per_pixel,
+        photometric_interpretation=_cut(index.photometric_interpretation, 16),
+        planar_configuration=index.planar_configuration,
+        bits_allocated=index.bits_allocated,
+        bits_stored=index.bits_stored,
+        high_bit=index.high_bit,
+        pixel_representation=index.pixel_representation,
+        has_pixels=index.has_pixels,
+        is_lossy=index.lossy,
+        display=index.display,
+        source_ae_title=placed.source_ae_title,
+    )
+
+
+def _count(study: Study, series: Series, size_bytes: int, *, is_new_series: bool) -> None:
+    codes = study.modality_codes
+    if series.modality and series.modality not in codes:
+        codes.append(series.modality)
+        study.modalities = ("\\" + "\\".join(codes) + "\\")[:128]
+        if not study.modality or study.modality in _COMPANIONS:
+            study.modality = series.modality
+    if not study.body_part_examined:
+        study.body_part_examined = series.body_part_examined
+    study.series_count += int(is_new_series)
+    study.instance_count += 1
+    study.size_bytes += size_bytes
+    study.last_received_at = timezone.now()
+    study.save(
+        update_fields=[
+            "modalities",
+            "modality",
+            "body_part_examined",
+            "series_count",
+            "instance_count",
+            "size_bytes",
+            "last_received_at",
+            "warning",
+        ]
+    )
+
+
+def _moment(index: InstanceIndex) -> datetime | None:
+    """Return when the study was made; DICOM gives no zone, so lists sort it as UTC."""
+    if index.study_date is None:
+        return None
+    return datetime.combine(index.study_date, index.study_time or time(), tzinfo=UTC)
+
+
+def _cut(text: str | None, length: int) -> str:
+    """Return a value that fits its column; NUL, which PostgreSQL refuses in text, is dropped."""
+    return (text or "").replace("\x00", "")[:length]

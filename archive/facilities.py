@@ -1,0 +1,151 @@
+"""Facilities, their AE titles, and the callers that are not yet known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from archive import audit, outbox
+from archive.access import Actor
+from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from archive.models import Knock, KnockState
+from worklist.models import Facility, FacilityAE
+
+
+@dataclass(frozen=True, slots=True)
+class FacilityDraft:
+    """What an administrator says about a facility."""
+
+    code: str
+    name: str
+    ae_titles: Sequence[str] = ()
+    address_ranges: Sequence[str] = ()
+    is_demo: bool = False
+
+
+def save_facility(actor: Actor, draft: FacilityDraft) -> Facility:
+    """Create a facility, or update the one with this code; AE titles are added, never taken away.
+
+    Raises
+    ------
+    InvalidInputError
+        For a bad code, AE title or network.
+    ConflictError
+        When an AE title belongs to another facility.
+    """
+    try:
+        with transaction.atomic():
+            facility = Facility.objects.filter(code__iexact=draft.code).first()
+            facility = facility or Facility(code=draft.code, is_demo=draft.is_demo)
+            facility.name = draft.name
+            if draft.address_ranges:
+                facility.address_ranges = list(draft.address_ranges)
+            facility.full_clean()
+            facility.save()
+            for title in draft.ae_titles:
+                add_ae_title(actor, facility, title)
+            audit.record(actor, "facility.save", facility, ae_titles=list(draft.ae_titles))
+    except ValidationError as error:
+        raise InvalidInputError(" ".join(error.messages)) from error
+    return facility
+
+
+def add_ae_title(actor: Actor, facility: Facility, title: str) -> FacilityAE:
+    """Let equipment that calls itself `title` send to `facility`; harmless when it already may."""
+    title = title.strip()
+    known = FacilityAE.objects.select_related("facility").filter(ae_title=title).first()
+    if known is not None:
+        if known.facility_id != facility.pk:
+            raise ConflictError(
+                f"The AE title {title} belongs to {known.facility.name}. "
+                "Give the equipment another one, or remove it there first."
+            )
+        return known
+    entry = FacilityAE(facility=facility, ae_title=title)
+    try:
+        entry.full_clean()
+    except ValidationError as error:
+        raise InvalidInputError(" ".join(error.messages)) from error
+    with transaction.atomic():
+        entry.save()
+        audit.record(actor, "facility.ae_title.add", facility, ae_title=title)
+    return entry
+
+
+def remember_knock(
+    *,
+    calling_ae_title: str,
+    called_ae_title: str,
+    address: str,
+    reason_code: str,
+    reason: str,
+    proposed: Sequence[str] = (),
+    implementation: str = "",
+) -> Knock:
+    """Keep a refused caller for the knock list; the same one again only counts up."""
+    now = timezone.now()
+    with transaction.atomic():
+        knock, is_new = Knock.objects.get_or_create(
+            calling_ae_title=calling_ae_title[:64],
+            called_ae_title=called_ae_title[:64],
+            address=address,
+            reason_code=reason_code,
+            defaults={
+                "reason": reason[:255],
+                "proposed": list(proposed)[:64],
+                "implementation": implementation[:64],
+                "last_at": now,
+            },
+        )
+        if not is_new:
+            Knock.objects.filter(pk=knock.pk).update(
+                count=F("count") + 1,
+                last_at=now,
+                reason=reason[:255],
+                proposed=list(proposed)[:64],
+            )
+        if is_new or knock.last_at < now - timedelta(minutes=1):
+            outbox.record(
+                outbox.CallerRefused(knock_id=knock.pk, calling_ae_title=knock.calling_ae_title)
+            )
+    return knock
+
+
+def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
+    """Make a refused caller's AE title one of `facility`'s; it may send from the next call on."""
+    if not actor.is_administrator:
+        raise ForbiddenError("Only administrators admit callers.")
+    if knock.reason_code == "called-ae":
+        raise InvalidInputError(
+            "This caller used a wrong called AE title: correct it on the equipment."
+        )
+    with transaction.atomic():
+        entry = add_ae_title(actor, facility, knock.calling_ae_title)
+        Knock.objects.filter(calling_ae_title=knock.calling_ae_title, state=KnockState.OPEN).exclude(
+            reason_code="called-ae"
+        ).update(state=KnockState.ADMITTED, admitted_to=facility)
+        audit.record(actor, "knock.admit", facility, ae_title=knock.calling_ae_title)
+    return entry
+
+
+def dismiss_knock(actor: Actor, knock: Knock) -> None:
+    """Hide a refused caller from the list; it stays refused."""
+    if not actor.is_administrator:
+        raise ForbiddenError("Only administrators dismiss callers.")
+    with transaction.atomic():
+        Knock.objects.filter(pk=knock.pk).update(state=KnockState.DISMISSED)
+        audit.record(actor, "knock.dismiss", None, ae_title=knock.calling_ae_title)
+
+
+def facility_by_code(code: str) -> Facility:
+    """Return the facility with this code."""
+    facility = Facility.objects.filter(code__iexact=code).first()
+    if facility is None:
+        raise NotFoundError(f"There is no facility with the code {code}.")
+    return facility

@@ -1,0 +1,141 @@
+"""Work for later: queued in the transaction that asks for it, claimed by a conditional UPDATE.
+
+The same table is drained by the embedded runner and by Celery's workers; a job runs at least once,
+so every handler is idempotent. A handler that fails is tried again with growing pauses and, after
+the last try, stays as `failed` with its reason for an administrator to see.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from archive.errors import PermanentError
+from archive.models import Job, JobState
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., None]
+_HANDLERS: dict[str, Handler] = {}
+
+MOST_ATTEMPTS = 6
+# A runner that was killed leaves its job running; after this long another one takes it.
+STALE_AFTER = timedelta(minutes=10)
+KEEP_DONE = timedelta(days=1)
+
+
+def handler(kind: str) -> Callable[[Handler], Handler]:
+    """Register the function that does jobs of `kind`; it gets the payload as keywords."""
+
+    def register(function: Handler) -> Handler:
+        _HANDLERS[kind] = function
+        return function
+
+    return register
+
+
+def enqueue(kind: str, key: str, *, delay_s: float = 0, **payload: Any) -> None:  # noqa: ANN401
+    """Queue a job in the present transaction, unless one of this kind and key already waits.
+
+    Parameters
+    ----------
+    kind : a registered handler's name
+    key : what the job is about; asking twice while one waits asks once
+    delay_s : earliest start, seconds from now
+    payload : JSON-able keywords of the handler
+    """
+    if kind not in _HANDLERS:
+        raise LookupError(f"No handler for jobs of kind {kind!r}.")
+    job = Job(
+        kind=kind,
+        key=key,
+        payload=payload,
+        run_at=timezone.now() + timedelta(seconds=delay_s),
+    )
+    Job.objects.bulk_create([job], ignore_conflicts=True)
+
+
+def claim() -> Job | None:
+    """Take the next due job, or None; no two callers ever get the same one."""
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    while True:
+        now = timezone.now()
+        due = Job.objects.filter(state=JobState.QUEUED, run_at__lte=now).order_by("run_at").first()
+        if due is None:
+            return None
+        taken = Job.objects.filter(pk=due.pk, state=JobState.QUEUED).update(
+            state=JobState.RUNNING, claimed_by=me[:64], claimed_at=now, attempts=F("attempts") + 1
+        )
+        if taken:
+            due.refresh_from_db()
+            return due
+
+
+def run(job: Job) -> bool:
+    """Run a claimed job and record how it ended; returns whether it succeeded."""
+    try:
+        function = _HANDLERS.get(job.kind)
+        if function is None:
+            raise PermanentError(f"No handler for jobs of kind {job.kind!r}.")
+        function(**job.payload)
+    except Exception as error:  # noqa: BLE001 - the edge of the runner: recorded, never lost
+        _failed(job, error)
+        return False
+    Job.objects.filter(pk=job.pk).update(
+        state=JobState.DONE, finished_at=timezone.now(), last_error=""
+    )
+    return True
+
+
+def _failed(job: Job, error: Exception) -> None:
+    is_last = isinstance(error, PermanentError) or job.attempts >= MOST_ATTEMPTS
+    logger.warning(
+        "Job %s %s failed (try %d%s): %s",
+        job.kind,
+        job.key,
+        job.attempts,
+        ", the last" if is_last else "",
+        error,
+        exc_info=not isinstance(error, PermanentError),
+    )
+    message = "".join(traceback.format_exception(error))[-4000:]
+    row = Job.objects.filter(pk=job.pk)
+    if is_last:
+        row.update(state=JobState.FAILED, finished_at=timezone.now(), last_error=message)
+        return
+    pause = timedelta(seconds=2**job.attempts)
+    with transaction.atomic():
+        if Job.objects.filter(kind=job.kind, key=job.key, state=JobState.QUEUED).exists():
+            # The same work was asked for again meanwhile: that job is the retry.
+            row.update(state=JobState.DONE, finished_at=timezone.now(), last_error=message)
+        else:
+            row.update(
+                state=JobState.QUEUED, run_at=timezone.now() + pause, last_error=message
+            )
+
+
+def rescue_stale() -> int:
+    """Queue again what a killed runner left behind; returns how many."""
+    rescued = 0
+    long_ago = timezone.now() - STALE_AFTER
+    for job in Job.objects.filter(state=JobState.RUNNING, claimed_at__lt=long_ago):
+        with transaction.atomic():
+            waits = Job.objects.filter(kind=job.kind, key=job.key, state=JobState.QUEUED).exists()
+            rescued += Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(
+                state=JobState.DONE if waits else JobState.QUEUED
+            )
+    return rescued
+
+
+def forget_done() -> None:
+    """Drop finished jobs after a day; failed ones stay until somebody looked."""
+    Job.objects.filter(state=JobState.DONE, finished_at__lt=timezone.now() - KEEP_DONE).delete()

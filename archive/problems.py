@@ -1,0 +1,46 @@
+"""Errors as RFC 9457 problem details: one table for Django's pages and for the sidecar."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TypedDict
+
+from archive import errors
+
+CONTENT_TYPE = "application/problem+json"
+
+# The first class that fits decides: subclasses stand before their bases.
+_STATUS: tuple[tuple[type[errors.ArchiveError], HTTPStatus], ...] = (
+    (errors.NotFoundError, HTTPStatus.NOT_FOUND),
+    (errors.ForbiddenError, HTTPStatus.FORBIDDEN),
+    (errors.TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.NotDicomError, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (errors.InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.UndecodableError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.ConflictError, HTTPStatus.CONFLICT),
+    (errors.StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.ArchiveError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+class Problem(TypedDict):
+    """The document; `detail` is a sentence that a person can act on."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def problem(status: HTTPStatus, detail: str) -> Problem:
+    """Return the document for `status`."""
+    return {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
+
+
+def problem_of(error: errors.ArchiveError) -> Problem:
+    """Return the document for an error of the archive."""
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return problem(status, str(error))
+    raise AssertionError("ArchiveError ends the table")

@@ -1,0 +1,172 @@
+"""Lists of studies for every door: worklist page, REST, and later QIDO-RS and C-FIND."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from archive.access import Scope
+from archive.catalogue import fold
+from archive.errors import InvalidInputError
+from worklist.models import Study
+
+MOST_PER_PAGE = 500
+COUNT_CAP = 10_000
+
+SortKey = Literal["date", "name", "patient_id", "received", "modality", "accession", "images"]
+_SORT_FIELDS: dict[str, str] = {
+    "date": "sort_at",
+    "received": "last_received_at",
+    "name": "patient_name_folded",
+    "patient_id": "patient_identifier",
+    "modality": "modality",
+    "accession": "accession_number",
+    "images": "instance_count",
+}
+_MOMENTS = {"sort_at", "last_received_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuery:
+    """What to list. Text fields know `*` and `?`; without them a name matches any part of it."""
+
+    patient_name: str = ""
+    patient_id: str = ""
+    accession_number: str = ""
+    study_instance_uid: str = ""
+    study_description: str = ""
+    date_from: date | None = None
+    date_to: date | None = None
+    modalities: tuple[str, ...] = ()
+    facility_ids: tuple[UUID, ...] = ()
+    status: str = ""
+    text: str = ""
+    patient: UUID | None = None
+    sort: str = "date"
+    descending: bool = True
+    limit: int = 50
+    cursor: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of studies; `cursor` leads to the next one and is empty at the end."""
+
+    items: list[Study]
+    cursor: str
+
+
+def find_studies(scope: Scope, query: StudyQuery) -> Page:
+    """Return one page of the studies in scope; two queries at most (rows, facilities).
+
+    Raises
+    ------
+    InvalidInputError
+        For an unknown sort key, a limit out of range or a cursor that is not ours.
+    """
+    if query.sort not in _SORT_FIELDS:
+        raise InvalidInputError(f"Sort by one of {', '.join(_SORT_FIELDS)}.")
+    if not 1 <= query.limit <= MOST_PER_PAGE:
+        raise InvalidInputError(f"'limit' is a number from 1 to {MOST_PER_PAGE}.")
+    column = _SORT_FIELDS[query.sort]
+    rows = filtered(scope, query)
+    if query.cursor:
+        rows = rows.filter(_after(column, query))
+    sign = "-" if query.descending else ""
+    items = list(
+        rows.order_by(f"{sign}{column}", f"{sign}id").prefetch_related("facility")[
+            : query.limit + 1
+        ]
+    )
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return Page(items=items, cursor=_cursor(column, items[-1]) if more else "")
+
+
+def count_studies(scope: Scope, query: StudyQuery) -> int:
+    """Count up to `COUNT_CAP`: an exact count of millions costs more than anybody reads."""
+    rows = filtered(scope, replace(query, cursor=""))
+    return len(rows.order_by().values_list("id")[:COUNT_CAP])
+
+
+def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
+    """Return the matching studies in scope, unordered."""
+    rows = scope.filter(Study.objects.all())
+    if query.facility_ids:
+        rows = rows.filter(facility__in=query.facility_ids)
+    if query.patient:
+        rows = rows.filter(patient_id=query.patient)
+    if query.date_from:
+        rows = rows.filter(study_date__gte=query.date_from)
+    if query.date_to:
+        rows = rows.filter(study_date__lte=query.date_to)
+    if query.status:
+        rows = rows.filter(status=query.status)
+    if query.study_instance_uid:
+        rows = rows.filter(study_instance_uid=query.study_instance_uid)
+    for column, pattern in (
+        ("patient_identifier", query.patient_id),
+        ("accession_number", query.accession_number),
+        ("study_description", query.study_description),
+    ):
+        if pattern:
+            rows = rows.filter(_matches(column, pattern))
+    for word in fold(query.patient_name).split():
+        rows = rows.filter(_matches("patient_name_folded", word, anywhere=True))
+    if query.modalities:
+        any_of = Q()
+        for code in query.modalities:
+            any_of |= Q(modality=code) | Q(modalities__contains=f"\\{code}\\")
+        rows = rows.filter(any_of)
+    for word in query.text.split():
+        rows = rows.filter(
+            _matches("patient_name_folded", fold(word), anywhere=True)
+            | Q(patient_identifier__istartswith=word)
+            | Q(accession_number__istartswith=word)
+            | Q(study_description__icontains=word)
+            | Q(study_instance_uid=word)
+        )
+    return rows
+
+
+def _matches(column: str, pattern: str, *, anywhere: bool = False) -> Q:
+    """Match with `*` and `?` as the only wild characters (PS3.4 C.2.2.2.4)."""
+    if any(wild in pattern for wild in "*?"):
+        expression = "".join(
+            ".*" if c == "*" else "." if c == "?" else _escape(c) for c in pattern
+        )
+        return Q(**{f"{column}__iregex": f"{'' if anywhere else '^'}{expression}$"})
+    return Q(**{f"{column}__icontains" if anywhere else f"{column}__istartswith": pattern})
+
+
+def _escape(character: str) -> str:
+    return character if character.isalnum() or character == " " else f"\\{character}"
+
+
+def _cursor(column: str, last: Study) -> str:
+    value = getattr(last, column)
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    return base64.urlsafe_b64encode(json.dumps([value, str(last.pk)]).encode()).decode().rstrip("=")
+
+
+def _after(column: str, query: StudyQuery) -> Q:
+    try:
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        value, last_id = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        key: Any = datetime.fromisoformat(value) if column in _MOMENTS else value
+        if column == "instance_count":
+            key = int(value)
+        identity = UUID(last_id)
+    except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
+        raise InvalidInputError("This 'cursor' is not one of ours. Start without it.") from error
+    way = "lt" if query.descending else "gt"
+    return Q(**{f"{column}__{way}": key}) | Q(**{column: key, f"id__{way}": identity})

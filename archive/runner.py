@@ -1,0 +1,103 @@
+"""The loop that turns events into jobs and does them: the embedded worker, and Celery's task."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+
+from archive import jobs
+from archive.models import OutboxEvent
+
+logger = logging.getLogger(__name__)
+
+Payloads = list[dict[str, Any]]
+_SUBSCRIBERS: dict[str, list[Callable[[Payloads], None]]] = defaultdict(list)
+
+BATCH = 500
+KEEP_EVENTS = timedelta(days=2)
+_IDLE_S = 0.2
+_CARE_EVERY_S = 60.0
+
+
+def subscriber(kind: str) -> Callable[[Callable[[Payloads], None]], Callable[[Payloads], None]]:
+    """Register a function that queues jobs for a batch of events of `kind`."""
+
+    def register(function: Callable[[Payloads], None]) -> Callable[[Payloads], None]:
+        _SUBSCRIBERS[kind].append(function)
+        return function
+
+    return register
+
+
+def dispatch() -> int:
+    """Queue the jobs of events not yet dispatched; returns how many events there were.
+
+    Events and their jobs change in one transaction: a kill in between repeats the batch.
+    """
+    with transaction.atomic():
+        events = list(
+            OutboxEvent.objects.select_for_update(skip_locked=True)
+            .filter(dispatched_at=None)
+            .order_by("id")[:BATCH]
+        )
+        if not events:
+            return 0
+        by_kind: dict[str, Payloads] = defaultdict(list)
+        for event in events:
+            facility = str(event.facility_id) if event.facility_id else None
+            by_kind[event.kind].append({**event.payload, "facility_id": facility})
+        for kind, payloads in by_kind.items():
+            for function in _SUBSCRIBERS.get(kind, ()):
+                function(payloads)
+        OutboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(
+            dispatched_at=timezone.now()
+        )
+    return len(events)
+
+
+def drain(*, most_jobs: int | None = None) -> int:
+    """Dispatch and do what is due; returns how many jobs ran."""
+    done = 0
+    while most_jobs is None or done < most_jobs:
+        dispatched = dispatch() if OutboxEvent.objects.filter(dispatched_at=None).exists() else 0
+        job = jobs.claim()
+        if job is None:
+            if not dispatched:
+                break
+            continue
+        jobs.run(job)
+        done += 1
+    return done
+
+
+def care() -> None:
+    """Do the housekeeping of the tables."""
+    jobs.rescue_stale()
+    jobs.forget_done()
+    OutboxEvent.objects.filter(
+        dispatched_at__isnull=False, created_at__lt=timezone.now() - KEEP_EVENTS
+    ).delete()
+
+
+def run_forever(stop: threading.Event) -> None:
+    """Drain until `stop` is set; an unreachable database is waited for, not died of."""
+    next_care = 0.0
+    while not stop.is_set():
+        try:
+            close_old_connections()
+            drain(most_jobs=50)
+            if time.monotonic() >= next_care:
+                care()
+                next_care = time.monotonic() + _CARE_EVERY_S
+        except Exception:
+            logger.exception("The job runner stumbled; it goes on in a moment.")
+            stop.wait(2)
+        stop.wait(_IDLE_S)

@@ -1,0 +1,13 @@
+"""Where instances' bytes lie: one protocol, one implementation per kind of store."""
+
+from blobs.errors import BlobError, BlobMissingError, BlobStoreUnavailableError
+from blobs.filesystem import FileSystemStore
+from blobs.protocol import BlobStore
+
+__all__ = [
+    "BlobError",
+    "BlobMissingError",
+    "BlobStore",
+    "BlobStoreUnavailableError",
+    "FileSystemStore",
+]

@@ -1,0 +1,16 @@
+"""What can go wrong with stored bytes."""
+
+
+class BlobError(Exception):
+    """Base of the package's errors."""
+
+
+class BlobMissingError(BlobError):
+    """A row names a file that is not there."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The stored file {key} is missing. Run verify_storage to see what else is.")
+
+
+class BlobStoreUnavailableError(BlobError):
+    """The store takes nothing now (disk full, read-only, not mounted); trying again later is right."""

@@ -1,0 +1,139 @@
+"""Objects as files below one folder, durable before `put` returns."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from blobs.errors import BlobError, BlobMissingError, BlobStoreUnavailableError
+
+# Folders beside the layout that hold no stored instance.
+RESERVED = ("spool", "conflicts", "thumbnails")
+_TRY_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.EMFILE}
+_MOST_SUFFIXES = 1000
+
+
+class FileSystemStore:
+    """A store in a folder.
+
+    `put` links the spooled file into the layout without ever overwriting, then syncs the folder's
+    entry (and its parents' where they are new): after a power cut the name is there or it is not.
+
+    Parameters
+    ----------
+    root : the folder; spool files must lie on the same file system
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """Return the file of `key`; a key that leaves the folder is refused."""
+        parts = PurePosixPath(key).parts
+        if not parts or any(part in {"..", "/"} for part in parts):
+            raise BlobError(f"{key!r} is no key of this store.")
+        return self.root.joinpath(*parts)
+
+    def put(self, source: Path, key: str) -> str:
+        """Make `source` durable under `key`; see `BlobStore.put`."""
+        try:
+            _sync_data(source)
+            for candidate in _candidates(key):
+                target = self.path(candidate)
+                new_parents = _make_parents(target.parent, self.root)
+                try:
+                    os.link(source, target)
+                except FileExistsError:
+                    continue
+                for folder in (target.parent, *new_parents):
+                    _sync_folder(folder)
+                return candidate
+        except OSError as error:
+            if error.errno in _TRY_LATER:
+                raise BlobStoreUnavailableError(
+                    f"The store cannot take files now: {error.strerror}."
+                ) from error
+            raise
+        raise BlobError(f"{_MOST_SUFFIXES} objects share the key {key}.")
+
+    def open(self, key: str) -> BinaryIO:
+        """Open for reading."""
+        try:
+            return self.path(key).open("rb")
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+
+    def read(self, key: str, offset: int, length: int) -> bytes:
+        """Return a range of the object with one `pread`."""
+        try:
+            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+        try:
+            return os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
+
+    def size(self, key: str) -> int:
+        """Return the object's size in bytes."""
+        try:
+            return self.path(key).stat().st_size
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+
+    def delete(self, key: str) -> None:
+        """Remove the object and sync the folder's entry."""
+        path = self.path(key)
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            _sync_folder(path.parent)
+
+    def keys(self) -> Iterator[str]:
+        """Yield every stored key."""
+        if not self.root.is_dir():
+            return
+        for first in self.root.iterdir():
+            if first.name in RESERVED or not first.is_dir():
+                continue
+            for path in first.rglob("*"):
+                if path.is_file():
+                    yield path.relative_to(self.root).as_posix()
+
+
+def _candidates(key: str) -> Iterator[str]:
+    yield key
+    name = PurePosixPath(key)
+    for number in range(1, _MOST_SUFFIXES):
+        yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
+
+
+def _make_parents(folder: Path, root: Path) -> list[Path]:
+    """Create `folder`; return the folders whose entries changed by that."""
+    missing = []
+    here = folder
+    while not here.is_dir():
+        missing.append(here)
+        if here == root:
+            break
+        here = here.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return [entry.parent for entry in missing]
+
+
+def _sync_data(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The viewer page, its manifest, measurements, presets and sessions."""

@@ -1,0 +1,10 @@
+"""Django application: viewer."""
+
+from django.apps import AppConfig
+
+
+class DicomViewerConfig(AppConfig):
+    """Viewer."""
+
+    name = "dicom_viewer"
+    verbose_name = "Viewer"

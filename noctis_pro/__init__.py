@@ -1,0 +1,1 @@
+"""Composition root: configuration, settings, URLs, ASGI, Celery, health."""

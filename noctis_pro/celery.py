@@ -1,0 +1,67 @@
+"""Celery as the way to run jobs on many machines: its workers drain the same job table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "noctis_pro.settings")  # noqa: TID251
+
+import django
+from celery import Celery
+from django.conf import settings
+
+django.setup()
+
+from archive import runner
+
+_DRAIN_EVERY_S = 1.0
+_CARE_EVERY_S = 60.0
+
+
+def _embedded_broker(folder: Path) -> dict[str, Any]:
+    """Return a broker made of files: no server, one machine."""
+    for name in ("queue", "control", "processed"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": {
+            "data_folder_in": str(folder / "queue"),
+            "data_folder_out": str(folder / "queue"),
+            "control_folder": str(folder / "control"),
+            "processed_folder": str(folder / "processed"),
+        },
+    }
+
+
+app = Celery("noctis_pro")
+app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    beat_schedule_filename=str(settings.MEDIA_ROOT.parent / "celerybeat-schedule"),
+    beat_schedule={
+        # A lost or late message costs a second, never a job: the table is the queue.
+        "drain": {"task": "noctis.drain", "schedule": _DRAIN_EVERY_S, "options": {"expires": 5}},
+        "care": {"task": "noctis.care", "schedule": _CARE_EVERY_S, "options": {"expires": 60}},
+    },
+    **(
+        {"broker_url": settings.CELERY_BROKER_URL}
+        if settings.CELERY_BROKER_URL
+        else _embedded_broker(settings.MEDIA_ROOT.parent / "broker")
+    ),
+)
+
+
+@app.task(name="noctis.drain")  # type: ignore[untyped-decorator]
+def drain() -> int:
+    """Dispatch events and do the due jobs."""
+    return runner.drain(most_jobs=200)
+
+
+@app.task(name="noctis.care")  # type: ignore[untyped-decorator]
+def care() -> None:
+    """Do the housekeeping of the tables."""
+    runner.care()

@@ -1,0 +1,346 @@
+"""Environment variables, read once into one frozen :class:`Config`.
+
+Every variable is optional. A value that cannot be used stops the start with the variable's name and
+what it should look like, so that a typing error never becomes a default that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+FILESYSTEM_STORAGE = "filesystem"
+S3_STORAGES = ("storages.backends.s3boto3.S3Boto3Storage", "storages.backends.s3.S3Storage")
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class ConfigError(Exception):
+    """A variable has a value that cannot be used; the message names it."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: {expected}.")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """The receiver's second, encrypted listener."""
+
+    port: int
+    cert: Path
+    key: Path
+    ca: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """S3 or MinIO access; empty strings where the environment says nothing."""
+
+    access_key: str
+    secret_key: str
+    bucket: str
+    region: str
+    endpoint_url: str
+    use_ssl: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the environment decides."""
+
+    data_dir: Path
+    demo: bool
+    admin_user: str
+    admin_password: str
+    web_host: str
+    web_port: int
+    sidecar_port: int
+    sidecar_workers: int
+    dicom_port: int
+    dicom_aet: str
+    dicom_scu_aet: str
+    dicom_host: str
+    dicom_tls: Tls | None
+    mwl_aet: str
+    mwl_port: int
+    dicom_root: Path
+    database_url: str
+    redis_url: str
+    celery_broker_url: str
+    radiology_storage: str
+    object_store: ObjectStore
+    ohif_viewer_url: str
+    orthanc_url: str
+    signed_urls: bool
+    signed_url_ttl_s: int
+    secret_key: str
+    debug: bool
+    allowed_hosts: tuple[str, ...]
+    csrf_trusted_origins: tuple[str, ...]
+    secure_ssl_redirect: bool
+    log_level: str
+    default_facility_code: str
+
+    @property
+    def listens_beyond_loopback(self) -> bool:
+        """Whether the site may be reached from another machine."""
+        return not _is_loopback(self.web_host) or any(
+            not _is_loopback(host) for host in self.allowed_hosts
+        )
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir / "cache"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Beside the store: a rename from here into the layout never crosses a file system."""
+        return self.dicom_root / "spool"
+
+
+def _is_loopback(host: str) -> bool:
+    if host in {"localhost", "testserver", "[::1]"} or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class _Reader:
+    """Typed look-ups in one mapping; `NAME_FILE` names a file that holds the value of a secret."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, *names: str, default: str = "") -> str:
+        for name in names:
+            value = self._environ.get(name)
+            if value is not None and value.strip():
+                return value.strip()
+            path = self._environ.get(f"{name}_FILE")
+            if path:
+                try:
+                    return Path(path).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise ConfigError(
+                        f"{name}_FILE", path, f"the file cannot be read ({error.strerror})"
+                    ) from error
+        return default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        raw = self.text(name).lower()
+        if not raw:
+            return default
+        if raw in _TRUE:
+            return True
+        if raw in _FALSE:
+            return False
+        raise ConfigError(name, raw, "write 1 or 0")
+
+    def whole(self, *names: str, default: int, least: int, most: int) -> int:
+        raw = self.text(*names)
+        if not raw:
+            return default
+        if not re.fullmatch(r"\d{1,10}", raw) or not least <= int(raw) <= most:
+            raise ConfigError(
+                self._named(names), raw, f"write a whole number from {least} to {most}"
+            )
+        return int(raw)
+
+    def port(self, *names: str, default: int) -> int:
+        return self.whole(*names, default=default, least=1, most=65535)
+
+    def ae_title(self, *names: str, default: str) -> str:
+        raw = self.text(*names, default=default)
+        if not _AE_TITLE.fullmatch(raw):
+            raise ConfigError(
+                self._named(names),
+                raw,
+                "an AE title has 1 to 16 characters, no backslash (PS3.5 6.2)",
+            )
+        return raw
+
+    def url(self, name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
+        raw = self.text(name, default=default)
+        if raw and urlsplit(raw).scheme not in schemes:
+            raise ConfigError(name, raw, f"write a URL that starts with {schemes[0]}://")
+        return raw
+
+    def listing(self, name: str, *, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+        return parts or default
+
+    def file(self, name: str) -> Path | None:
+        raw = self.text(name)
+        if not raw:
+            return None
+        path = Path(raw).expanduser()
+        if not path.is_file():
+            raise ConfigError(name, raw, "there is no such file")
+        return path
+
+    def _named(self, names: tuple[str, ...]) -> str:
+        return next((name for name in names if self._environ.get(name)), names[0])
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Read and check every variable.
+
+    Raises
+    ------
+    ConfigError
+        For the first value that cannot be used; the message names the variable.
+    """
+    read = _Reader(environ)
+    data_dir = Path(read.text("NOCTIS_DATA_DIR", default="var")).expanduser()
+    if not data_dir.is_absolute():
+        data_dir = PROJECT_DIR / data_dir
+    dicom_root = Path(
+        read.text("DICOM_ROOT", "PACS_STORAGE_PATH", default=str(data_dir / "media" / "dicom"))
+    ).expanduser()
+    if not dicom_root.is_absolute():
+        dicom_root = PROJECT_DIR / dicom_root
+    dicom_port = read.port("DICOM_PORT", "PACS_PORT", "DICOM_SCP_PORT", default=11112)
+    dicom_aet = read.ae_title("DICOM_AET", "PACS_AET", "DICOM_SCP_AE_TITLE", default="NOCTIS_SCP")
+    redis_url = read.url("REDIS_URL", schemes=("redis", "rediss", "unix"))
+    radiology_storage = read.text("RADIOLOGY_STORAGE", default=FILESYSTEM_STORAGE)
+    if radiology_storage not in (FILESYSTEM_STORAGE, *S3_STORAGES):
+        raise ConfigError(
+            "RADIOLOGY_STORAGE",
+            radiology_storage,
+            f"write {FILESYSTEM_STORAGE} or {S3_STORAGES[0]}",
+        )
+    log_level = read.text("LOG_LEVEL", default="INFO").upper()
+    if log_level not in _LOG_LEVELS:
+        raise ConfigError("LOG_LEVEL", log_level, f"write one of {', '.join(_LOG_LEVELS)}")
+    default_facility = read.text("NOCTIS_DEFAULT_FACILITY", default="LOCAL")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", default_facility):
+        raise ConfigError(
+            "NOCTIS_DEFAULT_FACILITY",
+            default_facility,
+            "a facility code has 1 to 32 letters, digits, - or _",
+        )
+    web_host = read.text("NOCTIS_WEB_HOST", default="127.0.0.1")
+    debug = read.flag("DEBUG", default=False)
+    config = Config(
+        data_dir=data_dir,
+        demo=read.flag("NOCTIS_DEMO", default=False),
+        admin_user=read.text("NOCTIS_ADMIN_USER", default="admin"),
+        admin_password=read.text("NOCTIS_ADMIN_PASSWORD"),
+        web_host=web_host,
+        web_port=read.port("NOCTIS_WEB_PORT", default=8000),
+        sidecar_port=read.port("NOCTIS_SIDECAR_PORT", default=8001),
+        sidecar_workers=read.whole(
+            "NOCTIS_SIDECAR_WORKERS", default=os.cpu_count() or 1, least=1, most=256
+        ),
+        dicom_port=dicom_port,
+        dicom_aet=dicom_aet,
+        dicom_scu_aet=read.ae_title("DICOM_SCU_AE_TITLE", default="NOCTIS_SCU"),
+        dicom_host=read.text("DICOM_SCP_HOST", default="0.0.0.0"),  # noqa: S104 - scanners call from outside
+        dicom_tls=_tls(read),
+        mwl_aet=read.ae_title("MWL_AET", default=dicom_aet),
+        mwl_port=read.port("MWL_PORT", default=dicom_port),
+        dicom_root=dicom_root,
+        database_url=_database_url(read, data_dir),
+        redis_url=redis_url,
+        celery_broker_url=read.text("CELERY_BROKER_URL", default=redis_url),
+        radiology_storage=radiology_storage,
+        object_store=_object_store(read),
+        ohif_viewer_url=read.url("OHIF_VIEWER_URL", schemes=("http", "https")),
+        orthanc_url=read.url("ORTHANC_URL", schemes=("http", "https")),
+        signed_urls=read.flag("RADIOLOGY_SIGNED_URLS", default=True),
+        signed_url_ttl_s=read.whole("SIGNED_URL_TTL", default=3600, least=1, most=86400),
+        secret_key=read.text("SECRET_KEY"),
+        debug=debug,
+        allowed_hosts=read.listing(
+            "ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")
+        ),
+        csrf_trusted_origins=_origins(read),
+        secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),
+        log_level=log_level,
+        default_facility_code=default_facility,
+    )
+    if debug and config.listens_beyond_loopback:
+        raise ConfigError(
+            "DEBUG", "1", "tracebacks would be shown to strangers: the site is not on loopback"
+        )
+    return config
+
+
+def _origins(read: _Reader) -> tuple[str, ...]:
+    origins = read.listing("CSRF_TRUSTED_ORIGINS")
+    for origin in origins:
+        if urlsplit(origin).scheme not in {"http", "https"}:
+            raise ConfigError(
+                "CSRF_TRUSTED_ORIGINS", origin, "write origins such as https://pacs.example.org"
+            )
+    return origins
+
+
+def _tls(read: _Reader) -> Tls | None:
+    if not read.text("DICOM_TLS_PORT"):
+        return None
+    port = read.port("DICOM_TLS_PORT", default=2762)
+    cert, key = read.file("DICOM_TLS_CERT"), read.file("DICOM_TLS_KEY")
+    if cert is None or key is None:
+        missing = "DICOM_TLS_CERT" if cert is None else "DICOM_TLS_KEY"
+        raise ConfigError(missing, "", "the TLS listener needs a certificate and its key")
+    return Tls(port=port, cert=cert, key=key, ca=read.file("DICOM_TLS_CA"))
+
+
+def _database_url(read: _Reader, data_dir: Path) -> str:
+    url = read.url("DATABASE_URL", schemes=("postgres", "postgresql", "sqlite"))
+    if url:
+        return url
+    path = Path(read.text("PACS_DB_PATH", default=str(data_dir / "noctis.sqlite3"))).expanduser()
+    return f"sqlite:///{path if path.is_absolute() else PROJECT_DIR / path}"
+
+
+def _object_store(read: _Reader) -> ObjectStore:
+    return ObjectStore(
+        access_key=read.text("AWS_ACCESS_KEY_ID", "MINIO_ACCESS_KEY"),
+        secret_key=read.text("AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY"),
+        bucket=read.text("AWS_STORAGE_BUCKET_NAME", default="radiology"),
+        region=read.text("AWS_S3_REGION_NAME", default="us-east-1"),
+        endpoint_url=read.text("AWS_S3_ENDPOINT_URL", "MINIO_ENDPOINT_URL"),
+        use_ssl=read.flag("AWS_S3_USE_SSL", default=True),
+    )
+
+
+def secret_from_file(path: Path, *, length: int = 50) -> str:
+    """Return the secret kept in `path`, made on first use and readable by its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii").strip()
+    with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+        handle.write(secrets.token_urlsafe(length))
+    return path.read_text(encoding="ascii").strip()
+
+
+@lru_cache(maxsize=1)
+def current() -> Config:
+    """Return the process's configuration: the environment, over `.env` in the checkout."""
+    dotenv = {k: v for k, v in dotenv_values(PROJECT_DIR / ".env").items() if v is not None}
+    return load({**dotenv, **os.environ})

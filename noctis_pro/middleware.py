@@ -1,0 +1,65 @@
+"""Errors as answers: a page with a sentence for people, a problem document for programs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.deprecation import MiddlewareMixin
+
+from archive import problems
+from archive.errors import ArchiveError
+
+_PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/")
+
+
+class ErrorAnswers(MiddlewareMixin):
+    """Translate `ArchiveError` wherever a view raised it."""
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer the archive's own errors; others go to Django's handler."""
+        if not isinstance(exception, ArchiveError):
+            return None
+        return answer(request, problems.problem_of(exception))
+
+
+def answer(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
+    """Return `problem` in the form that the caller reads."""
+    if request.path.startswith(_PROGRAMS) or not request.accepts("text/html"):
+        return JsonResponse(
+            dict(problem), status=problem["status"], content_type=problems.CONTENT_TYPE
+        )
+    return render(request, "error.html", {"problem": problem}, status=problem["status"])
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer an address that names nothing."""
+    detail = "There is nothing at this address. It may have been deleted, or the link is incomplete."
+    return answer(request, problems.problem(HTTPStatus.NOT_FOUND, detail))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what the role does not allow."""
+    detail = str(exception) or "Your role does not allow this. Ask an administrator."
+    return answer(request, problems.problem(HTTPStatus.FORBIDDEN, detail))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer a request that cannot be read."""
+    return answer(
+        request, problems.problem(HTTPStatus.BAD_REQUEST, "The request could not be read.")
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer our own failure without a traceback; the log has it."""
+    detail = "Something failed on our side. It has been logged; try again, or tell your administrator."
+    return answer(request, problems.problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:  # noqa: ANN401
+    """Answer a form that came without its token, or from another site."""
+    detail = "The form is too old or came from another site. Go back, reload the page and send again."
+    return answer(request, problems.problem(HTTPStatus.FORBIDDEN, detail))

@@ -1,0 +1,212 @@
+"""Settings of every site: applications, backing services, storage, logging.
+
+Backing services differ by configuration alone: the same code runs on SQLite with in-process
+substitutes and on PostgreSQL, Redis and Celery.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dj_database_url
+
+from noctis_pro import config
+
+CONFIG = config.current()
+BASE_DIR = config.PROJECT_DIR
+
+for _directory in (CONFIG.data_dir, CONFIG.log_dir, CONFIG.cache_dir):
+    _directory.mkdir(parents=True, exist_ok=True)
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "servestatic.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "channels",
+    "csp",
+    "django_htmx",
+    "django_vite",
+    "accounts",
+    "worklist",
+    "archive",
+    "dicom_viewer",
+    "notifications",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "noctis_pro.middleware.ErrorAnswers",
+]
+
+ROOT_URLCONF = "noctis_pro.urls"
+ASGI_APPLICATION = "noctis_pro.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "noctis_pro.context.site",
+            ],
+        },
+    }
+]
+
+# Databases -------------------------------------------------------------------------------------
+
+_database: dict[str, Any] = dict(dj_database_url.parse(CONFIG.database_url))
+if _database["ENGINE"].endswith("sqlite3"):
+    _database["OPTIONS"] = {
+        # Several processes share the file: readers never wait (WAL), writers queue up front
+        # (IMMEDIATE) instead of failing in the middle, and a commit is on disk when it returns.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": (
+            "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
+            "PRAGMA cache_size=-16000;PRAGMA mmap_size=268435456;"
+        ),
+    }
+else:
+    _database.setdefault("OPTIONS", {})
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "accounts:login"
+LOGIN_REDIRECT_URL = "worklist:study-list"
+LOGOUT_REDIRECT_URL = "accounts:login"
+
+# Cache, channel layer, broker ------------------------------------------------------------------
+
+if CONFIG.redis_url:
+    CACHES: dict[str, Any] = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": CONFIG.redis_url,
+            "KEY_PREFIX": "noctis",
+        }
+    }
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [CONFIG.redis_url], "prefix": "noctis"},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+REDIS_URL = CONFIG.redis_url
+CELERY_BROKER_URL = CONFIG.celery_broker_url
+
+# Language, time --------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+# Static files: Vite names its files by their content; nothing is hashed a second time. ----------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = CONFIG.data_dir / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_MAX_AGE = 3600
+DJANGO_VITE = {
+    "default": {
+        "static_url_prefix": "dist",
+        "manifest_path": BASE_DIR / "static" / "dist" / ".vite" / "manifest.json",
+    }
+}
+
+
+def SERVESTATIC_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: N802 - the library's name
+    """Vite's own output carries its hash in the name."""
+    return "/dist/assets/" in url
+
+
+# DICOM -----------------------------------------------------------------------------------------
+
+MEDIA_ROOT = CONFIG.data_dir / "media"
+DICOM_ROOT = CONFIG.dicom_root
+DICOM_SPOOL_DIR = CONFIG.spool_dir
+DICOM_SCP_HOST = CONFIG.dicom_host
+DICOM_SCP_PORT = CONFIG.dicom_port
+DICOM_SCP_AE_TITLE = CONFIG.dicom_aet
+DICOM_SCU_AE_TITLE = CONFIG.dicom_scu_aet
+DICOM_TLS = CONFIG.dicom_tls
+CACHE_DIR = CONFIG.cache_dir
+DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
+RADIOLOGY_STORAGE = CONFIG.radiology_storage
+OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
+
+# Limits: what one sender may ask of the machine.
+MAX_INSTANCE_BYTES = 4 * 1024**3
+MAX_HEADER_BYTES = 64 * 1024**2
+MAX_ARCHIVE_MEMBERS = 20_000
+MAX_ARCHIVE_RATIO = 200
+MAX_ARCHIVE_BYTES = 16 * 1024**3
+MAX_FRAME_PIXELS = 400_000_000
+DECODE_TIMEOUT_S = 30
+DECODE_MEMORY_BYTES = 2 * 1024**3
+FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
+FRAME_DISK_CACHE_BYTES = 10 * 1024**3
+SPOOL_MEMORY_BYTES = 0  # everything spools to disk: the blob store adopts the file by renaming it
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
+DATA_UPLOAD_MAX_NUMBER_FILES = 2000
+FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
+
+# Logging: ids, never names of patients, above DEBUG. --------------------------------------------
+
+LOG_FILE = "noctis_pro.log"
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "noctis_pro.logs.EscapingFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "file": {
+            "class": "logging.handlers.WatchedFileHandler",
+            "filename": str(CONFIG.log_dir / LOG_FILE),
+            "formatter": "line",
+            "delay": True,
+        },
+    },
+    "root": {"handlers": ["console", "file"], "level": CONFIG.log_level},
+    "loggers": {
+        # pynetdicom logs every PDU at INFO and DEBUG; names of patients stand in them.
+        "pynetdicom": {"level": "WARNING"},
+        "pydicom": {"level": "ERROR"},
+        "daphne": {"level": "WARNING"},
+        "django.channels.server": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,24 @@
+"""Addresses of the site; the sidecar's routes are joined in `noctis_pro.asgi`."""
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+from noctis_pro import health_views
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="worklist:study-list"), name="home"),
+    path("accounts/", include("accounts.urls")),
+    path("worklist/", include("worklist.urls")),
+    path("viewer/", include("dicom_viewer.urls")),
+    path("notifications/", include("notifications.urls")),
+    path("admin/", admin.site.urls),
+    path("health/live", health_views.live, name="health-live"),
+    path("health/ready", health_views.ready, name="health-ready"),
+    path("metrics", health_views.metrics, name="metrics"),
+]
+
+handler400 = "noctis_pro.middleware.bad_request"
+handler403 = "noctis_pro.middleware.forbidden"
+handler404 = "noctis_pro.middleware.not_found"
+handler500 = "noctis_pro.middleware.server_error"

@@ -1,0 +1,1 @@
+"""Notification rows, the outbox relay to Channels, and the bell."""

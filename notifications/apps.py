@@ -1,0 +1,10 @@
+"""Django application: notifications."""
+
+from django.apps import AppConfig
+
+
+class NotificationsConfig(AppConfig):
+    """Notifications."""
+
+    name = "notifications"
+    verbose_name = "Notifications"

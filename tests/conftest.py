@@ -1,0 +1,79 @@
+"""Fixtures that every level of tests shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+
+from accounts.models import Role, User
+from archive.access import Actor, actor_of
+from tests import factories
+from worklist.models import Facility
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data beside the checkout; its absence fails, it never skips."""
+    if not (SHARED / "data" / "manifest.csv").is_file():
+        pytest.fail(f"The real DICOM data is missing: expected {SHARED.name}/data beside the checkout.")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def data(shared: Path) -> Path:
+    return shared / "data"
+
+
+@pytest.fixture
+def store(tmp_path: Path, settings: object) -> Path:
+    """An empty DICOM store of this test's own; returns its root."""
+    root = tmp_path / "dicom"
+    settings.DICOM_ROOT = root  # type: ignore[attr-defined]
+    settings.DICOM_SPOOL_DIR = root / "spool"  # type: ignore[attr-defined]
+    settings.CACHE_DIR = tmp_path / "cache"  # type: ignore[attr-defined]
+    assert root == django_settings.DICOM_ROOT
+    return root
+
+
+@pytest.fixture
+def facility(db: None) -> Facility:
+    return factories.facility("NORTH", "North Clinic", ae_titles=["CT_NORTH"])
+
+
+@pytest.fixture
+def other_facility(db: None) -> Facility:
+    return factories.facility("SOUTH", "South Clinic", ae_titles=["CT_SOUTH"])
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    return factories.user
+
+
+@pytest.fixture
+def radiologist(facility: Facility) -> User:
+    return factories.user("rita", Role.RADIOLOGIST, [facility])
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    return factories.user("ada", Role.ADMIN, [])
+
+
+@pytest.fixture
+def reader(radiologist: User) -> Actor:
+    return actor_of(radiologist)
+
+
+@pytest.fixture
+def site(radiologist: User) -> Client:
+    """A browser in which the radiologist of `facility` is signed in."""
+    client = Client()
+    client.force_login(radiologist)
+    return client

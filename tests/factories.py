@@ -1,0 +1,39 @@
+"""Rows for tests, made through the product's own services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from accounts.models import Role, User
+from archive import facilities, ingest, spool
+from archive.access import system_actor
+from archive.ingest import IngestResult, Provenance
+from worklist.models import Facility
+
+PASSWORD = "correct horse battery staple"
+
+
+def facility(code: str, name: str, *, ae_titles: Sequence[str] = ()) -> Facility:
+    draft = facilities.FacilityDraft(code=code, name=name, ae_titles=ae_titles)
+    return facilities.save_facility(system_actor("tests"), draft)
+
+
+def user(username: str, role: Role = Role.VIEWER, members_of: Iterable[Facility] = ()) -> User:
+    person = User.objects.create_user(username, password=PASSWORD, role=role)
+    if role == Role.ADMIN:
+        person.is_staff = person.is_superuser = True
+        person.save()
+    person.facilities.set(members_of)
+    return person
+
+
+def store_file(path: Path, owner: Facility) -> IngestResult:
+    """Ingest one real file as `owner`'s."""
+    with path.open("rb") as handle, spool.spool_file(handle) as spooled:
+        return ingest.ingest_instance(spooled, Provenance(facility=owner, source="tests"))
+
+
+def store_bytes(content: bytes, owner: Facility) -> IngestResult:
+    with spool.spool_chunks([content]) as spooled:
+        return ingest.ingest_instance(spooled, Provenance(facility=owner, source="tests"))

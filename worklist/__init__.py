@@ -1,0 +1,1 @@
+"""Facilities, patients, studies, and the pages that list and take them in."""
