@@ -1,1 +1,1 @@
-"""Pure imaging core: DICOM headers, pixels, windows, geometry; no Django, no network, no environment."""
+"""Pure imaging core: DICOM headers, pixels, windows, geometry; no Django, network, environment."""

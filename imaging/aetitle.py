@@ -24,7 +24,8 @@ def validate(text: str) -> str:
 
     Parameters
     ----------
-    text : 1 to 16 characters of the default repertoire without backslash and control characters, not only spaces
+    text : 1 to 16 characters of the default repertoire without backslash and control characters,
+        not only spaces
 
     Raises
     ------
@@ -40,7 +41,7 @@ def validate(text: str) -> str:
         raise InvalidAETitleError("An AE title needs at least one character that is not a space.")
     if len(title) > MAX_LENGTH:
         raise InvalidAETitleError(
-            f"The AE title {title!r} has {len(title)} characters; DICOM allows at most {MAX_LENGTH}."
+            f"The AE title {title!r} has {len(title)} characters; at most {MAX_LENGTH} are allowed."
         )
     if not all(0x20 <= ord(character) < 0x7F for character in title):
         raise InvalidAETitleError(

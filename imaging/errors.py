@@ -1,6 +1,7 @@
 """What can go wrong with a DICOM object, one class a cause.
 
-`str()` of each error is a sentence that a radiologist or an administrator can act on: what happened and what to do.
+`str()` of each error is a sentence that a radiologist or an administrator can act on: what
+happened and what to do.
 """
 
 

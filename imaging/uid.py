@@ -10,7 +10,7 @@ MAX_LENGTH = 64
 
 
 def is_valid_uid(text: str) -> bool:
-    """Say whether `text` is a lawful UID: digits and dots, at most 64, no empty or zero-led component.
+    """Say whether `text` is a lawful UID: at most 64 digits and dots, no empty or zero-led part.
 
     References
     ----------
