@@ -53,6 +53,7 @@ class User(AbstractUser):
 
     @property
     def can_upload(self) -> bool:
+        """Whether they may bring studies in."""
         return self.is_administrator or self.role in _UPLOADERS
 
     @property
@@ -62,6 +63,7 @@ class User(AbstractUser):
 
     @property
     def can_annotate(self) -> bool:
+        """Whether they may draw and measure."""
         return self.is_administrator or self.role in _ANNOTATORS
 
 
@@ -88,7 +90,9 @@ class ApiToken(models.Model):
         return f"{self.hint}… of {self.user}"
 
     @classmethod
-    def issue(cls, user: User, *, expires_at: datetime | None, name: str = "") -> tuple[ApiToken, str]:
+    def issue(
+        cls, user: User, *, expires_at: datetime | None, name: str = ""
+    ) -> tuple[ApiToken, str]:
         """Make a token; the second value is the only copy of the token itself."""
         secret = cls.PREFIX + secrets.token_urlsafe(32)
         token = cls.objects.create(
@@ -107,5 +111,6 @@ class ApiToken(models.Model):
 
     @property
     def is_usable(self) -> bool:
+        """Whether it opens anything now."""
         now = timezone.now()
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)

@@ -28,6 +28,7 @@ class Scope:
     facility_ids: frozenset[UUID] | None
 
     def includes(self, facility_id: UUID) -> bool:
+        """Whether a facility's data may be touched."""
         return self.facility_ids is None or facility_id in self.facility_ids
 
     def filter(self, rows: QuerySet[T], field: str = "facility") -> QuerySet[T]:
@@ -135,7 +136,9 @@ def image_for(scope: Scope, key: UUID | str) -> DicomImage:
 
 def images_for(scope: Scope, keys: Iterable[UUID]) -> dict[UUID, DicomImage]:
     """Return those of `keys` that exist in scope, with one query."""
-    rows = scope.filter(DicomImage.objects.select_related("series__study").filter(pk__in=list(keys)))
+    rows = scope.filter(
+        DicomImage.objects.select_related("series__study").filter(pk__in=list(keys))
+    )
     return {row.pk: row for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""The audit trail: one event per access to patient data. If it cannot be written, nothing is done."""
+"""The audit trail: one event per access to patient data; if it cannot be written, no access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of what is stored: patient, study, series, instance and their counters, in one transaction."""
+"""Rows of what is stored and their counters, changed in one transaction."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
         study=study,
         series_instance_uid=index.series_instance_uid,
         defaults={
-            "series_number": index.series_number,
+            "series_number": _whole(index.series_number),
             "series_description": _cut(index.series_description, 255),
             "modality": _cut(index.modality, 16),
             "body_part_examined": _cut(index.body_part_examined, 64),
@@ -155,16 +155,14 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
     )
 
 
-def _image(
-    index: InstanceIndex, facility: Facility, series: Series, placed: Placed
-) -> DicomImage:
+def _image(index: InstanceIndex, facility: Facility, series: Series, placed: Placed) -> DicomImage:
     return DicomImage(
         series=series,
         facility=facility,
         sop_instance_uid=index.sop_instance_uid,
         sop_class_uid=index.sop_class_uid,
         transfer_syntax_uid=index.transfer_syntax_uid,
-        instance_number=index.instance_number,
+        instance_number=_whole(index.instance_number),
         storage_key=placed.storage_key,
         size_bytes=placed.size_bytes,
         sha256=placed.sha256,
@@ -222,6 +220,11 @@ def _moment(index: InstanceIndex) -> datetime | None:
     if index.study_date is None:
         return None
     return datetime.combine(index.study_date, index.study_time or time(), tzinfo=UTC)
+
+
+def _whole(number: int | None) -> int | None:
+    """Return an Integer String that fits its column (PS3.5 6.2 allows no more); else nothing."""
+    return number if number is not None and abs(number) < 2**31 else None
 
 
 def _cut(text: str | None, length: int) -> str:

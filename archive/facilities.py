@@ -127,9 +127,9 @@ def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
         )
     with transaction.atomic():
         entry = add_ae_title(actor, facility, knock.calling_ae_title)
-        Knock.objects.filter(calling_ae_title=knock.calling_ae_title, state=KnockState.OPEN).exclude(
-            reason_code="called-ae"
-        ).update(state=KnockState.ADMITTED, admitted_to=facility)
+        Knock.objects.filter(
+            calling_ae_title=knock.calling_ae_title, state=KnockState.OPEN
+        ).exclude(reason_code="called-ae").update(state=KnockState.ADMITTED, admitted_to=facility)
         audit.record(actor, "knock.admit", facility, ae_title=knock.calling_ae_title)
     return entry
 

@@ -7,6 +7,7 @@ folders, database commit with full synchronisation, then the answer. The unique 
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 from dataclasses import dataclass
@@ -103,8 +104,14 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
         sop_instance_uid=index.sop_instance_uid,
         transfer_syntax_uid=index.transfer_syntax_uid,
     )
-    with spool.rewrite_header(spooled, canonical, index.data_set_offset) as file:
-        index = header.moved(index, data_set_offset=len(canonical))
+    with contextlib.ExitStack() as stack:
+        file = spooled
+        if not spool.starts_with(spooled, canonical):
+            # Foreign preambles and meta groups are not kept: one header for every door.
+            file = stack.enter_context(
+                spool.rewrite_header(spooled, canonical, index.data_set_offset)
+            )
+            index = header.with_data_set_offset(index, len(canonical))
         sha256, data_set_sha256 = spool.digests(file.path, len(canonical))
         try:
             return _store(file, index, provenance, sha256, data_set_sha256)
@@ -236,5 +243,5 @@ def _result(outcome: Outcome, image: DicomImage, index: InstanceIndex) -> Ingest
         study_instance_uid=index.study_instance_uid,
         series_instance_uid=index.series_instance_uid,
         sop_instance_uid=index.sop_instance_uid,
-        patient_id=index.patient_id,
+        patient_id=index.patient_id or "",
     )

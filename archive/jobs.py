@@ -83,10 +83,7 @@ def claim() -> Job | None:
 def run(job: Job) -> bool:
     """Run a claimed job and record how it ended; returns whether it succeeded."""
     try:
-        function = _HANDLERS.get(job.kind)
-        if function is None:
-            raise PermanentError(f"No handler for jobs of kind {job.kind!r}.")
-        function(**job.payload)
+        _handler_of(job.kind)(**job.payload)
     except Exception as error:  # noqa: BLE001 - the edge of the runner: recorded, never lost
         _failed(job, error)
         return False
@@ -94,6 +91,13 @@ def run(job: Job) -> bool:
         state=JobState.DONE, finished_at=timezone.now(), last_error=""
     )
     return True
+
+
+def _handler_of(kind: str) -> Handler:
+    function = _HANDLERS.get(kind)
+    if function is None:
+        raise PermanentError(f"No handler for jobs of kind {kind!r}.")
+    return function
 
 
 def _failed(job: Job, error: Exception) -> None:
@@ -118,9 +122,7 @@ def _failed(job: Job, error: Exception) -> None:
             # The same work was asked for again meanwhile: that job is the retry.
             row.update(state=JobState.DONE, finished_at=timezone.now(), last_error=message)
         else:
-            row.update(
-                state=JobState.QUEUED, run_at=timezone.now() + pause, last_error=message
-            )
+            row.update(state=JobState.QUEUED, run_at=timezone.now() + pause, last_error=message)
 
 
 def rescue_stale() -> int:

@@ -94,9 +94,7 @@ class Job(models.Model):
             )
         ]
         indexes = [
-            models.Index(
-                fields=["run_at"], condition=models.Q(state="queued"), name="job_next"
-            ),
+            models.Index(fields=["run_at"], condition=models.Q(state="queued"), name="job_next"),
             models.Index(fields=["state", "claimed_at"], name="job_stale"),
         ]
         ordering = ["run_at"]

@@ -140,9 +140,7 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
 def _matches(column: str, pattern: str, *, anywhere: bool = False) -> Q:
     """Match with `*` and `?` as the only wild characters (PS3.4 C.2.2.2.4)."""
     if any(wild in pattern for wild in "*?"):
-        expression = "".join(
-            ".*" if c == "*" else "." if c == "?" else _escape(c) for c in pattern
-        )
+        expression = "".join(".*" if c == "*" else "." if c == "?" else _escape(c) for c in pattern)
         return Q(**{f"{column}__iregex": f"{'' if anywhere else '^'}{expression}$"})
     return Q(**{f"{column}__icontains" if anywhere else f"{column}__istartswith": pattern})
 

@@ -66,10 +66,7 @@ def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> S
         with os.fdopen(descriptor, "wb", buffering=0) as handle:
             for chunk in chunks:
                 size += len(chunk)
-                if size > limit:
-                    raise TooLargeError(
-                        f"The file is larger than {limit} bytes, the most this archive takes."
-                    )
+                _check_size(size, limit)
                 handle.write(chunk)
     except OSError as error:
         if path is not None:
@@ -82,6 +79,11 @@ def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> S
             path.unlink(missing_ok=True)
         raise
     return Spooled(path=path, size_bytes=size)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLargeError(f"The file is larger than {limit} bytes, the most this archive takes.")
 
 
 def spool_file(source: BinaryIO, *, most_bytes: int | None = None) -> Spooled:
@@ -105,6 +107,12 @@ def rewrite_header(spooled: Spooled, header: bytes, data_set_offset: int) -> Spo
             yield from iter(lambda: handle.read(CHUNK_BYTES), b"")
 
     return spool_chunks(chunks(), most_bytes=settings.MAX_INSTANCE_BYTES + len(header))
+
+
+def starts_with(spooled: Spooled, header: bytes) -> bool:
+    """Whether the file already lies under exactly this Part 10 header."""
+    with spooled.path.open("rb") as handle:
+        return handle.read(len(header)) == header
 
 
 def digests(path: Path, data_set_offset: int) -> tuple[str, str]:

@@ -9,7 +9,7 @@ class BlobMissingError(BlobError):
     """A row names a file that is not there."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"The stored file {key} is missing. Run verify_storage to see what else is.")
+        super().__init__(f"The stored file {key} is missing. Run verify_storage.")
 
 
 class BlobStoreUnavailableError(BlobError):

@@ -26,7 +26,7 @@ class BlobStore(Protocol):
     def put(self, source: Path, key: str) -> str:
         """Make the file at `source` durable under `key` and return the key that it got.
 
-        When `key` is taken the name gets a suffix (`name-1.dcm`): the caller keeps what is returned.
+        When `key` is taken the name gets a suffix (`name-1.dcm`): keep what is returned.
         `source` stays where it is; its owner removes it after the database commit.
 
         Raises

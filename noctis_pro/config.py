@@ -105,10 +105,12 @@ class Config:
 
     @property
     def log_dir(self) -> Path:
+        """Where the processes write their logs."""
         return self.data_dir / "logs"
 
     @property
     def cache_dir(self) -> Path:
+        """What can be made again."""
         return self.data_dir / "cache"
 
     @property
@@ -272,9 +274,7 @@ def load(environ: Mapping[str, str]) -> Config:
         signed_url_ttl_s=read.whole("SIGNED_URL_TTL", default=3600, least=1, most=86400),
         secret_key=read.text("SECRET_KEY"),
         debug=debug,
-        allowed_hosts=read.listing(
-            "ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")
-        ),
+        allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
         csrf_trusted_origins=_origins(read),
         secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),
         log_level=log_level,

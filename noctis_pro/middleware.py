@@ -36,7 +36,9 @@ def answer(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an address that names nothing."""
-    detail = "There is nothing at this address. It may have been deleted, or the link is incomplete."
+    detail = (
+        "There is nothing at this address. It may have been deleted, or the link is incomplete."
+    )
     return answer(request, problems.problem(HTTPStatus.NOT_FOUND, detail))
 
 
@@ -55,11 +57,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer our own failure without a traceback; the log has it."""
-    detail = "Something failed on our side. It has been logged; try again, or tell your administrator."
+    detail = (
+        "Something failed on our side. It has been logged; try again, or tell your administrator."
+    )
     return answer(request, problems.problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:  # noqa: ANN401
     """Answer a form that came without its token, or from another site."""
-    detail = "The form is too old or came from another site. Go back, reload the page and send again."
+    detail = (
+        "The form is too old or came from another site. Go back, reload the page and send again."
+    )
     return answer(request, problems.problem(HTTPStatus.FORBIDDEN, detail))

@@ -18,10 +18,20 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """SQLite in a file: threads and processes of a test share it as the product's do."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(django_settings.CACHE_DIR.parent / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data beside the checkout; its absence fails, it never skips."""
     if not (SHARED / "data" / "manifest.csv").is_file():
-        pytest.fail(f"The real DICOM data is missing: expected {SHARED.name}/data beside the checkout.")
+        pytest.fail(
+            f"The real DICOM data is missing: expected {SHARED.name}/data beside the checkout."
+        )
     return SHARED
 
 

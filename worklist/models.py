@@ -180,7 +180,9 @@ class Study(models.Model):
     class Meta:
         verbose_name_plural = "studies"
         constraints = [
-            models.UniqueConstraint(fields=["facility", "study_instance_uid"], name="study_identity")
+            models.UniqueConstraint(
+                fields=["facility", "study_instance_uid"], name="study_identity"
+            )
         ]
         indexes = [
             models.Index(fields=["-sort_at", "-id"], name="study_newest"),
@@ -205,6 +207,7 @@ class Study(models.Model):
 
     @property
     def modality_codes(self) -> list[str]:
+        """Every modality of the study, in the order of arrival."""
         return [code for code in self.modalities.split("\\") if code]
 
 
