@@ -80,7 +80,8 @@ if _database["ENGINE"].endswith("sqlite3"):
         # Several processes share the file: readers never wait (WAL), writers queue up front
         # (IMMEDIATE) instead of failing in the middle, and a commit is on disk when it returns.
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        # A sender gets its "try again later" within 10 s.
+        "timeout": 8,
         "init_command": (
             "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
             "PRAGMA cache_size=-16000;PRAGMA mmap_size=268435456;"
