@@ -1,0 +1,74 @@
+"""What a person is told, and what they want to be told."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from worklist.models import Facility
+
+
+class Kind(models.TextChoices):
+    """What notifications are about."""
+
+    STUDY_NEW = "study.new", "New study"
+    STUDY_CONFLICT = "study.conflict", "Conflicting image"
+    STUDY_WARNING = "study.warning", "Study warning"
+    CALLER_REFUSED = "caller.refused", "Refused caller"
+
+
+class Notification(models.Model):
+    """One thing that one person is told. Its text names no patient."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications"
+    )
+    kind = models.CharField(max_length=32, choices=Kind.choices)
+    title = models.CharField(max_length=128)
+    body = models.CharField(max_length=512, blank=True)
+    url = models.CharField(max_length=255, blank=True, help_text="Path on this site.")
+    facility = models.ForeignKey(
+        Facility, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    # What it is about: told again, the same thing makes no second row.
+    key = models.CharField(max_length=128, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    read_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "kind", "key"], name="notification_once")
+        ]
+        indexes = [
+            models.Index(fields=["user", "-created_at", "-id"], name="notification_newest"),
+            models.Index(
+                fields=["user"], condition=models.Q(read_at=None), name="notification_unread"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class NotificationPreference(models.Model):
+    """Whether a person wants to be told of a kind; without a row they do."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notification_preferences"
+    )
+    kind = models.CharField(max_length=32, choices=Kind.choices)
+    is_in_app = models.BooleanField("in the app", default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["user", "kind"], name="notification_preference_once")
+        ]
+        ordering = ["user", "kind"]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.kind} {'on' if self.is_in_app else 'off'}"
