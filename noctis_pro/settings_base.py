@@ -178,7 +178,8 @@ FRAME_DISK_CACHE_BYTES = 10 * 1024**3
 SPOOL_MEMORY_BYTES = 0  # everything spools to disk: the blob store adopts the file by renaming it
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
-FILE_UPLOAD_MAX_MEMORY_SIZE = 0
+# A request body beyond this waits in a file; 0 would mean "never" to Python's SpooledTemporaryFile.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 
 # Logging: ids, never names of patients, above DEBUG. --------------------------------------------
