@@ -43,3 +43,11 @@ class UndecodableError(PermanentError):
 
 class StoreUnavailableError(TransientError):
     """The store or the database takes nothing now."""
+
+
+class TooManyAttemptsError(TransientError):
+    """Asked too often; `retry_after_s` says when the next attempt counts."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

@@ -18,6 +18,7 @@ _STATUS: tuple[tuple[type[errors.ArchiveError], HTTPStatus], ...] = (
     (errors.InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.UndecodableError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.ConflictError, HTTPStatus.CONFLICT),
+    (errors.TooManyAttemptsError, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.TransientError, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.ArchiveError, HTTPStatus.INTERNAL_SERVER_ERROR),
