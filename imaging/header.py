@@ -2,27 +2,24 @@
 
 import datetime as dt
 import re
-import struct
 import sys
 from array import array
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any
 
-from imaging.bytesource import ByteSource, FileSource, InflateSource, Source, opened
+from imaging.bytesource import ByteSource, Source, opened
+from imaging.dataset import DataSet, scan_data_set
 from imaging.display import WANTED as DISPLAY_WANTED
 from imaging.display import build_display
 from imaging.elements import (
     DOUBLE_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
-    KNOWN_VRS,
     HeaderLimits,
-    Node,
     PixelElement,
     Scan,
-    Scanner,
     Value,
 )
-from imaging.errors import IdentityError, NotDicomError
+from imaging.errors import IdentityError
 from imaging.frametable import (
     FrameTable,
     OffsetTableKind,
@@ -35,15 +32,13 @@ from imaging.part10 import (
     DEFLATED,
     EXPLICIT_BIG_ENDIAN,
     GE_PRIVATE,
-    IMPLICIT_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY,
-    Container,
+    VIDEO,
     part10_header,
-    read_container,
     zero_preamble,
 )
 from imaging.uid import require_uid
-from imaging.values import SPECIFIC_CHARACTER_SET, Reader, parse_date, parse_time
+from imaging.values import parse_date, parse_time
 
 __all__ = [
     "DEFAULT",
@@ -66,9 +61,6 @@ LOSSY = frozenset(
     f"1.2.840.10008.1.2.4.{number}"
     for number in (50, 51, 53, 55, 100, 101, 102, 103, 104, 105, 106, 107, 108)
 )
-# One code stream for the whole clip: a frame of it cannot be found without decoding all before it.
-VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
-
 # UTC offset of a DT value (PS3.5 section 6.2).
 _TIME_OF = re.compile(r"[+-].*")
 _SHORT = 4096
@@ -143,7 +135,7 @@ _WANTED: dict[int, int] = (
     | dict.fromkeys((_IMAGE_TYPE, _BIRTH_DATE, _STUDY_DATE, _STUDY_TIME), _SHORT)
     | dict.fromkeys((_SERIES_DATE, _SERIES_TIME, _ACQUISITION_DATE, _ACQUISITION_TIME), _SHORT)
     | dict.fromkeys((_ACQUISITION_DATETIME, _CONTENT_DATE, _CONTENT_TIME), _SHORT)
-    | {SPECIFIC_CHARACTER_SET: _SHORT, _EXTENDED_OFFSETS: _TABLE, _EXTENDED_LENGTHS: _TABLE}
+    | {_EXTENDED_OFFSETS: _TABLE, _EXTENDED_LENGTHS: _TABLE}
 )
 
 
@@ -250,15 +242,10 @@ def read_index(
     DICOM PS3.10 section 7, PS3.5 sections 6, 7 and A.
     """
     with opened(source) as file:
-        container = read_container(file, transfer_syntax)
-        data, is_big_endian, scan = _scan(file, container, limits)
-        return _build_index(
-            container,
-            data,
-            scan,
-            is_big_endian=is_big_endian,
-            require_identity=require_identity,
-        )
+        data_set = scan_data_set(file, _WANTED, limits=limits, transfer_syntax=transfer_syntax)
+        if require_identity:
+            _check_identity(data_set)
+        return _build_index(data_set)
 
 
 def scan_pixel_data(
@@ -291,44 +278,9 @@ def with_data_set_offset(index: InstanceIndex, data_set_offset: int) -> Instance
     )
 
 
-def _scan(
-    file: BinaryIO, container: Container, limits: HeaderLimits
-) -> tuple[ByteSource, bool, Scan]:
-    syntax = container.transfer_syntax_uid
-    source: ByteSource
-    if syntax in DEFLATED:
-        source = InflateSource(file, container.data_set_offset, limits.inflated_bytes)
-        start = 0
-    else:
-        source = FileSource(file, limits.header_bytes)
-        start = container.data_set_offset
-    is_big_endian = syntax == EXPLICIT_BIG_ENDIAN
-    is_implicit = syntax in (IMPLICIT_LITTLE_ENDIAN, GE_PRIVATE)
-    warning = ""
-    head = source.peek(start, 8)
-    if len(head) == 8:
-        group = struct.unpack_from(">H" if is_big_endian else "<H", head)[0]
-        swapped = struct.unpack_from("<H" if is_big_endian else ">H", head)[0]
-        if group >= 0x0100 and swapped <= 0x0010:
-            raise NotDicomError(
-                "The byte order of the object is not the one its transfer syntax names. Export it "
-                "again from its source."
-            )
-        is_explicit = head[4:6] in KNOWN_VRS
-        if is_explicit == is_implicit:
-            is_implicit = not is_explicit
-            warning = "The transfer syntax is wrong about explicit and implicit value types."
-    scanner = Scanner(source, wanted=_WANTED, limits=limits)
-    if warning:
-        scanner.result.warnings.append(warning)
-    return (
-        source,
-        is_big_endian,
-        scanner.scan(start, is_implicit=is_implicit, is_big_endian=is_big_endian),
-    )
-
-
-def _check_identity(container: Container, root: Node, reader: Reader, repeated: set[int]) -> None:
+def _check_identity(data_set: DataSet) -> None:
+    container, reader = data_set.container, data_set.reader
+    root, repeated = data_set.scan.root, data_set.scan.repeated
     if container.sop_class_uid == MEDIA_STORAGE_DIRECTORY:
         raise IdentityError(
             "This is a DICOMDIR, the index of a disc, not an image. Import the folder that it lies "
@@ -350,18 +302,10 @@ def _check_identity(container: Container, root: Node, reader: Reader, repeated: 
         )
 
 
-def _build_index(
-    container: Container,
-    source: ByteSource,
-    scan: Scan,
-    *,
-    is_big_endian: bool,
-    require_identity: bool,
-) -> InstanceIndex:
+def _build_index(data_set: DataSet) -> InstanceIndex:
+    container, source, reader = data_set.container, data_set.source, data_set.reader
+    scan = data_set.scan
     root, pixels = scan.root, scan.pixels
-    reader = Reader(root, is_big_endian=is_big_endian)
-    if require_identity:
-        _check_identity(container, root, reader, scan.repeated)
     facts = {name: reader.integer(root, tag, b"US") for name, tag in _US_FIELDS.items()}
     photometric = reader.text(root, _PHOTOMETRIC)
     warnings = list(scan.warnings)
@@ -372,7 +316,7 @@ def _build_index(
         declared = max(reader.integer(root, _NUMBER_OF_FRAMES) or 1, 1)
         frame_count = declared
         if syntax not in VIDEO:
-            bits = _frame_bits(facts, photometric, pixels)
+            bits = _frame_bits(facts, photometric, pixels, declared)
             frames = _frame_table(source, scan, pixels, declared, bits, syntax)
             frame_count = max(frames.frame_count, 1)
         if frames is not None and frames.frame_count < declared:
@@ -426,16 +370,24 @@ def _build_index(
     )
 
 
-def _frame_bits(facts: dict[str, int | None], photometric: str | None, pixels: PixelElement) -> int:
+def _frame_bits(
+    facts: dict[str, int | None],
+    photometric: str | None,
+    pixels: PixelElement,
+    frame_count: int,
+) -> int:
     """Return the bits of one native frame, 0 if the header does not tell (PS3.5 section 8.1)."""
     rows, columns = facts["rows"] or 0, facts["columns"] or 0
     sample_bits = {FLOAT_PIXEL_DATA: 32, DOUBLE_PIXEL_DATA: 64}.get(pixels.tag)
     if sample_bits is None:
         sample_bits = facts["bits_allocated"] or 0
     samples = facts["samples_per_pixel"] or 1
+    plane_bits = rows * columns * sample_bits
     if photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and samples == 3:
-        samples = 2
-    return rows * columns * samples * sample_bits
+        # Two pixels share their chroma; but some writers only say so and store all three samples.
+        is_full = (pixels.length or 0) * 8 >= plane_bits * 3 * frame_count
+        samples = 3 if is_full else 2
+    return plane_bits * samples
 
 
 def _frame_table(

@@ -44,6 +44,7 @@ class Reader:
     """
 
     def __init__(self, root: Node, *, is_big_endian: bool) -> None:
+        self.is_big_endian = is_big_endian
         self._order = ">" if is_big_endian else "<"
         self._encodings = _encodings(root)
 

@@ -1,0 +1,629 @@
+"""Decode a frame: stored values, and the exact frame that a viewer windows."""
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imaging.bytesource import InflateSource
+from imaging.codecs import decode_codestream, decode_rle, inflate_frame
+from imaging.codestream import CodeStream, inspect
+from imaging.colour import YBR_FULL, YBR_PARTIAL, to_rgb
+from imaging.errors import DecodeError, LimitError, UnsupportedError
+from imaging.frametable import (
+    Fragment,
+    FrameTable,
+    frame_table_from_bytes,
+    frame_table_to_bytes,
+)
+from imaging.palette import Palette, read_palette
+from imaging.part10 import VIDEO
+
+__all__ = [
+    "DEFAULT",
+    "Palette",
+    "PixelFacts",
+    "PixelLimits",
+    "decode_frame",
+    "dtype_name",
+    "exact_frame",
+    "frame_range",
+    "problem",
+    "read_palette",
+]
+
+Pixels = NDArray[Any]
+FrameSource = Callable[[int, int], bytes] | Path | BinaryIO | bytes | bytearray | memoryview
+
+_RLE = "1.2.840.10008.1.2.5"
+_DEFLATED_FRAME = "1.2.840.10008.1.2.8.1"
+_ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+_FLOATS = {"float": "f4", "double": "f8"}
+
+
+@dataclass(frozen=True, slots=True)
+class PixelLimits:
+    """What one frame may cost.
+
+    Parameters
+    ----------
+    samples : Rows x Columns x Samples per Pixel
+    inflated_bytes : that a deflated data set may inflate to
+    """
+
+    samples: int = 2**26
+    inflated_bytes: int = 256 * 2**20
+
+
+DEFAULT = PixelLimits()
+
+
+class PixelColumns(Protocol):
+    """What an instance index and a database row have in common."""
+
+    transfer_syntax_uid: str
+    data_set_offset: int
+    rows: int | None
+    columns: int | None
+    samples_per_pixel: int | None
+    photometric_interpretation: str | None
+    planar_configuration: int | None
+    bits_allocated: int | None
+    bits_stored: int | None
+    high_bit: int | None
+    pixel_representation: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFacts:
+    """All that decoding a frame needs beside its bytes, and beside a palette if it has one.
+
+    Absent attributes hold what their absence means: one sample, unsigned, all bits stored.
+    """
+
+    transfer_syntax_uid: str
+    data_set_offset: int
+    rows: int
+    columns: int
+    samples_per_pixel: int
+    photometric_interpretation: str
+    planar_configuration: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    is_signed: bool
+    frames: FrameTable | None
+
+    @classmethod
+    def of(cls, columns: PixelColumns, frames: FrameTable | bytes | memoryview | None) -> Self:
+        """Build the facts from an instance index or from a database row with the same names.
+
+        Parameters
+        ----------
+        frames : the frame table, or what `frame_table_to_bytes` made of it
+
+        Raises
+        ------
+        DecodeError
+            If the bytes of the frame table are damaged.
+        """
+        if isinstance(frames, bytes | memoryview):
+            frames = frame_table_from_bytes(frames)
+        allocated = columns.bits_allocated or 0
+        if frames is not None and frames.sample_kind != "integer":
+            allocated = 32 if frames.sample_kind == "float" else 64
+        stored = columns.bits_stored or allocated
+        stored = stored if stored <= allocated else allocated
+        high_bit = columns.high_bit
+        if high_bit is None or not stored - 1 <= high_bit < allocated:
+            high_bit = stored - 1
+        return cls(
+            transfer_syntax_uid=columns.transfer_syntax_uid,
+            data_set_offset=columns.data_set_offset,
+            rows=columns.rows or 0,
+            columns=columns.columns or 0,
+            samples_per_pixel=columns.samples_per_pixel or 1,
+            photometric_interpretation=columns.photometric_interpretation or "",
+            planar_configuration=columns.planar_configuration or 0,
+            bits_allocated=allocated,
+            bits_stored=stored,
+            high_bit=high_bit,
+            is_signed=columns.pixel_representation == 1,
+            frames=frames,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts as JSON values."""
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "frames"}
+        table = None
+        if self.frames is not None:
+            table = base64.b64encode(frame_table_to_bytes(self.frames)).decode("ascii")
+        return values | {"frames": table}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_json` made."""
+        table = values["frames"]
+        frames = None if table is None else frame_table_from_bytes(base64.b64decode(table))
+        return cls(**values | {"frames": frames})
+
+    @property
+    def is_palette(self) -> bool:
+        """Whether the stored values are indices into a palette."""
+        return self.photometric_interpretation == "PALETTE COLOR" and self.samples_per_pixel == 1
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the exact frame is RGB."""
+        return self.samples_per_pixel == 3 or self.is_palette
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of stored values in memory."""
+        if self.frames is not None and self.frames.sample_kind != "integer":
+            return np.dtype(_FLOATS[self.frames.sample_kind])
+        size = next((size for size in (1, 2, 4, 8) if self.bits_allocated <= 8 * size), 8)
+        return np.dtype(f"{'i' if self.is_signed else 'u'}{size}")
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples of one frame."""
+        return self.rows * self.columns * self.samples_per_pixel
+
+
+def problem(facts: PixelFacts, limits: PixelLimits = DEFAULT) -> str | None:
+    """Return why no frame of an image can be shown, as a sentence for people, or None.
+
+    None does not promise that every frame decodes: only its bytes tell.
+    """
+    try:
+        _check(facts, limits)
+    except (UnsupportedError, DecodeError, LimitError) as error:
+        return str(error)
+    return None
+
+
+def _check(facts: PixelFacts, limits: PixelLimits) -> None:
+    if facts.transfer_syntax_uid in VIDEO:
+        raise UnsupportedError(
+            "This is a video, which is not shown here. Download the file to open it elsewhere."
+        )
+    if facts.rows < 1 or facts.columns < 1 or not facts.bits_allocated:
+        raise DecodeError(
+            "The object does not say how large its picture is or how many bits its pixels have. "
+            "Have the sending system correct it."
+        )
+    if facts.frame_samples > limits.samples:
+        raise LimitError(
+            f"A frame of {facts.columns} x {facts.rows} pixels is larger than this system shows. "
+            "Raise the pixel limit if such pictures are wanted."
+        )
+    if facts.samples_per_pixel not in (1, 3):
+        raise UnsupportedError(
+            f"Pictures with {facts.samples_per_pixel} samples a pixel are not shown. Download the "
+            "file to open it elsewhere."
+        )
+    if facts.bits_allocated not in (1, 8, 12, 16, 32, 64):
+        raise UnsupportedError(
+            f"Pictures with {facts.bits_allocated} bits allocated are not shown. Download the file "
+            "to open it elsewhere."
+        )
+    if facts.frames is None or not facts.frames.frame_count:
+        raise DecodeError(
+            "The object's pixel data is missing, or shorter than its header says, or its frames "
+            "cannot be told apart. Have it sent again."
+        )
+
+
+def decode_frame(
+    source: FrameSource,
+    facts: PixelFacts,
+    frame_index: int,
+    *,
+    limits: PixelLimits = DEFAULT,
+) -> Pixels:
+    """Decode the stored values of one frame.
+
+    Parameters
+    ----------
+    source : the object: a path, an open seekable file, its bytes, or a function that returns
+        ``length`` bytes from ``offset`` on
+    frame_index : from 0
+
+    Returns
+    -------
+    shape (rows, columns), or (rows, columns, 3) whatever the planar configuration: integers with
+    the bits above Bits Stored cleared or sign-extended, or floats; no colour conversion but the one
+    that belongs to the JPEG 2000 or JPEG XL code stream
+
+    Raises
+    ------
+    DecodeError
+        If the bytes are damaged or contradict the header.
+    UnsupportedError
+        If nothing here decodes them.
+    LimitError
+        If the frame is larger than the limits.
+
+    References
+    ----------
+    DICOM PS3.5 section 8 and Annex A; PS3.3 section C.7.6.3.
+    """
+    pixels, _ = _decode(source, facts, frame_index, limits, wants_rgb=False)
+    return pixels
+
+
+def exact_frame(
+    source: FrameSource,
+    facts: PixelFacts,
+    frame_index: int,
+    *,
+    palette: Palette | None = None,
+    limits: PixelLimits = DEFAULT,
+) -> Pixels:
+    """Decode the exact frame that a viewer windows.
+
+    Parameters
+    ----------
+    palette : of the object (`read_palette`), needed if ``facts.is_palette``
+
+    Returns
+    -------
+    Greyscale: the stored values, shape (rows, columns), as `decode_frame` gives them. Colour:
+    uint8 RGB, shape (rows, columns, 3), after palette or YBR conversion.
+
+    Raises
+    ------
+    DecodeError, UnsupportedError, LimitError
+        See `decode_frame`.
+
+    References
+    ----------
+    DICOM PS3.3 sections C.7.6.3.1.2 and C.7.9.
+    """
+    pixels, photometric = _decode(source, facts, frame_index, limits, wants_rgb=True)
+    if facts.is_palette:
+        if palette is None:
+            raise DecodeError(
+                "The picture's colour table is missing. Have the sending system send it again."
+            )
+        return palette.apply(pixels)
+    if facts.samples_per_pixel == 3:
+        return to_rgb(pixels, photometric, facts.bits_stored)
+    return pixels
+
+
+def dtype_name(frame: Pixels) -> str:
+    """Return the name of an exact frame's sample type: ``uint8`` ... ``float64``."""
+    return frame.dtype.name
+
+
+def frame_range(frame: Pixels) -> tuple[float, float]:
+    """Return the least and the greatest finite value of a frame; (0, 0) if there is none."""
+    if frame.dtype.kind != "f":
+        return int(frame.min()), int(frame.max())
+    finite = frame[np.isfinite(frame)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _decode(
+    source: FrameSource,
+    facts: PixelFacts,
+    frame_index: int,
+    limits: PixelLimits,
+    *,
+    wants_rgb: bool,
+) -> tuple[Pixels, str]:
+    """Return the values of a frame and the photometric interpretation that they have now."""
+    _check(facts, limits)
+    table = facts.frames
+    if table is None:
+        raise DecodeError("The object has no pixel data.")
+    fragments = table.fragments(frame_index)
+    photometric = facts.photometric_interpretation
+    if table.is_inflated:
+        data = _read_inflated(source, facts, fragments[0], limits)
+    elif table.kind == "native" and table.is_big_endian and facts.bits_allocated <= 8:
+        return _decode_swapped(source, facts, table, frame_index), photometric
+    else:
+        data = _read(source, fragments)
+    if table.kind == "native":
+        first_bit = frame_index * table.frame_bits % 8
+        order: Literal["<", ">"] = ">" if table.is_big_endian else "<"
+        return _decode_native(data, facts, first_bit=first_bit, order=order), photometric
+    return _decode_encapsulated(data, facts, limits, wants_rgb=wants_rgb)
+
+
+def _read(source: FrameSource, fragments: tuple[Fragment, ...]) -> bytes:
+    """Read fragments and join them."""
+    if isinstance(source, Path):
+        with source.open("rb", buffering=0) as file:
+            return _read(file, fragments)
+    parts = []
+    for offset, length in fragments:
+        if isinstance(source, bytes | bytearray | memoryview):
+            part = bytes(source[offset : offset + length])
+        elif callable(source):
+            part = source(offset, length)
+        else:
+            source.seek(offset)
+            part = source.read(length)
+        if len(part) != length:
+            raise DecodeError(
+                "The stored file is shorter than when it was indexed. Check the storage."
+            )
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _SequentialFile(io.RawIOBase):
+    """A file over a read function; reads behind the end come back short."""
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self._read_at = read
+        self._position = 0
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        self._position = position
+        return position
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._read_at(self._position, size)
+        self._position += len(data)
+        return data
+
+
+def _read_inflated(
+    source: FrameSource, facts: PixelFacts, fragment: Fragment, limits: PixelLimits
+) -> bytes:
+    """Inflate a data set up to the end of one frame."""
+    if isinstance(source, Path):
+        with source.open("rb", buffering=0) as file:
+            return _read_inflated(file, facts, fragment, limits)
+    stream: BinaryIO
+    if isinstance(source, bytes | bytearray | memoryview):
+        stream = io.BytesIO(source)
+    elif callable(source):
+        stream = cast("BinaryIO", _SequentialFile(source))
+    else:
+        stream = source
+    inflated = InflateSource(stream, facts.data_set_offset, limits.inflated_bytes)
+    data = inflated.peek(fragment.offset, fragment.length)
+    if len(data) != fragment.length:
+        raise DecodeError("The stored file is shorter than when it was indexed. Check the storage.")
+    return data
+
+
+def _decode_swapped(
+    source: FrameSource, facts: PixelFacts, table: FrameTable, frame_index: int
+) -> Pixels:
+    """Decode small samples of a big endian object, which swap places inside 16-bit words.
+
+    Pixel Data with VR OB is a string of bytes and does not swap (PS3.5 section 8.1.1 and Annex
+    A.3).
+    """
+    first_bit = frame_index * table.frame_bits
+    ((offset, length),) = table.fragments(frame_index)
+    if table.is_words:
+        start = (offset - table.offset) & ~1
+        end = min((offset - table.offset + length + 1) & ~1, table.length & ~1)
+        words = _read(source, (Fragment(table.offset + start, end - start),))
+        swapped = np.frombuffer(words, ">u2").astype("<u2").tobytes()
+        data = swapped[offset - table.offset - start :][:length]
+    else:
+        data = _read(source, (Fragment(offset, length),))
+    return _decode_native(data, facts, first_bit=first_bit % 8, order="<")
+
+
+def _decode_native(
+    data: bytes, facts: PixelFacts, *, first_bit: int, order: Literal["<", ">"]
+) -> Pixels:
+    """Decode uncompressed samples (PS3.5 section 8.1.1)."""
+    bits = facts.bits_allocated
+    if bits == 1:
+        return _unpack_1_bit(data, facts, first_bit)
+    if bits == 12:
+        values = _unpack_12_bit(data, facts.frame_samples, first_bit)
+        return _clean(values.reshape(facts.rows, facts.columns), facts)
+    dtype = facts.dtype.newbyteorder(order)
+    if facts.photometric_interpretation in YBR_FULL | YBR_PARTIAL and _is_422(data, facts):
+        return _expand_422(np.frombuffer(data, dtype), facts)
+    values = np.frombuffer(data, dtype, facts.frame_samples)
+    values = values.astype(facts.dtype, copy=False)
+    return _clean(_shape(values, facts, is_planar=facts.planar_configuration == 1), facts)
+
+
+def _shape(values: Pixels, facts: PixelFacts, *, is_planar: bool) -> Pixels:
+    rows, columns, samples = facts.rows, facts.columns, facts.samples_per_pixel
+    if samples == 1:
+        return values.reshape(rows, columns)
+    if is_planar:
+        planes = values.reshape(samples, rows, columns)
+        return np.ascontiguousarray(planes.transpose(1, 2, 0))
+    return values.reshape(rows, columns, samples)
+
+
+def _is_422(data: bytes, facts: PixelFacts) -> bool:
+    """Tell chroma that is shared by two pixels from a wrong name, by the size of the frame."""
+    return (
+        facts.photometric_interpretation in ("YBR_FULL_422", "YBR_PARTIAL_422")
+        and facts.samples_per_pixel == 3
+        and facts.columns % 2 == 0
+        and len(data) * 8 == facts.rows * facts.columns * 2 * facts.bits_allocated
+    )
+
+
+def _expand_422(values: Pixels, facts: PixelFacts) -> Pixels:
+    """Give both pixels of each pair their chroma (PS3.3 section C.7.6.3.1.2: Y1 Y2 CB CR)."""
+    packed = values.reshape(facts.rows, facts.columns // 2, 4)
+    pixels = np.empty((facts.rows, facts.columns // 2, 2, 3), facts.dtype)
+    pixels[..., 0] = packed[..., :2]
+    pixels[..., 1] = packed[..., 2:3]
+    pixels[..., 2] = packed[..., 3:4]
+    return _clean(pixels.reshape(facts.rows, facts.columns, 3), facts)
+
+
+def _unpack_1_bit(data: bytes, facts: PixelFacts, first_bit: int) -> NDArray[np.uint8]:
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+    bits = bits[first_bit : first_bit + facts.frame_samples]
+    if len(bits) < facts.frame_samples:
+        raise _too_short()
+    return _shape(bits, facts, is_planar=facts.planar_configuration == 1)
+
+
+def _unpack_12_bit(data: bytes, count: int, first_bit: int) -> NDArray[np.uint16]:
+    """Unpack samples that stand bit to bit, the least significant bit first (ACR-NEMA, PS3.5 D)."""
+    octets = np.frombuffer(data, np.uint8).astype(np.uint16)
+    start = 0
+    if first_bit == 4:
+        # An odd number of samples came before: this frame begins in the middle of a byte.
+        octets = np.concatenate((np.zeros(1, np.uint16), octets))
+        start = 1
+    octets = np.concatenate((octets, np.zeros(-len(octets) % 3, np.uint16))).reshape(-1, 3)
+    values = np.empty((len(octets), 2), np.uint16)
+    values[:, 0] = octets[:, 0] | (octets[:, 1] & 0x0F) << 8
+    values[:, 1] = octets[:, 1] >> 4 | octets[:, 2] << 4
+    values = values.reshape(-1)[start : start + count]
+    if len(values) < count:
+        raise _too_short()
+    return values
+
+
+def _decode_encapsulated(
+    data: bytes, facts: PixelFacts, limits: PixelLimits, *, wants_rgb: bool
+) -> tuple[Pixels, str]:
+    """Decode a compressed frame by what its bytes are, and only then by what they are called."""
+    photometric = facts.photometric_interpretation
+    syntax = facts.transfer_syntax_uid
+    stream = inspect(data)
+    if stream is not None and syntax not in (_RLE, _DEFLATED_FRAME, _ENCAPSULATED_UNCOMPRESSED):
+        return _decode_stream(data, stream, facts, limits, wants_rgb=wants_rgb)
+    if syntax in (_DEFLATED_FRAME, _ENCAPSULATED_UNCOMPRESSED):
+        size = (facts.frame_samples * facts.bits_allocated + 7) // 8
+        raw = inflate_frame(data, size) if syntax == _DEFLATED_FRAME else data[:size]
+        if len(raw) < size:
+            raise _too_short()
+        return _decode_native(raw, facts, first_bit=0, order="<"), photometric
+    if syntax == _RLE:
+        return _decode_rle(data, facts), photometric
+    raise DecodeError(
+        "The compressed picture is damaged, or its compression is not known here. Download the "
+        "file to open it elsewhere."
+    )
+
+
+def _decode_rle(data: bytes, facts: PixelFacts) -> Pixels:
+    plane = facts.rows * facts.columns
+    if facts.bits_allocated == 1:
+        # Packed as native 1-bit frames are, each frame on its own (PS3.5 Annex G.2).
+        packed = decode_rle(data, samples=1, bytes_per_sample=1, plane_size=(plane + 7) // 8)
+        return _unpack_1_bit(packed.tobytes(), facts, 0)
+    size = facts.dtype.itemsize
+    planes = decode_rle(
+        data, samples=facts.samples_per_pixel, bytes_per_sample=size, plane_size=plane
+    )
+    values = planes.reshape(-1).view(facts.dtype.newbyteorder("<"))
+    return _clean(_shape(values, facts, is_planar=True), facts)
+
+
+def _decode_stream(
+    data: bytes,
+    stream: CodeStream,
+    facts: PixelFacts,
+    limits: PixelLimits,
+    *,
+    wants_rgb: bool,
+) -> tuple[Pixels, str]:
+    photometric = facts.photometric_interpretation
+    _check_size(stream.rows, stream.columns, stream.samples, facts)
+    is_ybr = stream.is_ybr
+    if is_ybr is None:
+        is_ybr = photometric.startswith("YBR")
+    pixels = decode_codestream(data, stream, is_ybr=is_ybr, wants_rgb=wants_rgb)
+    samples = pixels.shape[2] if pixels.ndim == 3 else 1
+    _check_size(pixels.shape[0], pixels.shape[1], samples, facts)
+    if samples == 3 and stream.codec in ("jpeg", "jpeg-lossless"):
+        photometric = "RGB" if wants_rgb or not is_ybr else "YBR_FULL"
+    elif samples == 3 and stream.is_ybr is False:
+        photometric = "RGB"
+    pixels = _pad(pixels, facts, photometric)
+    if pixels.dtype.kind == "f":
+        return pixels, photometric
+    return _clean(_fit(pixels, facts), facts, is_right_aligned=True), photometric
+
+
+def _check_size(rows: int, columns: int, samples: int, facts: PixelFacts) -> None:
+    """Refuse a code stream of another size than the header's; an edge tile may be smaller."""
+    is_tiled = facts.frames is not None and facts.frames.frame_count > 1
+    if rows and (
+        rows > facts.rows
+        or columns > facts.columns
+        or (not is_tiled and (rows, columns) != (facts.rows, facts.columns))
+    ):
+        raise DecodeError(
+            f"The compressed picture measures {columns} x {rows} pixels, but its header says "
+            f"{facts.columns} x {facts.rows}. Have the sending system correct it."
+        )
+    if samples and samples != facts.samples_per_pixel:
+        raise DecodeError(
+            f"The compressed picture has {samples} samples a pixel, but its header says "
+            f"{facts.samples_per_pixel}. Have the sending system correct it."
+        )
+
+
+def _pad(pixels: Pixels, facts: PixelFacts, photometric: str) -> Pixels:
+    """Complete the smaller tiles at the edge of a slide: white in colour, 0 in grey."""
+    rows, columns = pixels.shape[:2]
+    if (rows, columns) == (facts.rows, facts.columns):
+        return pixels
+    full = np.zeros((facts.rows, facts.columns, *pixels.shape[2:]), pixels.dtype)
+    if pixels.ndim == 3:
+        white = (1 << facts.bits_stored) - 1
+        full[...] = white
+        if photometric in YBR_FULL | YBR_PARTIAL:
+            full[..., 1:] = 1 << (facts.bits_stored - 1)
+    full[:rows, :columns] = pixels
+    return full
+
+
+def _fit(pixels: Pixels, facts: PixelFacts) -> Pixels:
+    """Bring a decoder's integers to the stored type; the sign is settled by `_clean`."""
+    if pixels.dtype == facts.dtype:
+        return pixels
+    if pixels.dtype.itemsize == facts.dtype.itemsize:
+        return pixels.view(facts.dtype)
+    if pixels.dtype.itemsize > facts.dtype.itemsize:
+        least, greatest = int(pixels.min()), int(pixels.max())
+        if least < -(1 << facts.bits_allocated - 1) or greatest >= 1 << facts.bits_allocated:
+            raise DecodeError(
+                "The compressed picture has more bits a pixel than its header says. Have the "
+                "sending system correct it."
+            )
+    return pixels.astype(facts.dtype)
+
+
+def _clean(values: Pixels, facts: PixelFacts, *, is_right_aligned: bool = False) -> Pixels:
+    """Keep Bits Stored alone: clear the bits above, or fill them with the sign.
+
+    Native samples end at High Bit; those of a code stream are right-aligned by its decoder.
+    """
+    stored = facts.bits_stored
+    width = values.dtype.itemsize * 8
+    if values.dtype.kind == "f" or (stored >= width and facts.high_bit == stored - 1):
+        return values
+    shift = 0 if is_right_aligned else facts.high_bit + 1 - stored
+    if facts.is_signed:
+        up = width - stored - shift
+        cleaned = (values << up) >> (up + shift)
+    else:
+        cleaned = (values >> shift) & ((1 << stored) - 1)
+    return cleaned
+
+
+def _too_short() -> DecodeError:
+    return DecodeError("The picture's pixel data is shorter than its header says. Send it again.")
