@@ -1,4 +1,97 @@
 import "../styles/tokens.css";
-import "./viewer.css";
+import "./styles/page.css";
+import "./styles/bars.css";
+import "./styles/viewport.css";
+import "./styles/panels.css";
+import { parseManifest } from "./core/manifest";
+import { frameKey } from "./core/stack";
+import { CanvasSurface } from "./engine/canvas-surface";
+import { keepSession } from "./tools/session";
+import { Workspace } from "./tools/workspace";
+import "./ui/viewer";
+import type { ViewerPageElement } from "./ui/viewer";
 
-performance.mark("viewer:shell");
+/** Sets a mark once, however often the moment comes. */
+function markOnce(name: string): void {
+  if (performance.getEntriesByName(name, "mark").length === 0) {
+    performance.mark(name);
+  }
+}
+
+function setTheme(): void {
+  const kept = localStorage.getItem("noctis.theme");
+  if (kept === "light" || kept === "dark" || kept === "auto") {
+    document.documentElement.dataset.theme = kept;
+  }
+}
+
+/** Draws the picture that came with the page before anything else has been fetched. */
+function showPreview(workspace: Workspace): void {
+  const first = workspace.manifest.first_image;
+  if (!first) {
+    return;
+  }
+  const image = new Image();
+  const { window_center: center, window_width: width } = first;
+  const window =
+    center !== null && width !== null && width > 0
+      ? ({ center, width, function: "LINEAR" } as const)
+      : null;
+  image.addEventListener("load", () => {
+    const key = frameKey(first.image_id, first.frame_number);
+    workspace.active.setPreview({ key, image, window });
+  });
+  image.src = first.preview;
+}
+
+function markMoments(workspace: Workspace): void {
+  const firstSeries = workspace.active.stack;
+  for (const pane of workspace.panes) {
+    pane.on("drawn", ({ exact }) => {
+      markOnce(exact ? "viewer:first-lossless" : "viewer:first-preview");
+    });
+  }
+  const stop = workspace.on("loaded", () => {
+    if (firstSeries?.frames.every(({ key }) => workspace.frames.has(key))) {
+      markOnce("viewer:series-complete");
+      stop();
+    }
+  });
+}
+
+function guardUnsaved(workspace: Workspace): void {
+  window.addEventListener("pagehide", () => workspace.saver.flush());
+  window.addEventListener("beforeunload", (event) => {
+    workspace.saver.flush();
+    const { overall } = workspace.saver;
+    if (overall === "waiting" || overall === "failed") {
+      event.preventDefault();
+    }
+  });
+}
+
+function start(): void {
+  performance.mark("viewer:shell");
+  setTheme();
+  const element = document.querySelector<ViewerPageElement>("noctis-viewer");
+  const source = document.getElementById("study-manifest");
+  if (!element) {
+    throw new Error("The page has no <noctis-viewer> element.");
+  }
+  try {
+    const manifest = parseManifest(source?.textContent ?? "");
+    const isTouch = matchMedia("(pointer: coarse)").matches;
+    const workspace = new Workspace(manifest, () => new CanvasSurface(), isTouch);
+    markMoments(workspace);
+    showPreview(workspace);
+    element.open(workspace);
+    keepSession(workspace);
+    guardUnsaved(workspace);
+  } catch (error) {
+    element.dataset.state = "error";
+    element.textContent = error instanceof Error ? error.message : String(error);
+    throw error;
+  }
+}
+
+start();

@@ -1,0 +1,132 @@
+import type { UltrasoundRegion, Vec2 } from "./manifest";
+import { framePixelSpacing, isUsableSpacing, type StackFrame } from "./stack";
+
+/** What one picture pixel measures, and where that is known from. */
+export interface Calibration {
+  /** Width and height of a pixel; 1, 1 (in px) where no source may be trusted. */
+  pixelSize: Vec2;
+  unit: "mm" | "px";
+  /** `unit_source` of the measurements interface. */
+  source: string;
+  /** Said to the person where the source needs a warning. */
+  note: string | null;
+}
+
+/** Projection X-ray objects: Imager Pixel Spacing is measured at the detector (PS3.3 10.7.1). */
+const PROJECTION_CLASSES = new Set([
+  "1.2.840.10008.5.1.4.1.1.1",
+  "1.2.840.10008.5.1.4.1.1.1.1",
+  "1.2.840.10008.5.1.4.1.1.1.1.1",
+  "1.2.840.10008.5.1.4.1.1.1.2",
+  "1.2.840.10008.5.1.4.1.1.1.2.1",
+  "1.2.840.10008.5.1.4.1.1.1.3",
+  "1.2.840.10008.5.1.4.1.1.1.3.1",
+  "1.2.840.10008.5.1.4.1.1.12.1",
+  "1.2.840.10008.5.1.4.1.1.12.1.1",
+  "1.2.840.10008.5.1.4.1.1.12.2",
+  "1.2.840.10008.5.1.4.1.1.12.2.1",
+]);
+
+const CENTIMETRES = 3;
+
+const UNCALIBRATED: Calibration = {
+  pixelSize: [1, 1],
+  unit: "px",
+  source: "none",
+  note: "Uncalibrated: the file says no pixel size.",
+};
+
+/** Height of a pixel divided by its width, for drawing; 1 where unknown. */
+export function pixelAspect(frame: StackFrame): number {
+  const spacing = framePixelSpacing(frame) ?? frame.image.ImagerPixelSpacing;
+  if (isUsableSpacing(spacing)) {
+    return spacing[0] / spacing[1];
+  }
+  const ratio = frame.image.PixelAspectRatio;
+  return isUsableSpacing(ratio) ? ratio[0] / ratio[1] : 1;
+}
+
+/** Calibration for a measurement through `points` (column, row) of one frame. */
+export function calibrate(frame: StackFrame, points: readonly Vec2[]): Calibration {
+  const regions = frame.image.SequenceOfUltrasoundRegions;
+  if (regions && regions.length > 0) {
+    return fromRegions(regions, points);
+  }
+  const spacing = framePixelSpacing(frame);
+  const imager = frame.image.ImagerPixelSpacing;
+  const isProjection =
+    frame.image.SOPClassUID !== null && PROJECTION_CLASSES.has(frame.image.SOPClassUID);
+  if (isUsableSpacing(imager) && (spacing === null || (isProjection && same(spacing, imager)))) {
+    return fromImager(imager, frame.image.EstimatedRadiographicMagnificationFactor);
+  }
+  if (spacing) {
+    return { pixelSize: [spacing[1], spacing[0]], unit: "mm", source: "PixelSpacing", note: null };
+  }
+  return UNCALIBRATED;
+}
+
+function same(one: Vec2, other: Vec2): boolean {
+  return Math.abs(one[0] - other[0]) < 1e-6 && Math.abs(one[1] - other[1]) < 1e-6;
+}
+
+/** Divides by the estimated magnification, which the source then names (PS3.3 C.8.7.5). */
+function fromImager(imager: Vec2, magnification: number | null): Calibration {
+  if (magnification !== null && Number.isFinite(magnification) && magnification > 0) {
+    return {
+      pixelSize: [imager[1] / magnification, imager[0] / magnification],
+      unit: "mm",
+      source: `ImagerPixelSpacing / magnification ${magnification}`,
+      note: `Size at the patient, by the file's estimated magnification of ${magnification}.`,
+    };
+  }
+  return {
+    pixelSize: [imager[1], imager[0]],
+    unit: "mm",
+    source: "ImagerPixelSpacing",
+    note: "Size at the detector: the patient's is smaller by the unknown magnification.",
+  };
+}
+
+/**
+ * Millimetres only where every point lies in regions that agree on centimetres per pixel in both
+ * directions (PS3.3 C.8.5.5.1): a line from the picture into a Doppler curve has no length.
+ */
+function fromRegions(regions: readonly UltrasoundRegion[], points: readonly Vec2[]): Calibration {
+  const holding = [...regions.entries()].filter(([, region]) =>
+    points.every((point) => contains(region, point)),
+  );
+  const first = holding[0];
+  if (!first) {
+    const note = points.some((point) => regions.some((region) => contains(region, point)))
+      ? "Uncalibrated: the points lie in different ultrasound regions."
+      : "Uncalibrated: outside the calibrated ultrasound regions.";
+    return { ...UNCALIBRATED, note };
+  }
+  const sizes = holding.map(([, region]) => regionPixelSize(region));
+  const size = sizes[0];
+  if (!size || sizes.some((other) => !other || !same(other, size))) {
+    const note = size
+      ? "Uncalibrated: overlapping ultrasound regions disagree here."
+      : "Uncalibrated: this ultrasound region does not measure lengths in both directions.";
+    return { ...UNCALIBRATED, note };
+  }
+  return { pixelSize: size, unit: "mm", source: `ultrasound region ${first[0] + 1}`, note: null };
+}
+
+function contains(region: UltrasoundRegion, [column, row]: Vec2): boolean {
+  return (
+    column >= region.RegionLocationMinX0 &&
+    column <= region.RegionLocationMaxX1 &&
+    row >= region.RegionLocationMinY0 &&
+    row <= region.RegionLocationMaxY1
+  );
+}
+
+function regionPixelSize(region: UltrasoundRegion): Vec2 | null {
+  const x = Math.abs(region.PhysicalDeltaX ?? 0);
+  const y = Math.abs(region.PhysicalDeltaY ?? 0);
+  const measuresLength =
+    region.PhysicalUnitsXDirection === CENTIMETRES &&
+    region.PhysicalUnitsYDirection === CENTIMETRES;
+  return measuresLength && x > 0 && y > 0 ? [x * 10, y * 10] : null;
+}

@@ -1,0 +1,220 @@
+/**
+ * The study manifest: the shapes of docs/api/viewer.md ("What the viewer asks the server").
+ * DICOM attributes keep their PS3.6 keyword; a value that the file lacks is null.
+ */
+
+export type Vec2 = readonly [number, number];
+export type Vec3 = readonly [number, number, number];
+
+/** One item of Sequence of Ultrasound Regions (0018,6011), PS3.3 C.8.5.5. */
+export interface UltrasoundRegion {
+  RegionLocationMinX0: number;
+  RegionLocationMinY0: number;
+  RegionLocationMaxX1: number;
+  RegionLocationMaxY1: number;
+  PhysicalUnitsXDirection: number | null;
+  PhysicalUnitsYDirection: number | null;
+  PhysicalDeltaX: number | null;
+  PhysicalDeltaY: number | null;
+  ReferencePixelX0: number | null;
+  ReferencePixelY0: number | null;
+  RegionSpatialFormat: number | null;
+  RegionDataType: number | null;
+}
+
+/** What differs from frame to frame of one multi-frame object. */
+export interface FrameFacts {
+  ImagePositionPatient: Vec3 | null;
+  ImageOrientationPatient: readonly number[] | null;
+  PixelSpacing: Vec2 | null;
+  SliceThickness: number | null;
+  WindowCenter: readonly number[] | null;
+  WindowWidth: readonly number[] | null;
+  RescaleSlope: number | null;
+  RescaleIntercept: number | null;
+}
+
+export interface ImageFacts {
+  id: string;
+  SOPInstanceUID: string;
+  SOPClassUID: string | null;
+  InstanceNumber: number | null;
+  TransferSyntaxUID: string | null;
+  Rows: number | null;
+  Columns: number | null;
+  NumberOfFrames: number | null;
+  SamplesPerPixel: number | null;
+  PhotometricInterpretation: string | null;
+  BitsAllocated: number | null;
+  BitsStored: number | null;
+  PixelRepresentation: number | null;
+  PixelSpacing: Vec2 | null;
+  ImagerPixelSpacing: Vec2 | null;
+  EstimatedRadiographicMagnificationFactor: number | null;
+  PixelAspectRatio: Vec2 | null;
+  ImagePositionPatient: Vec3 | null;
+  ImageOrientationPatient: readonly number[] | null;
+  SliceThickness: number | null;
+  SpacingBetweenSlices: number | null;
+  SliceLocation: number | null;
+  PatientOrientation: readonly string[] | null;
+  WindowCenter: readonly number[] | null;
+  WindowWidth: readonly number[] | null;
+  WindowCenterWidthExplanation: readonly string[] | null;
+  VOILUTFunction: string | null;
+  RescaleSlope: number | null;
+  RescaleIntercept: number | null;
+  RescaleType: string | null;
+  FrameTime: number | null;
+  RecommendedDisplayFrameRate: number | null;
+  ImageLaterality: string | null;
+  ViewPosition: string | null;
+  AcquisitionDate: string | null;
+  AcquisitionTime: string | null;
+  SequenceOfUltrasoundRegions: readonly UltrasoundRegion[] | null;
+  PixelPaddingValue: number | null;
+  LossyImageCompression: boolean;
+  frames: readonly FrameFacts[] | null;
+  transport: "jphc" | "raw" | null;
+  frame_url: string;
+  digest: string;
+  file_url: string;
+  problem: string | null;
+}
+
+export interface SeriesFacts {
+  id: string;
+  SeriesInstanceUID: string;
+  SeriesNumber: number | null;
+  SeriesDescription: string | null;
+  Modality: string | null;
+  BodyPartExamined: string | null;
+  Laterality: string | null;
+  FrameOfReferenceUID: string | null;
+  instance_count: number;
+  frame_count: number;
+  kind: "image" | "document" | "waveform" | "other";
+  thumbnail_url: string | null;
+  images: readonly ImageFacts[];
+}
+
+export interface PresetFacts {
+  id: string;
+  name: string;
+  Modality: string;
+  window_center: number;
+  window_width: number;
+  key: string | null;
+  is_site: boolean;
+}
+
+export type MeasurementKind = "length" | "angle" | "ellipse" | "rectangle" | "probe" | "arrow";
+
+export interface Statistics {
+  mean: number;
+  sd: number;
+  min: number;
+  max: number;
+  area: number | null;
+  area_unit: string | null;
+  unit: string | null;
+  count: number;
+}
+
+/** What the server keeps of one measurement or annotation. */
+export interface MeasurementFacts {
+  id: string;
+  kind: MeasurementKind;
+  SeriesInstanceUID: string;
+  SOPInstanceUID: string;
+  frame_number: number;
+  FrameOfReferenceUID: string | null;
+  points: readonly Vec2[];
+  points_mm: readonly Vec3[] | null;
+  label: string;
+  value: number | null;
+  unit: string | null;
+  unit_source: string;
+  statistics: Statistics | null;
+  author?: { id: string; name: string } | null;
+  version?: number;
+  created_at?: string;
+  updated_at?: string;
+}
+
+export interface FirstImage {
+  series_id: string;
+  image_id: string;
+  frame_number: number;
+  preview: string;
+  window_center: number | null;
+  window_width: number | null;
+}
+
+export interface SessionFacts {
+  series_id: string;
+  image_id: string;
+  frame_number: number;
+  viewport?: Record<string, unknown> | null;
+}
+
+export interface Manifest {
+  study: {
+    id: string;
+    StudyInstanceUID: string;
+    StudyDate: string | null;
+    StudyTime: string | null;
+    StudyDescription: string | null;
+    AccessionNumber: string | null;
+    ReferringPhysicianName: string | null;
+    ModalitiesInStudy: readonly string[];
+    facility: { code: string; name: string } | null;
+    NumberOfStudyRelatedSeries: number | null;
+    NumberOfStudyRelatedInstances: number | null;
+    is_demo: boolean;
+    status: string | null;
+  };
+  patient: {
+    id: string;
+    PatientID: string | null;
+    PatientName: string | null;
+    PatientBirthDate: string | null;
+    PatientSex: string | null;
+    PatientAge: string | null;
+  };
+  series: readonly SeriesFacts[];
+  first_image: FirstImage | null;
+  presets: readonly PresetFacts[];
+  measurements: readonly MeasurementFacts[];
+  user: { id: string; name: string; can_write: boolean };
+  session?: SessionFacts | null;
+  links: {
+    self: string;
+    worklist: string;
+    measurements: string;
+    presets: string;
+    session: string;
+    study: string;
+    batch: string;
+  };
+}
+
+/** Reads the manifest text of the page; a broken one is an error in words, not a blank page. */
+export function parseManifest(text: string): Manifest {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error("The study's description in this page is damaged. Reload the page.");
+  }
+  const manifest = value as Manifest;
+  if (
+    typeof value !== "object" ||
+    value === null ||
+    !Array.isArray(manifest.series) ||
+    !manifest.links
+  ) {
+    throw new Error("The study's description in this page is incomplete. Reload the page.");
+  }
+  return manifest;
+}

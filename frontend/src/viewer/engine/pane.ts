@@ -1,0 +1,428 @@
+import type { Affine } from "../core/affine";
+import { pixelAspect } from "../core/calibration";
+import { Emitter } from "../core/emitter";
+import type { Frame } from "../core/frame";
+import { prefetchOrder } from "../core/order";
+import {
+  clampIndex,
+  isColor,
+  isDocument,
+  type Stack,
+  type StackFrame,
+  stackFps,
+} from "../core/stack";
+import {
+  INITIAL_VIEW,
+  imageToScreen,
+  oneToOne,
+  type PictureSize,
+  type Size,
+  shownZoom,
+  type Turn,
+  turn,
+  type View,
+} from "../core/view";
+import { COLOR_WINDOW, fileWindows, fullRangeWindow, renderingOf, type Window } from "../core/voi";
+import type { FrameProblem, FrameService } from "../net/frames";
+import type { Picture, Surface, SurfaceFactory } from "./surface";
+
+export type PaneState = "empty" | "loading" | "preview" | "ready" | "error" | "document";
+
+export interface Cine {
+  isPlaying: boolean;
+  fps: number;
+  loops: boolean;
+}
+
+interface Events {
+  /** Anything a person sees has changed. */
+  change: undefined;
+  /** A picture was drawn: the index, and whether it was exact. */
+  drawn: { index: number; exact: boolean };
+  /** Another frame or series is wanted now. */
+  focus: undefined;
+}
+
+interface PreviewImage {
+  key: string;
+  image: HTMLImageElement;
+  window: Window | null;
+}
+
+/** One viewport: which stack it shows, where in it, and how. Knows no DOM but its surface. */
+export class Pane extends Emitter<Events> {
+  stack: Stack | null = null;
+  /** The frame that is wanted. */
+  index = 0;
+  /** The frame that is on the screen; -1: none. What texts and measurements speak of. */
+  shownIndex = -1;
+  direction: 1 | -1 = 1;
+  view: View = INITIAL_VIEW;
+  invert = false;
+  state: PaneState = "empty";
+  problem: FrameProblem | null = null;
+  cine: Cine = { isPlaying: false, fps: 10, loops: true };
+  size: Size = { width: 1, height: 1 };
+  surface: Surface;
+  /** The person's own window; null: each frame's own. */
+  private chosen: Window | null = null;
+  /** For stacks whose files carry no window: one for all of its frames. */
+  private computed: Window | null = null;
+  private preview: PreviewImage | null = null;
+  private ratio = 1;
+  private drawRequest = 0;
+  private cineTimer = 0;
+  private cineDue = 0;
+
+  constructor(
+    private readonly frames: FrameService,
+    createSurface: SurfaceFactory,
+  ) {
+    super();
+    this.surface = createSurface();
+    frames.on("loaded", ({ key }) => {
+      if (key === this.wantedFrame?.key) {
+        this.requestDraw();
+      }
+    });
+    frames.on("failed", ({ key }) => {
+      if (key === this.wantedFrame?.key) {
+        this.requestDraw();
+      }
+    });
+  }
+
+  get wantedFrame(): StackFrame | null {
+    return this.stack?.frames[this.index] ?? null;
+  }
+
+  get shownFrame(): StackFrame | null {
+    return this.stack?.frames[this.shownIndex] ?? null;
+  }
+
+  /** Exact pixels of the frame on the screen; null while only a preview is shown. */
+  get pixels(): Frame | null {
+    const frame = this.shownFrame;
+    return frame && this.state !== "preview" ? (this.frames.peek(frame.key) ?? null) : null;
+  }
+
+  get isExact(): boolean {
+    return this.state === "ready" && this.shownIndex === this.index;
+  }
+
+  /** The window the shown frame is drawn with. */
+  get window(): Window {
+    if (this.chosen) {
+      return this.chosen;
+    }
+    const frame = this.shownFrame ?? this.wantedFrame;
+    if (this.state === "preview" && this.preview?.window) {
+      return this.preview.window;
+    }
+    const pixels = frame && this.frames.peek(frame.key);
+    return frame && pixels ? this.windowFor(frame, pixels) : COLOR_WINDOW;
+  }
+
+  get hasChosenWindow(): boolean {
+    return this.chosen !== null;
+  }
+
+  get pictureSize(): PictureSize | null {
+    const frame = this.shownFrame ?? this.wantedFrame;
+    return frame ? this.sizeOf(frame) : null;
+  }
+
+  get matrix(): Affine | null {
+    const picture = this.pictureSize;
+    return picture && imageToScreen(this.view, picture, this.size);
+  }
+
+  get zoomFactor(): number {
+    const picture = this.pictureSize;
+    return picture ? shownZoom(this.view, picture, this.size) : 1;
+  }
+
+  /** Hangs a stack into this viewport. */
+  setStack(stack: Stack | null, index = 0): void {
+    this.stop();
+    this.stack = stack;
+    this.index = stack ? clampIndex(stack, index) : 0;
+    this.shownIndex = -1;
+    this.direction = 1;
+    this.view = INITIAL_VIEW;
+    this.invert = false;
+    this.chosen = null;
+    this.computed = null;
+    this.problem = null;
+    this.cine = { isPlaying: false, fps: stack ? stackFps(stack) : 10, loops: true };
+    this.state = !stack ? "empty" : isDocument(stack.series) ? "document" : "loading";
+    this.surface.clear();
+    this.requestDraw();
+    this.emit("focus", undefined);
+  }
+
+  /** The server's first picture, drawn until the exact one is here. */
+  setPreview(preview: PreviewImage): void {
+    this.preview = preview;
+    this.computed = preview.window;
+    this.requestDraw();
+  }
+
+  go(index: number): void {
+    if (!this.stack) {
+      return;
+    }
+    const next = clampIndex(this.stack, index);
+    if (next === this.index) {
+      return;
+    }
+    this.direction = next > this.index ? 1 : -1;
+    this.index = next;
+    this.requestDraw();
+    this.emit("focus", undefined);
+  }
+
+  step(by: number): void {
+    this.go(this.index + by);
+  }
+
+  setWindow(window: Window | null): void {
+    this.chosen = window;
+    this.requestDraw();
+  }
+
+  /** The whole range of the shown frame's values. */
+  setFullRange(): void {
+    const frame = this.shownFrame;
+    const pixels = this.pixels;
+    if (frame && pixels) {
+      this.setWindow(pixels.samples === 3 ? COLOR_WINDOW : fullRangeWindow(frame, pixels));
+    }
+  }
+
+  setView(view: View): void {
+    this.view = view;
+    this.requestDraw();
+  }
+
+  turn(by: Turn): void {
+    this.setView(turn(this.view, by));
+  }
+
+  fit(): void {
+    this.setView({ ...this.view, zoom: 1, pan: [0, 0] });
+  }
+
+  oneToOne(): void {
+    const picture = this.pictureSize;
+    if (picture) {
+      this.setView(oneToOne(this.view, picture, this.size, this.ratio));
+    }
+  }
+
+  toggleInvert(): void {
+    this.invert = !this.invert;
+    this.requestDraw();
+  }
+
+  reset(): void {
+    this.chosen = null;
+    this.invert = false;
+    this.setView(INITIAL_VIEW);
+  }
+
+  resize(size: Size, devicePixelRatio: number): void {
+    this.size = size;
+    this.ratio = devicePixelRatio;
+    this.surface.resize(size, devicePixelRatio);
+    this.drawNow();
+  }
+
+  /** Puts another engine's surface in the present one's place. */
+  replaceSurface(create: SurfaceFactory): void {
+    const old = this.surface;
+    this.surface = create();
+    old.element.replaceWith(this.surface.element);
+    this.surface.resize(this.size, this.ratio);
+    old.destroy();
+    this.drawNow();
+  }
+
+  /** What this viewport wants after its visible frame, the nearest first. */
+  wantedNext(): StackFrame[] {
+    const { stack } = this;
+    if (!stack) {
+      return [];
+    }
+    return prefetchOrder(stack.frames.length, this.index, this.direction).map(
+      (index) => stack.frames[index] as StackFrame,
+    );
+  }
+
+  play(): void {
+    if (!this.stack || this.stack.frames.length < 2 || this.cine.isPlaying) {
+      return;
+    }
+    this.cine = { ...this.cine, isPlaying: true };
+    this.cineDue = performance.now();
+    this.emit("change", undefined);
+    this.scheduleCine();
+  }
+
+  stop(): void {
+    clearTimeout(this.cineTimer);
+    if (this.cine.isPlaying) {
+      this.cine = { ...this.cine, isPlaying: false };
+      this.emit("change", undefined);
+    }
+  }
+
+  setCine(cine: Partial<Cine>): void {
+    this.cine = { ...this.cine, ...cine };
+    this.emit("change", undefined);
+  }
+
+  /** Draws at the next animation frame; any number of steps before it cost one drawing. */
+  requestDraw(): void {
+    if (this.drawRequest === 0) {
+      this.drawRequest = requestAnimationFrame(() => {
+        this.drawRequest = 0;
+        this.drawNow();
+      });
+    }
+  }
+
+  private scheduleCine(): void {
+    const period = 1000 / this.cine.fps;
+    this.cineDue = Math.max(this.cineDue + period, performance.now());
+    this.cineTimer = window.setTimeout(
+      () => this.cineStep(),
+      Math.max(0, this.cineDue - performance.now()),
+    );
+  }
+
+  private cineStep(): void {
+    const { stack } = this;
+    if (!stack || !this.cine.isPlaying) {
+      return;
+    }
+    const isLast = this.index >= stack.frames.length - 1;
+    if (isLast && !this.cine.loops) {
+      this.stop();
+      return;
+    }
+    const next = isLast ? 0 : this.index + 1;
+    const key = stack.frames[next]?.key ?? "";
+    // A frame that is still on its way holds the film; one that cannot be shown is passed over.
+    if (this.frames.has(key) || this.frames.problem(key)) {
+      if (isLast) {
+        this.index = 0;
+        this.direction = 1;
+        this.requestDraw();
+        this.emit("focus", undefined);
+      } else {
+        this.go(next);
+      }
+    }
+    this.scheduleCine();
+  }
+
+  private sizeOf(frame: StackFrame): PictureSize {
+    const pixels = this.frames.peek(frame.key);
+    return {
+      columns: pixels?.columns ?? frame.image.Columns ?? 1,
+      rows: pixels?.rows ?? frame.image.Rows ?? 1,
+      pixelAspect: pixelAspect(frame),
+    };
+  }
+
+  private windowFor(frame: StackFrame, pixels: Frame): Window {
+    if (isColor(frame)) {
+      return COLOR_WINDOW;
+    }
+    const own = fileWindows(frame)[0]?.window;
+    if (own) {
+      return own;
+    }
+    this.computed ??= fullRangeWindow(frame, pixels);
+    return this.computed;
+  }
+
+  private drawNow(): void {
+    const frame = this.wantedFrame;
+    if (!this.stack || !frame || this.state === "document") {
+      this.emit("change", undefined);
+      return;
+    }
+    const pixels = this.frames.peek(frame.key);
+    if (pixels) {
+      this.drawExact(this.stack, frame, pixels);
+    } else if (this.preview?.key === frame.key) {
+      this.drawPreview(this.preview, frame);
+    } else {
+      this.explainMissing(frame);
+    }
+    this.emit("change", undefined);
+  }
+
+  private drawExact(stack: Stack, frame: StackFrame, pixels: Frame): void {
+    const window = this.chosen ?? this.windowFor(frame, pixels);
+    const size = this.sizeOf(frame);
+    const picture: Picture = { kind: "frame", stack, index: this.index, frame: pixels, size };
+    this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
+    this.shownIndex = this.index;
+    this.problem = null;
+    this.state = "ready";
+    this.emit("drawn", { index: this.index, exact: true });
+  }
+
+  private drawPreview(preview: PreviewImage, frame: StackFrame): void {
+    const size = this.sizeOf(frame);
+    const picture: Picture = { kind: "preview", image: preview.image, size };
+    this.surface.show(picture, renderingOf(frame, COLOR_WINDOW, false), this.view);
+    this.shownIndex = this.index;
+    this.problem = this.frames.problem(frame.key) ?? null;
+    this.state = this.problem ? "error" : "preview";
+    this.emit("drawn", { index: this.index, exact: false });
+  }
+
+  /** The wanted frame is not here: the last picture stays, or the reason stands in its place. */
+  private explainMissing(frame: StackFrame): void {
+    const problem =
+      frame.image.transport === null
+        ? { message: frame.image.problem ?? "This object holds no picture.", canRetry: false }
+        : this.frames.problem(frame.key);
+    if (problem) {
+      this.problem = problem;
+      this.state = "error";
+      this.shownIndex = this.index;
+      this.surface.clear();
+    } else {
+      this.problem = null;
+      this.state = this.shownIndex >= 0 && this.state !== "error" ? "ready" : "loading";
+      if (this.state === "loading") {
+        this.surface.clear();
+        this.shownIndex = -1;
+      } else {
+        this.redrawLast();
+      }
+    }
+  }
+
+  private redrawLast(): void {
+    const frame = this.shownFrame;
+    const pixels = frame && this.frames.peek(frame.key);
+    if (this.stack && frame && pixels) {
+      const window = this.chosen ?? this.windowFor(frame, pixels);
+      const size = this.sizeOf(frame);
+      const picture: Picture = {
+        kind: "frame",
+        stack: this.stack,
+        index: this.shownIndex,
+        frame: pixels,
+        size,
+      };
+      this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
+    }
+  }
+}

@@ -1,0 +1,361 @@
+import { Emitter } from "../core/emitter";
+import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
+import { evaluate, toPatient } from "../core/measure";
+import { MeasurementList } from "../core/measurements";
+import { type Preset, presetsFor } from "../core/presets";
+import {
+  buildStack,
+  findFrame,
+  isDocument,
+  type Stack,
+  type StackFrame,
+  startingPlace,
+} from "../core/stack";
+import { randomUuid } from "../core/uuid";
+import { Pane } from "../engine/pane";
+import type { SurfaceFactory } from "../engine/surface";
+import { FrameService, type NetworkState } from "../net/frames";
+import { MeasurementSaver } from "../net/saver";
+import type { Tool } from "./names";
+
+export type Layout = "1x1" | "1x2" | "2x2";
+
+export const LAYOUTS: readonly { layout: Layout; name: string; cells: number }[] = [
+  { layout: "1x1", name: "One viewport", cells: 1 },
+  { layout: "1x2", name: "Two viewports", cells: 2 },
+  { layout: "2x2", name: "Four viewports", cells: 4 },
+];
+
+export interface Notice {
+  id: string;
+  kind: "info" | "warning" | "error";
+  text: string;
+  action?: { label: string; run: () => void } | { label: string; href: string };
+}
+
+interface Events {
+  change: undefined;
+  /** A frame arrived: load states want repainting. */
+  loaded: { key: string };
+}
+
+/** How many frames of other series are asked for ahead, after the series on the screen. */
+const OTHER_SERIES_FRAMES = 2000;
+
+/** The one store of a viewer window: the study, its viewports, the tool in hand, what is drawn. */
+export class Workspace extends Emitter<Events> {
+  readonly stacks: readonly Stack[];
+  readonly frames: FrameService;
+  readonly panes: readonly Pane[];
+  readonly list = new MeasurementList();
+  readonly saver: MeasurementSaver;
+  layout: Layout = "1x1";
+  maximised = false;
+  activeIndex = 0;
+  tool: Tool;
+  showsTexts = true;
+  notices: readonly Notice[] = [];
+
+  constructor(
+    readonly manifest: Manifest,
+    createSurface: SurfaceFactory,
+    isTouch: boolean,
+  ) {
+    super();
+    this.tool = isTouch ? "scroll" : "window";
+    this.stacks = manifest.series.map(buildStack);
+    this.frames = new FrameService(manifest.links.batch);
+    this.panes = [0, 1, 2, 3].map(() => new Pane(this.frames, createSurface));
+    this.list.load(manifest.measurements);
+    const collection = manifest.links.measurements;
+    const item = (id: string): string =>
+      new URL(`/viewer/api/measurements/${id}/`, location.href).pathname;
+    this.saver = new MeasurementSaver(this.list, { collection, item }, manifest.user.can_write);
+    this.listen();
+    this.openStart();
+  }
+
+  get active(): Pane {
+    return this.panes[this.activeIndex] as Pane;
+  }
+
+  /** The viewports on the screen, by their number. */
+  get visible(): { pane: Pane; number: number }[] {
+    const cells = LAYOUTS.find(({ layout }) => layout === this.layout)?.cells ?? 1;
+    const all = this.panes.slice(0, cells).map((pane, number) => ({ pane, number }));
+    return this.maximised ? all.filter(({ number }) => number === this.activeIndex) : all;
+  }
+
+  get presets(): Preset[] {
+    const { stack } = this.active;
+    const modality = stack?.series.Modality ?? null;
+    return presetsFor(modality, this.active.wantedFrame, this.manifest.presets);
+  }
+
+  setTool(tool: Tool): void {
+    this.tool = tool;
+    this.emit("change", undefined);
+  }
+
+  activate(number: number): void {
+    if (this.activeIndex !== number && this.panes[number]) {
+      this.activeIndex = number;
+      this.focus();
+      this.emit("change", undefined);
+    }
+  }
+
+  /** Moves the mark to the next or previous viewport on the screen. */
+  activateNext(by: 1 | -1): void {
+    const cells = this.visible;
+    const at = cells.findIndex(({ number }) => number === this.activeIndex);
+    const next = cells[(at + by + cells.length) % cells.length];
+    if (next) {
+      this.activate(next.number);
+    }
+  }
+
+  setLayout(layout: Layout): void {
+    this.layout = layout;
+    this.maximised = false;
+    const cells = this.visible;
+    if (this.activeIndex >= cells.length) {
+      this.activeIndex = 0;
+    }
+    for (const { pane } of cells) {
+      if (!pane.stack) {
+        pane.setStack(this.nextUnshown());
+      }
+    }
+    this.focus();
+    this.emit("change", undefined);
+  }
+
+  toggleMaximised(number: number): void {
+    if (this.layout !== "1x1") {
+      this.activeIndex = number;
+      this.maximised = !this.maximised;
+      this.emit("change", undefined);
+    }
+  }
+
+  openSeries(series: SeriesFacts, number = this.activeIndex): void {
+    const stack = this.stacks.find((candidate) => candidate.series.id === series.id);
+    const pane = this.panes[number];
+    if (stack && pane) {
+      this.activeIndex = number;
+      if (pane.stack !== stack) {
+        pane.setStack(stack);
+      }
+      this.focus();
+      this.emit("change", undefined);
+    }
+  }
+
+  /** Hangs the next or previous series into the active viewport. */
+  stepSeries(by: 1 | -1): void {
+    const at = this.stacks.indexOf(this.active.stack);
+    const next = this.stacks[at + by];
+    if (next) {
+      this.openSeries(next.series);
+    }
+  }
+
+  /** Brings the frame of a measurement onto the screen and selects it. */
+  showMeasurement(key: string): void {
+    const facts = this.list.get(key)?.facts;
+    if (!facts) {
+      return;
+    }
+    const place = findFrame(this.stacks, (frame) => belongs(facts, frame));
+    const stack = place && this.stacks[place.seriesIndex];
+    if (stack) {
+      const holder = this.visible.find(({ pane }) => pane.stack === stack);
+      if (holder) {
+        this.activate(holder.number);
+      } else {
+        this.active.setStack(stack, place.index);
+      }
+      this.active.go(place.index);
+      this.list.select(key);
+      this.emit("change", undefined);
+    }
+  }
+
+  /** Measurements drawn on the frame that a pane shows. */
+  itemsOn(pane: Pane): ReturnType<MeasurementList["all"]> {
+    const frame = pane.shownFrame;
+    return frame ? this.list.onFrame(frame.image.SOPInstanceUID, frame.frame_number) : [];
+  }
+
+  /** All facts of a measurement with these points on the frame that `pane` shows. */
+  measured(
+    pane: Pane,
+    kind: MeasurementFacts["kind"],
+    points: MeasurementFacts["points"],
+    before: MeasurementFacts | null,
+  ): MeasurementFacts | null {
+    const { stack, shownFrame: frame } = pane;
+    if (!stack || !frame) {
+      return null;
+    }
+    const found = evaluate(kind, points, stack, frame, pane.pixels);
+    return {
+      id: randomUuid(),
+      label: "",
+      ...before,
+      kind,
+      SeriesInstanceUID: stack.series.SeriesInstanceUID,
+      SOPInstanceUID: frame.image.SOPInstanceUID,
+      frame_number: frame.frame_number,
+      FrameOfReferenceUID: stack.series.FrameOfReferenceUID,
+      points,
+      points_mm: toPatient(frame, points),
+      value: found.value,
+      unit: found.unit,
+      unit_source: found.unit_source,
+      statistics: found.statistics,
+    };
+  }
+
+  undo(): void {
+    this.showChange(this.list.undo()?.key);
+  }
+
+  redo(): void {
+    this.showChange(this.list.redo()?.key);
+  }
+
+  setTexts(shown: boolean): void {
+    this.showsTexts = shown;
+    this.emit("change", undefined);
+  }
+
+  loadedOf(series: SeriesFacts): number {
+    const stack = this.stacks.find((candidate) => candidate.series === series);
+    return stack?.frames.filter(({ key }) => this.frames.has(key)).length ?? 0;
+  }
+
+  notify(notice: Notice): void {
+    this.notices = [...this.notices.filter(({ id }) => id !== notice.id), notice];
+    this.emit("change", undefined);
+  }
+
+  dismiss(id: string): void {
+    if (this.notices.some((notice) => notice.id === id)) {
+      this.notices = this.notices.filter((notice) => notice.id !== id);
+      this.emit("change", undefined);
+    }
+  }
+
+  /** "Try again" after a lost network, an ended session or a refused frame. */
+  retry(): void {
+    this.dismiss("network");
+    this.frames.retry();
+    this.saver.retry();
+    for (const pane of this.panes) {
+      pane.requestDraw();
+    }
+  }
+
+  private showChange(key: string | undefined): void {
+    if (key && this.list.get(key)) {
+      this.showMeasurement(key);
+    }
+  }
+
+  private openStart(): void {
+    const place = startingPlace(this.manifest, this.stacks);
+    const stack = place && this.stacks[place.seriesIndex];
+    if (stack) {
+      this.active.setStack(stack, place.index);
+    }
+  }
+
+  /** The first series with pictures that no viewport shows yet. */
+  private nextUnshown(): Stack | null {
+    const shown = new Set(this.panes.map((pane) => pane.stack));
+    return (
+      this.stacks.find((stack) => !shown.has(stack) && !isDocument(stack.series)) ??
+      this.stacks.find((stack) => !shown.has(stack)) ??
+      null
+    );
+  }
+
+  private listen(): void {
+    for (const pane of this.panes) {
+      pane.on("focus", () => this.focus());
+      let before = "";
+      pane.on("change", () => {
+        // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
+        const { state, invert, cine, stack } = pane;
+        const now = [state, invert, cine.isPlaying, cine.fps, cine.loops, stack?.series.id].join();
+        if (now !== before) {
+          before = now;
+          this.emit("change", undefined);
+        }
+      });
+    }
+    this.list.on("change", () => this.emit("change", undefined));
+    this.saver.on("change", () => this.emit("change", undefined));
+    this.saver.on("notice", ({ message }) =>
+      this.notify({ id: "measurement", kind: "warning", text: message }),
+    );
+    this.frames.on("loaded", ({ key }) => this.emit("loaded", { key }));
+    this.frames.on("network", (state) => this.onNetwork(state));
+  }
+
+  private onNetwork(state: NetworkState): void {
+    if (state.kind === "ok") {
+      this.dismiss("network");
+    } else if (state.kind === "signed-out") {
+      const next = encodeURIComponent(location.pathname);
+      this.notify({
+        id: "network",
+        kind: "error",
+        text: `${state.message} What is on the screen stays.`,
+        action: { label: "Sign in", href: `/accounts/login/?next=${next}` },
+      });
+    } else {
+      const seconds = Math.round(state.retryInMs / 1000);
+      this.notify({
+        id: "network",
+        kind: "warning",
+        text: `${state.message} Trying again in ${seconds} s.`,
+        action: { label: "Try now", run: () => this.retry() },
+      });
+    }
+  }
+
+  /** Tells the frame service what is on the screen and what is wanted next, the active pane first. */
+  private focus(): void {
+    const cells = this.visible.map(({ pane }) => pane);
+    const panes = [this.active, ...cells.filter((pane) => pane !== this.active)];
+    const visible: StackFrame[] = [];
+    const next: StackFrame[] = [];
+    for (const pane of panes) {
+      if (pane.wantedFrame) {
+        visible.push(pane.wantedFrame);
+      }
+      next.push(...pane.wantedNext());
+    }
+    let others = 0;
+    const at = this.stacks.indexOf(this.active.stack);
+    for (const stack of [...this.stacks.slice(at + 1), ...this.stacks.slice(0, Math.max(at, 0))]) {
+      if (others >= OTHER_SERIES_FRAMES) {
+        break;
+      }
+      if (!panes.some((pane) => pane.stack === stack)) {
+        next.push(...stack.frames);
+        others += stack.frames.length;
+      }
+    }
+    this.frames.want(visible, next);
+  }
+}
+
+export function belongs(facts: MeasurementFacts, frame: StackFrame): boolean {
+  return (
+    facts.SOPInstanceUID === frame.image.SOPInstanceUID && facts.frame_number === frame.frame_number
+  );
+}

@@ -1,0 +1,109 @@
+import type { Workspace } from "../tools/workspace";
+
+/** What buttons, menus and keys do: one place, so that all ways do the same. */
+export interface Action {
+  name: string;
+  keys: readonly string[];
+  group: string;
+  run: (workspace: Workspace) => void;
+}
+
+const ZOOM_STEP = 1.25;
+
+function zoom(workspace: Workspace, factor: number): void {
+  const pane = workspace.active;
+  pane.setView({
+    ...pane.view,
+    zoom: pane.view.zoom * factor,
+    pan: [pane.view.pan[0] * factor, pane.view.pan[1] * factor],
+  });
+}
+
+export function toggleFullScreen(workspace: Workspace): void {
+  const change = document.fullscreenElement
+    ? document.exitFullscreen()
+    : document.documentElement.requestFullscreen();
+  change.catch(() => {
+    workspace.notify({
+      id: "full-screen",
+      kind: "info",
+      text: "This browser does not let the page fill the screen. Its own menu may.",
+    });
+  });
+}
+
+export function toggleCine(workspace: Workspace): void {
+  const pane = workspace.active;
+  if (pane.cine.isPlaying) {
+    pane.stop();
+  } else {
+    pane.play();
+  }
+}
+
+export const PICTURE_ACTIONS = {
+  rotateLeft: { name: "Rotate left", keys: ["l"], run: (w) => w.active.turn("rotateLeft") },
+  rotateRight: { name: "Rotate right", keys: ["r"], run: (w) => w.active.turn("rotateRight") },
+  flipHorizontal: {
+    name: "Flip horizontal",
+    keys: ["h"],
+    run: (w) => w.active.turn("flipHorizontal"),
+  },
+  flipVertical: { name: "Flip vertical", keys: ["v"], run: (w) => w.active.turn("flipVertical") },
+  invert: { name: "Invert", keys: ["i"], run: (w) => w.active.toggleInvert() },
+  zoomIn: { name: "Zoom in", keys: ["+"], run: (w) => zoom(w, ZOOM_STEP) },
+  zoomOut: { name: "Zoom out", keys: ["-"], run: (w) => zoom(w, 1 / ZOOM_STEP) },
+  fit: { name: "Fit", keys: ["="], run: (w) => w.active.fit() },
+  oneToOne: { name: "1:1", keys: ["#"], run: (w) => w.active.oneToOne() },
+  reset: { name: "Reset", keys: ["Space"], run: (w) => w.active.reset() },
+  cine: { name: "Cine", keys: ["c"], run: toggleCine },
+  fullScreen: { name: "Full screen", keys: ["f"], run: toggleFullScreen },
+} as const satisfies Record<string, Omit<Action, "group">>;
+
+export const STACK_ACTIONS = {
+  previousImage: { name: "Previous image", keys: ["ArrowUp"], run: (w) => w.active.step(-1) },
+  nextImage: { name: "Next image", keys: ["ArrowDown"], run: (w) => w.active.step(1) },
+  previousTen: {
+    name: "Ten images back",
+    keys: ["Shift+ArrowUp"],
+    run: (w) => w.active.step(-10),
+  },
+  nextTen: { name: "Ten images on", keys: ["Shift+ArrowDown"], run: (w) => w.active.step(10) },
+  firstImage: { name: "First image", keys: ["Home"], run: (w) => w.active.go(0) },
+  lastImage: {
+    name: "Last image",
+    keys: ["End"],
+    run: (w) => w.active.go(Number.MAX_SAFE_INTEGER),
+  },
+  previousSeries: { name: "Previous series", keys: ["PageUp"], run: (w) => w.stepSeries(-1) },
+  nextSeries: { name: "Next series", keys: ["PageDown"], run: (w) => w.stepSeries(1) },
+  previousViewport: {
+    name: "Previous viewport",
+    keys: ["ArrowLeft"],
+    run: (w) => w.activateNext(-1),
+  },
+  nextViewport: { name: "Next viewport", keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
+} as const satisfies Record<string, Omit<Action, "group">>;
+
+export const DRAWING_ACTIONS = {
+  undo: { name: "Undo", keys: ["Control+z"], run: (w) => w.undo() },
+  redo: { name: "Redo", keys: ["Control+y", "Control+Shift+z"], run: (w) => w.redo() },
+  remove: {
+    name: "Delete the selected measurement",
+    keys: ["Backspace", "Delete"],
+    run: (w) => {
+      if (w.list.selected) {
+        w.list.remove(w.list.selected);
+      }
+    },
+  },
+  texts: { name: "Texts", keys: ["t"], run: (w) => w.setTexts(!w.showsTexts) },
+} as const satisfies Record<string, Omit<Action, "group">>;
+
+export function allActions(): Action[] {
+  return [
+    ...Object.values(PICTURE_ACTIONS).map((action) => ({ ...action, group: "Picture" })),
+    ...Object.values(STACK_ACTIONS).map((action) => ({ ...action, group: "Images" })),
+    ...Object.values(DRAWING_ACTIONS).map((action) => ({ ...action, group: "Measurements" })),
+  ];
+}

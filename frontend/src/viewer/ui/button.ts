@@ -1,0 +1,41 @@
+import { html, nothing, type TemplateResult } from "lit";
+import { type IconName, icon } from "./icons";
+
+export interface IconButton {
+  name: string;
+  icon: IconName;
+  /** Shown in the tooltip. */
+  key?: string | null;
+  pressed?: boolean | undefined;
+  disabled?: boolean;
+  run: () => void;
+}
+
+/** A real button whose accessible name is plain English; the key stands in its tooltip. */
+export function iconButton(button: IconButton): TemplateResult {
+  const { name, key, pressed } = button;
+  return html`<button
+    type="button"
+    class="tool"
+    aria-label=${name}
+    aria-pressed=${pressed === undefined ? nothing : String(pressed)}
+    aria-keyshortcuts=${key || nothing}
+    title=${key ? `${name} (${keyText(key)})` : name}
+    ?disabled=${button.disabled ?? false}
+    @click=${(event: MouseEvent) => press(event, button.run)}
+  >
+    ${icon(button.icon)}
+  </button>`;
+}
+
+/** A mouse click leaves the focus with the picture, so that Space and arrows go on meaning it. */
+function press(event: MouseEvent, run: () => void): void {
+  if (event.detail > 0 && event.currentTarget instanceof HTMLElement) {
+    event.currentTarget.blur();
+  }
+  run();
+}
+
+export function keyText(key: string): string {
+  return key.length === 1 ? key.toUpperCase() : key;
+}

@@ -1,0 +1,103 @@
+import { html, type TemplateResult } from "lit";
+import type { Pane } from "../engine/pane";
+import { MEASUREMENT_TOOLS, NAVIGATION_TOOLS } from "../tools/names";
+import type { Workspace } from "../tools/workspace";
+import { allActions } from "./actions";
+import { keyText } from "./button";
+import { icon } from "./icons";
+
+function keys(names: readonly string[]): TemplateResult[] {
+  return names.map(
+    (name) => html`<kbd>${name.split("+").filter(Boolean).map(keyText).join(" + ") || "+"}</kbd> `,
+  );
+}
+
+function table(title: string, rows: readonly [string, readonly string[]][]): TemplateResult {
+  return html`<section>
+    <h3>${title}</h3>
+    <dl>
+      ${rows.map(([name, names]) => html`<dt>${name}</dt><dd>${keys(names)}</dd>`)}
+    </dl>
+  </section>`;
+}
+
+const MOUSE: readonly [string, readonly string[]][] = [
+  ["Next or previous image", ["Wheel"]],
+  ["Ten images at a step", ["Shift + wheel"]],
+  ["Zoom", ["Ctrl + wheel", "Right drag"]],
+  ["Pan", ["Middle drag"]],
+  ["Window/Level", ["Left + right drag"]],
+  ["The tool in hand", ["Left drag"]],
+  ["One viewport and back", ["Double click"]],
+];
+
+const TOUCH: readonly [string, readonly string[]][] = [
+  ["Images (tool: Scroll), or the tool in hand", ["One finger"]],
+  ["Pan and zoom", ["Two fingers"]],
+  ["One viewport and back", ["Double tap"]],
+];
+
+/** Everything that hands and keys can do here. */
+export function helpDialog(workspace: Workspace): TemplateResult {
+  const groups = new Map<string, [string, readonly string[]][]>();
+  for (const action of allActions()) {
+    const rows = groups.get(action.group) ?? [];
+    rows.push([action.name, action.keys]);
+    groups.set(action.group, rows);
+  }
+  const tools = [...NAVIGATION_TOOLS, ...MEASUREMENT_TOOLS].map(
+    ({ name, key }): [string, readonly string[]] => [name, key ? [key] : []],
+  );
+  const presets = workspace.presets
+    .filter((preset) => preset.key !== null)
+    .map(({ name, key }): [string, readonly string[]] => [name, [key ?? ""]]);
+  return html`<dialog class="sheet" id="help" aria-label="Keys and mouse" @click=${closeOutside}>
+    <header>
+      <h2>Keys and mouse</h2>
+      <form method="dialog">
+        <button class="tool" aria-label="Close" title="Close (Esc)">${icon("close")}</button>
+      </form>
+    </header>
+    <div class="columns">
+      ${table("Mouse", MOUSE)} ${table("Touch", TOUCH)} ${table("Tools", tools)}
+      ${[...groups].map(([title, rows]) => table(title, rows))}
+      ${table("Window presets", presets)}
+    </div>
+    <p class="dim">Pictures are drawn by: ${workspace.active.surface.name}.</p>
+  </dialog>`;
+}
+
+/** Window centre and width as numbers. */
+export function windowDialog(pane: Pane): TemplateResult {
+  const { center, width } = pane.window;
+  return html`<dialog class="sheet small" id="window-numbers" aria-label="Window" @click=${closeOutside}>
+    <form method="dialog" @submit=${(event: SubmitEvent) => takeNumbers(event, pane)}>
+      <h2>Window</h2>
+      <label>Width <input name="width" type="number" step="any" required .value=${String(width)} /></label>
+      <label>Level <input name="center" type="number" step="any" required .value=${String(center)} /></label>
+      <p class="row">
+        <button class="button" value="cancel" formnovalidate>Cancel</button>
+        <button class="button primary" value="apply">Apply</button>
+      </p>
+    </form>
+  </dialog>`;
+}
+
+function takeNumbers(event: SubmitEvent, pane: Pane): void {
+  const form = event.currentTarget as HTMLFormElement;
+  const { value } = (event.submitter ?? {}) as HTMLButtonElement;
+  const data = new FormData(form);
+  const width = Number(data.get("width"));
+  const center = Number(data.get("center"));
+  if (value === "cancel" || !(width > 0) || !Number.isFinite(center)) {
+    return;
+  }
+  pane.setWindow({ ...pane.window, center, width });
+}
+
+function closeOutside(event: MouseEvent): void {
+  const dialog = event.currentTarget as HTMLDialogElement;
+  if (event.target === dialog) {
+    dialog.close();
+  }
+}

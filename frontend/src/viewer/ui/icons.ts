@@ -1,0 +1,115 @@
+import { html, type TemplateResult } from "lit";
+import { unsafeHTML } from "lit/directives/unsafe-html.js";
+import angle from "lucide-static/icons/angle.svg?raw";
+import arrowLeft from "lucide-static/icons/arrow-left.svg?raw";
+import arrowUpDown from "lucide-static/icons/arrow-up-down.svg?raw";
+import arrow from "lucide-static/icons/arrow-up-right.svg?raw";
+import texts from "lucide-static/icons/captions.svg?raw";
+import ellipse from "lucide-static/icons/circle-dashed.svg?raw";
+import help from "lucide-static/icons/circle-question-mark.svg?raw";
+import cine from "lucide-static/icons/clapperboard.svg?raw";
+import saved from "lucide-static/icons/cloud-check.svg?raw";
+import unsaved from "lucide-static/icons/cloud-off.svg?raw";
+import saving from "lucide-static/icons/cloud-upload.svg?raw";
+import two from "lucide-static/icons/columns-2.svg?raw";
+import contrast from "lucide-static/icons/contrast.svg?raw";
+import probe from "lucide-static/icons/crosshair.svg?raw";
+import download from "lucide-static/icons/download.svg?raw";
+import invert from "lucide-static/icons/eclipse.svg?raw";
+import fullScreen from "lucide-static/icons/expand.svg?raw";
+import document from "lucide-static/icons/file-text.svg?raw";
+import flipHorizontal from "lucide-static/icons/flip-horizontal-2.svg?raw";
+import flipVertical from "lucide-static/icons/flip-vertical-2.svg?raw";
+import four from "lucide-static/icons/grid-2x2.svg?raw";
+import series from "lucide-static/icons/images.svg?raw";
+import pan from "lucide-static/icons/move.svg?raw";
+import pause from "lucide-static/icons/pause.svg?raw";
+import rename from "lucide-static/icons/pencil.svg?raw";
+import play from "lucide-static/icons/play.svg?raw";
+import oneToOne from "lucide-static/icons/ratio.svg?raw";
+import redo from "lucide-static/icons/redo-2.svg?raw";
+import reset from "lucide-static/icons/refresh-ccw.svg?raw";
+import repeat from "lucide-static/icons/repeat.svg?raw";
+import rotateLeft from "lucide-static/icons/rotate-ccw-square.svg?raw";
+import rotateRight from "lucide-static/icons/rotate-cw-square.svg?raw";
+import length from "lucide-static/icons/ruler.svg?raw";
+import fit from "lucide-static/icons/scan.svg?raw";
+import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
+import one from "lucide-static/icons/square.svg?raw";
+import rectangle from "lucide-static/icons/square-dashed.svg?raw";
+import theme from "lucide-static/icons/sun-moon.svg?raw";
+import table from "lucide-static/icons/table.svg?raw";
+import remove from "lucide-static/icons/trash-2.svg?raw";
+import warning from "lucide-static/icons/triangle-alert.svg?raw";
+import undo from "lucide-static/icons/undo-2.svg?raw";
+import close from "lucide-static/icons/x.svg?raw";
+import zoom from "lucide-static/icons/zoom-in.svg?raw";
+
+const ICONS = {
+  angle,
+  arrow,
+  arrowLeft,
+  arrowUpDown,
+  cine,
+  close,
+  contrast,
+  document,
+  download,
+  ellipse,
+  fit,
+  flipHorizontal,
+  flipVertical,
+  four,
+  fullScreen,
+  help,
+  invert,
+  length,
+  one,
+  oneToOne,
+  pan,
+  pause,
+  play,
+  presets,
+  probe,
+  rectangle,
+  redo,
+  remove,
+  rename,
+  repeat,
+  reset,
+  rotateLeft,
+  rotateRight,
+  saved,
+  saving,
+  series,
+  table,
+  texts,
+  theme,
+  two,
+  undo,
+  unsaved,
+  warning,
+  zoom,
+} as const;
+
+export type IconName = keyof typeof ICONS;
+
+/** The licence comment of the file and its fixed size go; CSS gives the size. */
+function inline(name: IconName): string {
+  return ICONS[name]
+    .replace(/<!--[\s\S]*?-->/g, "")
+    .replace(/\s(width|height)="24"/g, "")
+    .replace("<svg", '<svg aria-hidden="true" focusable="false"');
+}
+
+const cache = new Map<IconName, TemplateResult>();
+
+/** An inlined icon; its button carries the name. */
+export function icon(name: IconName): TemplateResult {
+  let found = cache.get(name);
+  if (!found) {
+    found = html`${unsafeHTML(inline(name))}`;
+    cache.set(name, found);
+  }
+  return found;
+}

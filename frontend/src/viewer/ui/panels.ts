@@ -1,0 +1,146 @@
+import { html, nothing, type TemplateResult } from "lit";
+import type { SeriesFacts } from "../core/manifest";
+import type { Pane } from "../engine/pane";
+import type { Workspace } from "../tools/workspace";
+import { icon } from "./icons";
+
+const CLASS_NAMES: Record<string, string> = {
+  "1.2.840.10008.5.1.4.1.1.104.1": "PDF document",
+  "1.2.840.10008.5.1.4.1.1.104.2": "CDA document",
+  "1.2.840.10008.5.1.4.1.1.104.3": "STL model",
+  "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation",
+  "1.2.840.10008.5.1.4.1.1.481.3": "Radiotherapy structure set",
+  "1.2.840.10008.5.1.4.1.1.481.5": "Radiotherapy plan",
+  "1.2.840.10008.5.1.4.1.1.11.1": "Presentation state",
+};
+
+const MODALITY_NAMES: Record<string, string> = {
+  SR: "Structured report",
+  PR: "Presentation state",
+  KO: "Key objects",
+  DOC: "Document",
+  ECG: "Electrocardiogram",
+  RTSTRUCT: "Radiotherapy structure set",
+  RTPLAN: "Radiotherapy plan",
+  SEG: "Segmentation",
+};
+
+const KIND_NAMES = {
+  document: "Document",
+  waveform: "Waveform",
+  image: "Picture",
+  other: "Object",
+};
+
+export function kindName(series: SeriesFacts): string {
+  const uid = series.images[0]?.SOPClassUID ?? "";
+  return (
+    CLASS_NAMES[uid] ?? MODALITY_NAMES[series.Modality ?? ""] ?? KIND_NAMES[series.kind] ?? "Object"
+  );
+}
+
+function downloadLink(url: string, name: string): TemplateResult {
+  return html`<a class="button" href=${url} download=${name}>${icon("download")} Download</a>`;
+}
+
+/** A series that holds no picture says what it is, why nothing is drawn, and offers its files. */
+export function documentPanel(series: SeriesFacts): TemplateResult {
+  const reason = series.images.find((image) => image.problem)?.problem;
+  const many = series.images.length > 1;
+  return html`<div class="panel" role="group" aria-label=${kindName(series)}>
+    ${icon("document")}
+    <h2>${kindName(series)}</h2>
+    <p>${series.SeriesDescription ?? ""}</p>
+    <p>${reason ?? "This series holds no picture to draw. Download the file to open it elsewhere."}</p>
+    <ul class="plain">
+      ${series.images.map(
+        (image, index) => html`<li>
+          ${many ? html`<span>File ${image.InstanceNumber ?? index + 1}</span>` : nothing}
+          ${downloadLink(image.file_url, `${image.SOPInstanceUID}.dcm`)}
+        </li>`,
+      )}
+    </ul>
+  </div>`;
+}
+
+/** A frame that cannot be shown says why and offers a way on; it is never a blank. */
+export function problemPanel(workspace: Workspace, pane: Pane): TemplateResult {
+  const frame = pane.wantedFrame;
+  const problem = pane.problem;
+  return html`<div class="panel" role="alert">
+    ${icon("warning")}
+    <h2>Image ${pane.index + 1} cannot be shown</h2>
+    <p>${problem?.message ?? ""}</p>
+    <p class="row">
+      ${
+        problem?.canRetry
+          ? html`<button type="button" class="button" @click=${() => workspace.retry()}>
+              ${icon("reset")} Try again
+            </button>`
+          : nothing
+      }
+      ${frame ? downloadLink(frame.image.file_url, `${frame.image.SOPInstanceUID}.dcm`) : nothing}
+    </p>
+  </div>`;
+}
+
+export function emptyPanel(manifestHasSeries: boolean): TemplateResult {
+  return html`<div class="panel">
+    <h2>${manifestHasSeries ? "No series here yet" : "This study has no series"}</h2>
+    <p>
+      ${
+        manifestHasSeries
+          ? "Click a series on the left, or drag it here."
+          : "Nothing has arrived for it so far. Reload the page when the sender has finished."
+      }
+    </p>
+  </div>`;
+}
+
+export function cineBar(pane: Pane): TemplateResult | typeof nothing {
+  if (!pane.stack || pane.stack.frames.length < 2) {
+    return nothing;
+  }
+  const { isPlaying, fps, loops } = pane.cine;
+  return html`<div class="cine" role="group" aria-label="Cine">
+    <button
+      type="button"
+      class="tool"
+      aria-label=${isPlaying ? "Pause" : "Play"}
+      title=${isPlaying ? "Pause (C)" : "Play (C)"}
+      @click=${() => (isPlaying ? pane.stop() : pane.play())}
+    >
+      ${icon(isPlaying ? "pause" : "play")}
+    </button>
+    <label>
+      <input
+        type="number"
+        min="0.5"
+        max="60"
+        step="0.5"
+        aria-label="Frames per second"
+        .value=${String(fps)}
+        @change=${(event: Event) => setFps(pane, event.target as HTMLInputElement)}
+      />
+      fps
+    </label>
+    <button
+      type="button"
+      class="tool"
+      aria-label="Loop"
+      aria-pressed=${String(loops)}
+      title="Loop"
+      @click=${() => pane.setCine({ loops: !loops })}
+    >
+      ${icon("repeat")}
+    </button>
+  </div>`;
+}
+
+function setFps(pane: Pane, input: HTMLInputElement): void {
+  const fps = Number(input.value);
+  if (Number.isFinite(fps) && fps > 0) {
+    pane.setCine({ fps: Math.min(Math.max(fps, 0.5), 60) });
+  }
+  input.value = String(pane.cine.fps);
+}

@@ -1,0 +1,185 @@
+import { html, nothing, type TemplateResult } from "lit";
+import { KIND_NAMES, measurementValue, sourceText } from "../core/format";
+import type { Item } from "../core/measurements";
+import { renamed } from "../tools/drawing";
+import { belongs, type Workspace } from "../tools/workspace";
+import { ViewerElement } from "./element";
+import { icon } from "./icons";
+
+const STATE_TEXTS = {
+  saved: "",
+  saving: "Saving",
+  waiting: "Not saved",
+  failed: "Not saved",
+  local: "Not kept",
+} as const;
+
+/** The pane of measurements: one row each, with its value, the unit's source and its saving state. */
+export class MeasurementTableElement extends ViewerElement {
+  static override properties = {
+    workspace: { attribute: false },
+    close: { attribute: false },
+    editing: { state: true },
+  };
+  declare workspace: Workspace;
+  declare close: (() => void) | undefined;
+  declare editing: string | null;
+
+  constructor() {
+    super();
+    this.editing = null;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.until(this.workspace.on("change", () => this.requestUpdate()));
+  }
+
+  override render(): TemplateResult {
+    const items = this.workspace.list.all();
+    return html`
+      <header class="pane-head">
+        <h2>Measurements</h2>
+        <button type="button" class="tool" aria-label="Close measurements" @click=${this.close}>
+          ${icon("close")}
+        </button>
+      </header>
+      ${
+        items.length === 0
+          ? html`<p class="empty">
+              No measurements yet. Choose Length (M), Angle (A) or Ellipse ROI (E) and draw on the
+              picture. Everything is saved by itself.
+            </p>`
+          : this.table(items)
+      }
+    `;
+  }
+
+  private table(items: readonly Item[]): TemplateResult {
+    return html`<div class="table-scroll">
+      <table class="measurements" aria-label="Measurements">
+        <thead>
+          <tr>
+            <th scope="col">Tool</th>
+            <th scope="col">Value</th>
+            <th scope="col">Unit from</th>
+            <th scope="col"><span class="visually-hidden">Actions</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          ${items.map((item) => this.row(item))}
+        </tbody>
+      </table>
+    </div>`;
+  }
+
+  private row(item: Item): TemplateResult {
+    const { key, facts } = item;
+    const { list, saver } = this.workspace;
+    const state = saver.state(key);
+    const name = KIND_NAMES[facts.kind];
+    const place = this.placeText(item);
+    return html`<tr
+      data-kind=${facts.kind}
+      aria-selected=${String(list.selected === key)}
+      @click=${() => this.workspace.showMeasurement(key)}
+    >
+      <td>
+        <button type="button" class="link" title=${`Show it${place ? `: ${place}` : ""}`}>${name}</button>
+        <span class="place">${place}</span>
+      </td>
+      <td>
+        ${this.editing === key ? this.labelInput(item) : this.label(item)}
+        <span class="value">${measurementValue(facts)}</span>
+        ${
+          state === "saved"
+            ? nothing
+            : html`<span class="save" data-state=${state} title=${saver.message(key) ?? ""}
+                >${STATE_TEXTS[state]}</span
+              >`
+        }
+      </td>
+      <td class="source">${sourceText(facts)}</td>
+      <td class="row-actions">
+        <button
+          type="button"
+          class="tool"
+          aria-label=${`Rename ${name}`}
+          title="Rename"
+          @click=${(event: Event) => {
+            event.stopPropagation();
+            this.editing = key;
+          }}
+        >
+          ${icon("rename")}
+        </button>
+        <button
+          type="button"
+          class="tool"
+          aria-label=${`Delete ${name}`}
+          title="Delete"
+          @click=${(event: Event) => {
+            event.stopPropagation();
+            list.remove(key);
+          }}
+        >
+          ${icon("remove")}
+        </button>
+      </td>
+    </tr>`;
+  }
+
+  private label(item: Item): TemplateResult | typeof nothing {
+    return item.facts.label ? html`<span class="label">${item.facts.label}</span>` : nothing;
+  }
+
+  private labelInput(item: Item): TemplateResult {
+    const keep = (input: HTMLInputElement): void => {
+      if (this.editing !== item.key) {
+        return;
+      }
+      this.editing = null;
+      const after = renamed(item.facts, input.value);
+      if (after.label !== item.facts.label) {
+        this.workspace.list.commit(item.key, item.facts, after);
+      }
+    };
+    return html`<input
+      class="rename"
+      type="text"
+      maxlength="200"
+      aria-label="Name of the measurement"
+      .value=${item.facts.label}
+      @click=${(event: Event) => event.stopPropagation()}
+      @blur=${(event: Event) => keep(event.target as HTMLInputElement)}
+      @keydown=${(event: KeyboardEvent) => {
+        if (event.key === "Enter") {
+          keep(event.target as HTMLInputElement);
+        } else if (event.key === "Escape") {
+          this.editing = null;
+        }
+      }}
+    />`;
+  }
+
+  protected override updated(): void {
+    const input = this.querySelector<HTMLInputElement>("input.rename");
+    if (input && document.activeElement !== input) {
+      input.focus();
+      input.select();
+    }
+  }
+
+  private placeText({ facts }: Item): string {
+    for (const stack of this.workspace.stacks) {
+      const index = stack.frames.findIndex((frame) => belongs(facts, frame));
+      if (index >= 0) {
+        const number = stack.series.SeriesNumber;
+        return `${number === null ? "" : `series ${number}, `}image ${index + 1}`;
+      }
+    }
+    return "";
+  }
+}
+
+customElements.define("noctis-measurements", MeasurementTableElement);

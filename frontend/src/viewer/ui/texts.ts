@@ -1,0 +1,168 @@
+import { html, nothing, type TemplateResult } from "lit";
+import { calibrate } from "../core/calibration";
+import { ageAt, ageText, numberText, personName, sexText } from "../core/format";
+import type { Manifest } from "../core/manifest";
+import { edgeLetters } from "../core/orientation";
+import { frameLocation, frameThickness, isColor } from "../core/stack";
+import type { Pane } from "../engine/pane";
+
+const THIN_SPACE = "\u2009";
+
+function join(parts: readonly (string | null | undefined | false)[], separator = " · "): string {
+  return parts.filter(Boolean).join(separator);
+}
+
+function patientLines(manifest: Manifest): string[] {
+  const { patient, study } = manifest;
+  const age = patient.PatientAge ?? ageAt(patient.PatientBirthDate, study.StudyDate);
+  return [
+    personName(patient.PatientName),
+    join([patient.PatientID, sexText(patient.PatientSex), ageText(age)]),
+  ];
+}
+
+function studyLines(manifest: Manifest, pane: Pane): string[] {
+  const { study } = manifest;
+  const image = pane.shownFrame?.image;
+  return [
+    join([study.facility?.name]),
+    join([study.StudyDate, study.StudyTime?.slice(0, 5)], " "),
+    join([study.StudyDescription]),
+    join([image?.ImageLaterality, image?.ViewPosition], " "),
+  ];
+}
+
+function seriesLines(pane: Pane): string[] {
+  const { stack } = pane;
+  const frame = pane.shownFrame ?? pane.wantedFrame;
+  if (!stack || !frame) {
+    return [];
+  }
+  const { series } = stack;
+  const count = stack.frames.length;
+  const shown = pane.shownIndex >= 0 ? pane.shownIndex : pane.index;
+  const location = frameLocation(frame);
+  const thickness = frameThickness(frame);
+  return [
+    join([
+      series.SeriesNumber !== null && `Series ${series.SeriesNumber}`,
+      series.Modality,
+      series.SeriesDescription,
+    ]),
+    `Image ${shown + 1}/${count}`,
+    join([
+      location !== null && `Loc ${numberText(location, 1)}${THIN_SPACE}mm`,
+      thickness !== null && thickness > 0 && `Thick ${numberText(thickness, 1)}${THIN_SPACE}mm`,
+    ]),
+  ];
+}
+
+export function windowText(pane: Pane): string {
+  const { center, width } = pane.window;
+  const digits = (value: number): string =>
+    numberText(value, Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : 1);
+  return `W ${digits(width)} L ${digits(center)}`;
+}
+
+function displayLines(pane: Pane): string[] {
+  const frame = pane.shownFrame;
+  if (!frame) {
+    return [];
+  }
+  return [
+    pane.state === "preview" && pane.window.width === 255 && isColor(frame) ? "" : windowText(pane),
+    `Zoom ${numberText(pane.zoomFactor * 100, 0)}${THIN_SPACE}%`,
+  ];
+}
+
+/** Marks that must be seen: what the picture is not. A word each; colour alone says nothing. */
+function marks(pane: Pane): TemplateResult[] {
+  const frame = pane.shownFrame;
+  const all: [string, string, string][] = [];
+  if (pane.state === "preview") {
+    all.push(["preview", "Preview", "The exact picture is on its way."]);
+  }
+  if (frame && pane.shownIndex !== pane.index) {
+    all.push(["loading", `Loading image ${pane.index + 1}`, "The picture before is still shown."]);
+  }
+  if (frame?.image.LossyImageCompression) {
+    all.push(["lossy", "Lossy", "The file was compressed with loss before it came here."]);
+  }
+  if (frame && !frame.image.SequenceOfUltrasoundRegions?.length) {
+    const { unit, note } = calibrate(frame, []);
+    if (unit === "px") {
+      all.push(["uncalibrated", "Uncalibrated", note ?? ""]);
+    }
+  }
+  if (pane.invert) {
+    all.push(["inverted", "Inverted", "Light and dark are exchanged."]);
+  }
+  return all.map(
+    ([kind, text, title]) =>
+      html`<span class="chip" data-mark=${kind} title=${title}>${text}</span>`,
+  );
+}
+
+function lines(all: readonly string[]): TemplateResult[] {
+  return all.filter(Boolean).map((line) => html`<div>${line}</div>`);
+}
+
+/** The texts in the four corners and the letters at the edges. */
+export function cornerTexts(manifest: Manifest, pane: Pane): TemplateResult {
+  const frame = pane.shownFrame;
+  const letters = frame && edgeLetters(frame, pane.view.orientation);
+  return html`
+    <div class="corner top-left">${lines(patientLines(manifest))}</div>
+    <div class="corner top-right">${lines(studyLines(manifest, pane))}</div>
+    <div class="corner bottom-left">${lines(seriesLines(pane))}</div>
+    <div class="corner bottom-right">
+      <div class="marks">${marks(pane)}</div>
+      ${lines(displayLines(pane))}
+    </div>
+    ${
+      letters
+        ? html`<div class="letters" aria-label="Orientation">
+            <span class="edge left">${letters.left}</span>
+            <span class="edge right">${letters.right}</span>
+            <span class="edge top">${letters.top}</span>
+            <span class="edge bottom">${letters.bottom}</span>
+          </div>`
+        : nothing
+    }
+    ${scaleBar(pane)}
+  `;
+}
+
+const NICE_MM = [1, 2, 5, 10, 20, 50, 100, 200, 500];
+
+/** A ruler of a round number of millimetres, at most a third of the viewport's height. */
+function scaleBar(pane: Pane): TemplateResult | typeof nothing {
+  const frame = pane.shownFrame;
+  const size = pane.pictureSize;
+  const matrix = pane.matrix;
+  if (!frame || !size || !matrix) {
+    return nothing;
+  }
+  const center = [(size.columns - 1) / 2, (size.rows - 1) / 2] as const;
+  const { pixelSize, unit, source } = calibrate(frame, [center]);
+  if (unit !== "mm") {
+    return nothing;
+  }
+  const isTurned = pane.view.orientation[0] === 0;
+  const screenPerPixel = isTurned
+    ? Math.hypot(matrix[0], matrix[1])
+    : Math.hypot(matrix[2], matrix[3]);
+  const perMm = screenPerPixel / (isTurned ? pixelSize[0] : pixelSize[1]);
+  const length = [...NICE_MM].reverse().find((mm) => mm * perMm <= pane.size.height / 3);
+  if (!length) {
+    return nothing;
+  }
+  const pixels = Math.round(length * perMm);
+  const label = length >= 10 ? `${length / 10}${THIN_SPACE}cm` : `${length}${THIN_SPACE}mm`;
+  return html`<div class="scale-bar" title=${`Scale from ${source}`}>
+    <svg width="9" height=${pixels} aria-hidden="true">
+      <path d=${`M0,0.5H9M4.5,0V${pixels}M0,${pixels - 0.5}H9M2,${pixels / 2}H7`}></path>
+    </svg>
+    <span>${label}</span>
+  </div>`;
+}

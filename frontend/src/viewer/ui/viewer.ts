@@ -1,0 +1,344 @@
+import { html, nothing, type TemplateResult } from "lit";
+import { ageAt, ageText, personName, sexText } from "../core/format";
+import type { Pane } from "../engine/pane";
+import type { Workspace } from "../tools/workspace";
+import { helpDialog, windowDialog } from "./dialogs";
+import { ViewerElement } from "./element";
+import { icon } from "./icons";
+import { listenToKeys } from "./keyboard";
+import "./strip";
+import "./table";
+import "./toolbar";
+import type { ToolbarHooks } from "./toolbar";
+import type { ViewportElement } from "./viewport";
+import "./viewport";
+
+const SPEAK_AFTER_MS = 500;
+const NARROW = "(max-width: 760px)";
+
+/** The whole page: bars, strip, viewports, measurements. Says from outside what it shows. */
+export class ViewerPageElement extends ViewerElement {
+  static override properties = {
+    workspace: { attribute: false },
+    showsTable: { state: true },
+    showsStrip: { state: true },
+    showsCine: { state: true },
+    isNarrow: { state: true },
+  };
+  declare workspace: Workspace | null;
+  declare showsTable: boolean;
+  declare showsStrip: boolean;
+  declare showsCine: boolean;
+  declare isNarrow: boolean;
+  private speakTimer = 0;
+  private readonly hooks: ToolbarHooks = {
+    toggleCineBar: () => {
+      this.showsCine = !this.workspace?.active.cine.isPlaying;
+    },
+    showHelp: () => this.openDialog("help"),
+    showWindow: () => this.openDialog("window-numbers"),
+    toggleTheme,
+  };
+
+  constructor() {
+    super();
+    this.workspace = null;
+    this.showsTable = false;
+    this.showsCine = false;
+    const narrow = matchMedia(NARROW);
+    this.isNarrow = narrow.matches;
+    this.showsStrip = !narrow.matches;
+    narrow.addEventListener("change", () => {
+      this.isNarrow = narrow.matches;
+      this.showsStrip = !narrow.matches;
+    });
+  }
+
+  /** Starts showing a study; called once, by the page's entry. */
+  open(workspace: Workspace): void {
+    this.workspace = workspace;
+    this.until(workspace.on("change", () => this.refresh()));
+    for (const pane of workspace.panes) {
+      this.until(pane.on("change", () => this.report(pane)));
+    }
+    let count = workspace.list.all().length;
+    this.until(
+      workspace.list.on("change", () => {
+        const now = workspace.list.all().length;
+        // The first stroke opens the pane where there is room for it: its row is the proof of saving.
+        if (now > count && !this.isNarrow) {
+          this.showsTable = true;
+        }
+        count = now;
+      }),
+    );
+    this.until(listenToKeys(workspace, { help: this.hooks.showHelp, cancel: () => this.cancel() }));
+    this.showsTable = count > 0 && !this.isNarrow;
+    this.refresh();
+  }
+
+  override render(): TemplateResult | typeof nothing {
+    const { workspace } = this;
+    if (!workspace) {
+      return nothing;
+    }
+    const bar = html`<noctis-toolbar
+      .workspace=${workspace}
+      .hooks=${this.hooks}
+      .showsCine=${this.showsCine}
+    ></noctis-toolbar>`;
+    return html`
+      <header class="top-bar">
+        ${this.titles()} ${this.isNarrow ? nothing : bar} ${this.toggles()}
+      </header>
+      ${this.noticeBar()}
+      <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
+        ${
+          this.showsStrip
+            ? html`<nav class="strip" aria-label="Series of the study">
+                <noctis-series-strip
+                  .workspace=${workspace}
+                  .chosen=${
+                    this.isNarrow
+                      ? () => {
+                          this.showsStrip = false;
+                        }
+                      : undefined
+                  }
+                ></noctis-series-strip>
+              </nav>`
+            : nothing
+        }
+        <main
+          class="viewports"
+          data-layout=${workspace.layout}
+          data-maximised=${String(workspace.maximised)}
+          aria-label="Pictures"
+        >
+          ${workspace.panes.map((pane, number) => this.viewport(pane, number))}
+        </main>
+        ${
+          this.showsTable
+            ? html`<aside class="side" aria-label="Measurements">
+                <noctis-measurements
+                  .workspace=${workspace}
+                  .close=${() => {
+                    this.showsTable = false;
+                  }}
+                ></noctis-measurements>
+              </aside>`
+            : nothing
+        }
+      </div>
+      ${this.isNarrow ? html`<footer class="bottom-bar">${bar}</footer>` : nothing}
+      <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
+      ${helpDialog(workspace)} ${windowDialog(workspace.active)}
+    `;
+  }
+
+  private viewport(pane: Pane, number: number): TemplateResult {
+    const workspace = this.workspace as Workspace;
+    const isVisible = workspace.visible.some((cell) => cell.number === number);
+    const isActive = workspace.activeIndex === number;
+    return html`<noctis-viewport
+      .workspace=${workspace}
+      .pane=${pane}
+      .number=${number}
+      .isActive=${isActive && workspace.visible.length > 1}
+      .showsCine=${isActive && this.showsCine}
+      ?hidden=${!isVisible}
+      role="group"
+      aria-label=${`Viewport ${number + 1}`}
+    ></noctis-viewport>`;
+  }
+
+  private titles(): TemplateResult {
+    const { manifest } = this.workspace as Workspace;
+    const { patient, study } = manifest;
+    const age = patient.PatientAge ?? ageAt(patient.PatientBirthDate, study.StudyDate);
+    const who = [patient.PatientID, sexText(patient.PatientSex), ageText(age)];
+    return html`<a class="tool back" href=${manifest.links.worklist} aria-label="Worklist" title="Worklist"
+        >${icon("arrowLeft")}</a
+      >
+      <h1 class="titles">
+        <span class="patient">${personName(patient.PatientName)}</span>
+        <span class="dim">${[...who, study.StudyDate].filter(Boolean).join(" · ")}</span>
+      </h1>`;
+  }
+
+  private toggles(): TemplateResult {
+    return html`<div class="toggles">
+      ${this.saveSign()}
+      <button
+        type="button"
+        class="tool"
+        aria-label="Series"
+        aria-pressed=${String(this.showsStrip)}
+        title="Series"
+        @click=${() => {
+          this.showsStrip = !this.showsStrip;
+        }}
+      >
+        ${icon("series")}
+      </button>
+      <button
+        type="button"
+        class="tool"
+        aria-label="Measurements"
+        aria-pressed=${String(this.showsTable)}
+        title="Measurements"
+        @click=${() => {
+          this.showsTable = !this.showsTable;
+        }}
+      >
+        ${icon("table")}
+      </button>
+    </div>`;
+  }
+
+  /** Whether everything drawn is kept; never silent about what is not. */
+  private saveSign(): TemplateResult | typeof nothing {
+    const { saver, list } = this.workspace as Workspace;
+    const state = saver.overall;
+    if (state === "saved") {
+      return list.all().length > 0
+        ? html`<span class="save-sign" data-state="saved" title="Everything drawn is saved"
+            >${icon("saved")}<span class="word">Saved</span></span
+          >`
+        : nothing;
+    }
+    if (state === "saving") {
+      return html`<span class="save-sign" data-state="saving">${icon("saving")}<span class="word">Saving</span></span>`;
+    }
+    const message = saver.overallMessage ?? "";
+    if (state === "local") {
+      return html`<span class="save-sign" data-state="local" title=${message}
+        >${icon("unsaved")}<span class="word">Not kept</span></span
+      >`;
+    }
+    return html`<button
+      type="button"
+      class="save-sign"
+      data-state=${state}
+      title=${`${message} Press to try again now.`}
+      @click=${() => saver.retry()}
+    >
+      ${icon("unsaved")}<span class="word">Not saved</span>
+    </button>`;
+  }
+
+  private noticeBar(): TemplateResult | typeof nothing {
+    const workspace = this.workspace as Workspace;
+    const { saver } = workspace;
+    const state = saver.overall;
+    const notices = [...workspace.notices];
+    if (
+      (state === "waiting" || state === "failed") &&
+      !notices.some(({ id }) => id === "network")
+    ) {
+      notices.push({
+        id: "unsaved",
+        kind: "warning",
+        text: `${saver.unsaved === 1 ? "One measurement is" : `${saver.unsaved} measurements are`} not saved. ${saver.overallMessage ?? ""}`,
+        action: { label: "Try now", run: () => workspace.retry() },
+      });
+    }
+    return notices.length === 0
+      ? nothing
+      : html`<div class="notices" role="alert">
+          ${notices.map(
+            ({
+              id,
+              kind,
+              text,
+              action,
+            }) => html`<div class="notice" data-kind=${kind} data-notice=${id}>
+              ${icon("warning")}<span>${text}</span>
+              ${
+                action
+                  ? "href" in action
+                    ? html`<a class="button" href=${action.href}>${action.label}</a>`
+                    : html`<button type="button" class="button" @click=${action.run}>${action.label}</button>`
+                  : nothing
+              }
+              ${
+                id === "unsaved" || kind === "error"
+                  ? nothing
+                  : html`<button
+                      type="button"
+                      class="tool"
+                      aria-label="Dismiss"
+                      @click=${() => workspace.dismiss(id)}
+                    >
+                      ${icon("close")}
+                    </button>`
+              }
+            </div>`,
+          )}
+        </div>`;
+  }
+
+  private refresh(): void {
+    this.requestUpdate();
+    const { workspace } = this;
+    if (workspace) {
+      this.report(workspace.active);
+    }
+  }
+
+  /** The facts that programs and tests read from outside: state, image, window. */
+  private report(pane: Pane): void {
+    const { workspace } = this;
+    if (!workspace || pane !== workspace.active) {
+      return;
+    }
+    const isBehind = pane.state === "ready" && pane.shownIndex !== pane.index;
+    const states = { empty: "ready", document: "ready" } as Record<string, string>;
+    this.dataset.state = isBehind ? "loading" : (states[pane.state] ?? pane.state);
+    this.dataset.imageIndex = String(Math.max(pane.shownIndex, 0));
+    const { center, width } = pane.window;
+    this.dataset.windowCenter = String(center);
+    this.dataset.windowWidth = String(width);
+    this.dataset.seriesId = pane.stack?.series.id ?? "";
+    clearTimeout(this.speakTimer);
+    this.speakTimer = window.setTimeout(() => this.speak(pane), SPEAK_AFTER_MS);
+  }
+
+  private speak(pane: Pane): void {
+    const region = this.querySelector("#spoken");
+    const count = pane.stack?.frames.length ?? 0;
+    if (region && pane.shownIndex >= 0 && !pane.cine.isPlaying) {
+      const { center, width } = pane.window;
+      const text = `Image ${pane.shownIndex + 1} of ${count}, window ${width}, level ${center}`;
+      if (region.textContent !== text) {
+        region.textContent = text;
+      }
+    }
+  }
+
+  private openDialog(id: string): void {
+    const dialog = this.querySelector<HTMLDialogElement>(`#${id}`);
+    this.requestUpdate();
+    this.updateComplete.then(() => dialog?.showModal());
+  }
+
+  private cancel(): void {
+    const { workspace } = this;
+    const viewports = [...this.querySelectorAll<ViewportElement>("noctis-viewport")];
+    const gaveUp = viewports.some((viewport) => viewport.cancel());
+    if (!gaveUp && workspace) {
+      workspace.list.select(null);
+      workspace.active.stop();
+    }
+  }
+}
+
+/** Dark is the default; the choice is kept in this browser. */
+function toggleTheme(): void {
+  const root = document.documentElement;
+  const theme = root.dataset.theme === "light" ? "dark" : "light";
+  root.dataset.theme = theme;
+  localStorage.setItem("noctis.theme", theme);
+}
+
+customElements.define("noctis-viewer", ViewerPageElement);

@@ -1,0 +1,200 @@
+import { html, nothing, type TemplateResult } from "lit";
+import type { MeasurementFacts } from "../core/manifest";
+import type { Pane } from "../engine/pane";
+import { renamed } from "../tools/drawing";
+import { PointerController } from "../tools/pointer";
+import type { Workspace } from "../tools/workspace";
+import { ViewerElement } from "./element";
+import { drawItems } from "./overlay";
+import { cineBar, documentPanel, emptyPanel, problemPanel } from "./panels";
+import "./scrollbar";
+import { cornerTexts } from "./texts";
+
+/** One viewport on the page: the surface, what is drawn over it, and the hand on it. */
+export class ViewportElement extends ViewerElement {
+  static override properties = {
+    workspace: { attribute: false },
+    pane: { attribute: false },
+    number: { attribute: false },
+    isActive: { attribute: false },
+    showsCine: { attribute: false },
+    askedText: { state: true },
+    isDropTarget: { state: true },
+  };
+  declare workspace: Workspace;
+  declare pane: Pane;
+  declare number: number;
+  declare isActive: boolean;
+  declare showsCine: boolean;
+  /** The arrow whose text is being typed. */
+  declare askedText: MeasurementFacts | null;
+  declare isDropTarget: boolean;
+  private controller: PointerController | null = null;
+
+  constructor() {
+    super();
+    this.askedText = null;
+    this.isDropTarget = false;
+    this.showsCine = false;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.until(this.pane.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.list.on("change", () => this.requestUpdate()));
+    this.addEventListener("dragover", (event) => this.dragOver(event));
+    this.addEventListener("dragleave", () => {
+      this.isDropTarget = false;
+    });
+    this.addEventListener("drop", (event) => this.drop(event));
+  }
+
+  /** Esc; returns whether a drawing or drag was given up. */
+  cancel(): boolean {
+    return this.controller?.cancel() ?? false;
+  }
+
+  protected override firstUpdated(): void {
+    const host = this.querySelector<HTMLElement>(".stage") as HTMLElement;
+    host.prepend(this.pane.surface.element);
+    const pointer = this.querySelector<HTMLElement>(".pointer") as HTMLElement;
+    this.controller = new PointerController(this.workspace, this.pane, this.number, pointer, {
+      drawn: () => this.requestUpdate(),
+      askText: (facts) => {
+        this.askedText = facts;
+      },
+      doubleClick: () => this.workspace.toggleMaximised(this.number),
+    });
+    const observer = new ResizeObserver(() => this.measure());
+    observer.observe(host);
+    this.until(() => observer.disconnect());
+    this.measure();
+  }
+
+  override render(): TemplateResult {
+    const { pane, workspace } = this;
+    const showsPicture = pane.state === "ready" || pane.state === "preview";
+    return html`
+      <div
+        class="stage"
+        data-active=${String(this.isActive)}
+        data-drop=${String(this.isDropTarget)}
+        data-tool=${workspace.tool}
+        data-viewport=${this.number + 1}
+      >
+        ${showsPicture ? this.overlay() : nothing}
+        ${
+          workspace.showsTexts && (showsPicture || pane.state === "loading")
+            ? html`<div class="texts">${cornerTexts(workspace.manifest, pane)}</div>`
+            : nothing
+        }
+        <div class="pointer" tabindex="-1"></div>
+        ${this.panel()} ${this.textInput()}
+        ${this.showsCine || pane.cine.isPlaying ? cineBar(pane) : nothing}
+      </div>
+      <noctis-scrollbar
+        .workspace=${workspace}
+        .pane=${pane}
+        .shown=${`${pane.stack?.series.id}:${pane.index}`}
+      ></noctis-scrollbar>
+    `;
+  }
+
+  private overlay(): TemplateResult | typeof nothing {
+    const { pane, workspace } = this;
+    const matrix = pane.matrix;
+    if (!matrix) {
+      return nothing;
+    }
+    const { selected } = workspace.list;
+    const items = workspace.showsTexts
+      ? workspace.itemsOn(pane).map(({ key, facts }) => ({ facts, isSelected: key === selected }))
+      : [];
+    const draft = this.controller?.drawing?.facts;
+    if (draft) {
+      items.push({ facts: draft, isSelected: true });
+    }
+    return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
+      ${drawItems(items, matrix, pane.size.width)}
+    </svg>`;
+  }
+
+  private panel(): TemplateResult | typeof nothing {
+    const { pane, workspace } = this;
+    if (pane.state === "empty") {
+      return emptyPanel(workspace.stacks.length > 0);
+    }
+    if (pane.state === "document" && pane.stack) {
+      return documentPanel(pane.stack.series);
+    }
+    return pane.state === "error" ? problemPanel(workspace, pane) : nothing;
+  }
+
+  private textInput(): TemplateResult | typeof nothing {
+    const facts = this.askedText;
+    if (!facts) {
+      return nothing;
+    }
+    return html`<form class="text-input" @submit=${this.keepText}>
+      <input
+        name="label"
+        type="text"
+        maxlength="200"
+        autocomplete="off"
+        aria-label="Text of the arrow"
+        placeholder="Text, then Enter"
+        @keydown=${(event: KeyboardEvent) => {
+          if (event.key === "Escape") {
+            this.askedText = null;
+          }
+        }}
+        @blur=${this.keepText}
+      />
+    </form>`;
+  }
+
+  protected override updated(): void {
+    const input = this.querySelector<HTMLInputElement>(".text-input input");
+    if (input && document.activeElement !== input) {
+      input.focus();
+    }
+  }
+
+  private keepText(event: Event): void {
+    event.preventDefault();
+    const input = this.querySelector<HTMLInputElement>(".text-input input");
+    const key = this.askedText?.id;
+    this.askedText = null;
+    const item = key ? this.workspace.list.get(key) : null;
+    if (key && item && input?.value.trim()) {
+      this.workspace.list.commit(key, item.facts, renamed(item.facts, input.value));
+    }
+  }
+
+  private measure(): void {
+    const host = this.querySelector<HTMLElement>(".stage");
+    if (host && host.clientWidth > 0 && host.clientHeight > 0) {
+      const size = { width: host.clientWidth, height: host.clientHeight };
+      this.pane.resize(size, window.devicePixelRatio || 1);
+    }
+  }
+
+  private dragOver(event: DragEvent): void {
+    if (event.dataTransfer?.types.includes("application/x-noctis-series")) {
+      event.preventDefault();
+      this.isDropTarget = true;
+    }
+  }
+
+  private drop(event: DragEvent): void {
+    this.isDropTarget = false;
+    const id = event.dataTransfer?.getData("application/x-noctis-series");
+    const series = this.workspace.manifest.series.find((candidate) => candidate.id === id);
+    if (series) {
+      event.preventDefault();
+      this.workspace.openSeries(series, this.number);
+    }
+  }
+}
+
+customElements.define("noctis-viewport", ViewportElement);
