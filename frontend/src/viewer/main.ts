@@ -3,6 +3,7 @@ import "./styles/page.css";
 import "./styles/bars.css";
 import "./styles/viewport.css";
 import "./styles/panels.css";
+import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
 import { CanvasSurface } from "./engine/canvas-surface";
@@ -82,6 +83,7 @@ function start(): void {
     const manifest = parseManifest(source?.textContent ?? "");
     const isTouch = matchMedia("(pointer: coarse)").matches;
     const workspace = new Workspace(manifest, () => new CanvasSurface(), isTouch);
+    document.title = `${personName(manifest.patient.PatientName)} · ${manifest.study.StudyDate ?? "Viewer"}`;
     markMoments(workspace);
     showPreview(workspace);
     element.open(workspace);

@@ -73,6 +73,16 @@ export class MeasurementList extends Emitter<Events> {
     this.apply({ key, before, after }, true);
   }
 
+  /** Adds values that could not be computed when it was drawn; saved, but no step of undo. */
+  complete(key: string, facts: MeasurementFacts): void {
+    const item = this.items.get(key);
+    if (item) {
+      this.emit("edit", { key, before: item.facts, after: facts });
+      item.facts = facts;
+      this.emit("change", undefined);
+    }
+  }
+
   remove(key: string): void {
     const item = this.items.get(key);
     if (item) {

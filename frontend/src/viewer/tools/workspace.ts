@@ -79,6 +79,11 @@ export class Workspace extends Emitter<Events> {
     return this.panes[this.activeIndex] as Pane;
   }
 
+  private get activeStackIndex(): number {
+    const { stack } = this.active;
+    return stack ? this.stacks.indexOf(stack) : -1;
+  }
+
   /** The viewports on the screen, by their number. */
   get visible(): { pane: Pane; number: number }[] {
     const cells = LAYOUTS.find(({ layout }) => layout === this.layout)?.cells ?? 1;
@@ -154,8 +159,7 @@ export class Workspace extends Emitter<Events> {
 
   /** Hangs the next or previous series into the active viewport. */
   stepSeries(by: 1 | -1): void {
-    const at = this.stacks.indexOf(this.active.stack);
-    const next = this.stacks[at + by];
+    const next = this.stacks[this.activeStackIndex + by];
     if (next) {
       this.openSeries(next.series);
     }
@@ -264,6 +268,20 @@ export class Workspace extends Emitter<Events> {
     }
   }
 
+  /** Regions and probes drawn over a preview get their values when the exact pixels are here. */
+  private completeItems(pane: Pane): void {
+    for (const { key, facts } of this.itemsOn(pane)) {
+      const isRegion = facts.kind === "ellipse" || facts.kind === "rectangle";
+      const isOpen = isRegion
+        ? facts.statistics === null
+        : facts.kind === "probe" && facts.value === null;
+      const found = isOpen ? this.measured(pane, facts.kind, facts.points, facts) : null;
+      if (found && (found.statistics !== null || (!isRegion && found.value !== null))) {
+        this.list.complete(key, { ...found, id: facts.id });
+      }
+    }
+  }
+
   private openStart(): void {
     const place = startingPlace(this.manifest, this.stacks);
     const stack = place && this.stacks[place.seriesIndex];
@@ -285,6 +303,7 @@ export class Workspace extends Emitter<Events> {
   private listen(): void {
     for (const pane of this.panes) {
       pane.on("focus", () => this.focus());
+      pane.on("drawn", ({ exact }) => exact && this.completeItems(pane));
       let before = "";
       pane.on("change", () => {
         // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
@@ -340,7 +359,7 @@ export class Workspace extends Emitter<Events> {
       next.push(...pane.wantedNext());
     }
     let others = 0;
-    const at = this.stacks.indexOf(this.active.stack);
+    const at = this.activeStackIndex;
     for (const stack of [...this.stacks.slice(at + 1), ...this.stacks.slice(0, Math.max(at, 0))]) {
       if (others >= OTHER_SERIES_FRAMES) {
         break;
