@@ -163,7 +163,7 @@ class _Reader:
         raw = self.text(*names)
         if not raw:
             return default
-        if not re.fullmatch(r"\d{1,10}", raw) or not least <= int(raw) <= most:
+        if not re.fullmatch(r"[0-9]{1,10}", raw) or not least <= int(raw) <= most:
             raise ConfigError(
                 self._named(names), raw, f"write a whole number from {least} to {most}"
             )
@@ -339,8 +339,13 @@ def secret_from_file(path: Path, *, length: int = 50) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
+def environment() -> dict[str, str]:
+    """Return the environment's variables, over those of `.env` in the checkout."""
+    dotenv = {k: v for k, v in dotenv_values(PROJECT_DIR / ".env").items() if v is not None}
+    return {**dotenv, **os.environ}
+
+
 @lru_cache(maxsize=1)
 def current() -> Config:
-    """Return the process's configuration: the environment, over `.env` in the checkout."""
-    dotenv = {k: v for k, v in dotenv_values(PROJECT_DIR / ".env").items() if v is not None}
-    return load({**dotenv, **os.environ})
+    """Return the process's configuration."""
+    return load(environment())

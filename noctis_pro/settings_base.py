@@ -6,13 +6,18 @@ substitutes and on PostgreSQL, Redis and Celery.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import dj_database_url
 
 from noctis_pro import config
 
-CONFIG = config.current()
+try:
+    CONFIG = config.current()
+except config.ConfigError as error:
+    # Every process reads its settings first: one line with the variable's name, no traceback.
+    sys.exit(f"NoctisPro cannot start: {error}")
 BASE_DIR = config.PROJECT_DIR
 
 for _directory in (CONFIG.data_dir, CONFIG.log_dir, CONFIG.cache_dir):
@@ -151,6 +156,7 @@ def SERVESTATIC_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: N802 
 
 # DICOM -----------------------------------------------------------------------------------------
 
+DATA_DIR = CONFIG.data_dir
 MEDIA_ROOT = CONFIG.data_dir / "media"
 DICOM_ROOT = CONFIG.dicom_root
 DICOM_SPOOL_DIR = CONFIG.spool_dir
@@ -163,6 +169,12 @@ CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
 OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
+
+# First start ------------------------------------------------------------------------------------
+
+FIRST_ADMIN_USER = CONFIG.admin_user
+FIRST_ADMIN_PASSWORD = CONFIG.admin_password
+LOAD_DEMO = CONFIG.demo
 
 # Limits: what one sender may ask of the machine.
 MAX_INSTANCE_BYTES = 4 * 1024**3

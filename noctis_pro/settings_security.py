@@ -13,6 +13,8 @@ DEBUG = _config.debug
 ALLOWED_HOSTS = list(_config.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(_config.csrf_trusted_origins)
 SECURE_SSL_REDIRECT = _config.secure_ssl_redirect
+# Supervisors and load balancers ask on the inside, without TLS.
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
 
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
