@@ -89,6 +89,8 @@ def _one(rows: QuerySet[T], scope: Scope, *, what: str, facility_field: str = "f
     if row is not None:
         return row
     if rows.exists():
+        if rows.model is Facility:
+            raise ForbiddenError("You are not a member of this facility.")
         raise ForbiddenError(f"This {what} belongs to a facility that is not yours.")
     raise NotFoundError(f"There is no such {what}.")
 
@@ -145,6 +147,11 @@ def images_for(scope: Scope, keys: Iterable[UUID]) -> dict[UUID, DicomImage]:
 def patient_for(scope: Scope, key: UUID) -> Patient:
     """Return a patient by our id."""
     return _one(Patient.objects.filter(pk=key), scope, what="patient")
+
+
+def facility_for(scope: Scope, key: UUID) -> Facility:
+    """Return a facility by our id."""
+    return _one(Facility.objects.filter(pk=key), scope, what="facility", facility_field="pk")
 
 
 def facility_for_upload(actor: Actor, code: str | None) -> Facility:

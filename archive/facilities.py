@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Count, F, QuerySet
 from django.utils import timezone
 
+from accounts.models import User
 from archive import audit, outbox
-from archive.access import Actor
+from archive.access import Actor, Scope
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import Knock, KnockState
-from worklist.models import Facility, FacilityAE
+from worklist.models import DicomImage, Facility, FacilityAE
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,43 @@ def save_facility(actor: Actor, draft: FacilityDraft) -> Facility:
     return facility
 
 
-def add_ae_title(actor: Actor, facility: Facility, title: str) -> FacilityAE:
+def change_facility(
+    actor: Actor,
+    facility: Facility,
+    *,
+    name: str,
+    address_ranges: Sequence[str],
+    is_active: bool,
+) -> Facility:
+    """Set what an administrator may change about a facility; its code stays for good.
+
+    Raises
+    ------
+    InvalidInputError
+        For an empty name or a bad network.
+    """
+    facility.name = name.strip()
+    facility.address_ranges = [entry.strip() for entry in address_ranges if entry.strip()]
+    facility.is_active = is_active
+    try:
+        facility.full_clean()
+    except ValidationError as error:
+        raise InvalidInputError(" ".join(error.messages)) from error
+    with transaction.atomic():
+        facility.save(update_fields=["name", "address_ranges", "is_active"])
+        audit.record(
+            actor,
+            "facility.change",
+            facility,
+            address_ranges=facility.address_ranges,
+            is_active=is_active,
+        )
+    return facility
+
+
+def add_ae_title(
+    actor: Actor, facility: Facility, title: str, *, description: str = ""
+) -> FacilityAE:
     """Let equipment that calls itself `title` send to `facility`; harmless when it already may."""
     title = title.strip()
     known = FacilityAE.objects.select_related("facility").filter(ae_title=title).first()
@@ -67,7 +105,7 @@ def add_ae_title(actor: Actor, facility: Facility, title: str) -> FacilityAE:
                 "Give the equipment another one, or remove it there first."
             )
         return known
-    entry = FacilityAE(facility=facility, ae_title=title)
+    entry = FacilityAE(facility=facility, ae_title=title, description=description.strip())
     try:
         entry.full_clean()
     except ValidationError as error:
@@ -76,6 +114,58 @@ def add_ae_title(actor: Actor, facility: Facility, title: str) -> FacilityAE:
         entry.save()
         audit.record(actor, "facility.ae_title.add", facility, ae_title=title)
     return entry
+
+
+def remove_ae_title(actor: Actor, facility: Facility, entry_id: UUID) -> None:
+    """Take an AE title from `facility`: its next call is refused. What it sent stays."""
+    with transaction.atomic():
+        entry = FacilityAE.objects.filter(pk=entry_id, facility=facility).first()
+        if entry is None:
+            raise NotFoundError(f"{facility.name} has no such AE title; it may be gone already.")
+        entry.delete()
+        audit.record(actor, "facility.ae_title.remove", facility, ae_title=entry.ae_title)
+
+
+def add_member(actor: Actor, facility: Facility, username: str) -> User:
+    """Let a person see the studies of `facility`; harmless when they already do."""
+    member = User.objects.filter(username=username.strip()).first()
+    if member is None:
+        raise NotFoundError(f"There is no user named {username.strip() or '(empty)'}.")
+    with transaction.atomic():
+        member.facilities.add(facility)
+        audit.record(actor, "facility.member.add", facility, user=member.username)
+    return member
+
+
+def remove_member(actor: Actor, facility: Facility, user_id: UUID) -> None:
+    """Let a person no longer see the studies of `facility`; harmless when they do not."""
+    with transaction.atomic():
+        member = User.objects.filter(pk=user_id).first()
+        if member is None:
+            raise NotFoundError("There is no such user; the account may be gone already.")
+        member.facilities.remove(facility)
+        audit.record(actor, "facility.member.remove", facility, user=member.username)
+
+
+def listing(scope: Scope) -> QuerySet[Facility]:
+    """Return the facilities in scope with their AE titles, by name."""
+    return scope.filter(Facility.objects.all(), "pk").prefetch_related("ae_titles").order_by("name")
+
+
+def instances_since(facility_ids: Iterable[UUID], moment: datetime) -> dict[UUID, int]:
+    """Count what each facility stored since `moment`.
+
+    The rows' keys are UUIDs of version 7, so that the primary key alone bounds the search by time
+    (RFC 9562 5.7): no facility's whole history is read.
+    """
+    first = UUID(int=int(moment.timestamp() * 1000) << 80)
+    counts = (
+        DicomImage.objects.filter(pk__gte=first, facility__in=list(facility_ids))
+        .order_by()
+        .values("facility")
+        .annotate(count=Count("pk"))
+    )
+    return {row["facility"]: row["count"] for row in counts}
 
 
 def remember_knock(
@@ -114,6 +204,21 @@ def remember_knock(
             outbox.record(
                 outbox.CallerRefused(knock_id=knock.pk, calling_ae_title=knock.calling_ae_title)
             )
+    return knock
+
+
+def open_knocks() -> QuerySet[Knock]:
+    """Return the callers that wait for a decision, the latest first; for administrators."""
+    return Knock.objects.filter(state=KnockState.OPEN).order_by("-last_at")
+
+
+def knock_for(actor: Actor, knock_id: UUID) -> Knock:
+    """Return a knock by its id."""
+    if not actor.is_administrator:
+        raise ForbiddenError("Only administrators see callers that were refused.")
+    knock = Knock.objects.filter(pk=knock_id).first()
+    if knock is None:
+        raise NotFoundError("There is no such caller on the list; it may have been dealt with.")
     return knock
 
 
