@@ -8,17 +8,18 @@ the last try, stays as `failed` with its reason for an administrator to see.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from archive import heartbeat
 from archive.errors import PermanentError
 from archive.models import Job, JobState
 
@@ -66,14 +67,14 @@ def enqueue(kind: str, key: str, *, delay_s: float = 0, **payload: Any) -> None:
 
 def claim() -> Job | None:
     """Take the next due job, or None; no two callers ever get the same one."""
-    me = f"{socket.gethostname()}:{os.getpid()}"
+    me = heartbeat.process_name()
     while True:
         now = timezone.now()
         due = Job.objects.filter(state=JobState.QUEUED, run_at__lte=now).order_by("run_at").first()
         if due is None:
             return None
         taken = Job.objects.filter(pk=due.pk, state=JobState.QUEUED).update(
-            state=JobState.RUNNING, claimed_by=me[:64], claimed_at=now, attempts=F("attempts") + 1
+            state=JobState.RUNNING, claimed_by=me, claimed_at=now, attempts=F("attempts") + 1
         )
         if taken:
             due.refresh_from_db()
@@ -130,12 +131,27 @@ def rescue_stale() -> int:
     rescued = 0
     long_ago = timezone.now() - STALE_AFTER
     for job in Job.objects.filter(state=JobState.RUNNING, claimed_at__lt=long_ago):
-        with transaction.atomic():
-            waits = Job.objects.filter(kind=job.kind, key=job.key, state=JobState.QUEUED).exists()
-            rescued += Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(
-                state=JobState.DONE if waits else JobState.QUEUED
-            )
+        rescued += _queue_again(job)
     return rescued
+
+
+def rescue_orphans() -> int:
+    """Queue again what runners of this machine left behind that no longer exist."""
+    host = socket.gethostname()
+    rescued = 0
+    for job in Job.objects.filter(state=JobState.RUNNING, claimed_by__startswith=f"{host}:"):
+        if not Path(f"/proc/{job.claimed_by.rpartition(':')[2]}").exists():
+            rescued += _queue_again(job)
+    return rescued
+
+
+def _queue_again(job: Job) -> int:
+    """Queue a job whose runner is gone, unless the same work waits anyway."""
+    with transaction.atomic():
+        waits = Job.objects.filter(kind=job.kind, key=job.key, state=JobState.QUEUED).exists()
+        return Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(
+            state=JobState.DONE if waits else JobState.QUEUED
+        )
 
 
 def forget_done() -> None:

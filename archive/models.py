@@ -190,3 +190,17 @@ class Destination(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+class Heartbeat(models.Model):
+    """When a background process last said that it works."""
+
+    name = models.CharField(primary_key=True, max_length=96, help_text="Kind, host and process.")
+    kind = models.CharField(max_length=16, db_index=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["kind", "name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:%H:%M:%S}"

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from archive import jobs
+from archive import heartbeat, jobs
 from archive.models import OutboxEvent
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ def drain(*, most_jobs: int | None = None) -> int:
     """Dispatch and do what is due; returns how many jobs ran."""
     done = 0
     while most_jobs is None or done < most_jobs:
+        heartbeat.beat(heartbeat.WORKER)
         dispatched = dispatch() if OutboxEvent.objects.filter(dispatched_at=None).exists() else 0
         job = jobs.claim()
         if job is None:
@@ -82,6 +83,7 @@ def care() -> None:
     """Do the housekeeping of the tables."""
     jobs.rescue_stale()
     jobs.forget_done()
+    heartbeat.forget_old()
     OutboxEvent.objects.filter(
         dispatched_at__isnull=False, created_at__lt=timezone.now() - KEEP_EVENTS
     ).delete()
