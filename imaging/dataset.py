@@ -58,7 +58,9 @@ def scan_data_set(
         start = container.data_set_offset
     is_big_endian = syntax == EXPLICIT_BIG_ENDIAN
     is_implicit = syntax in (IMPLICIT_LITTLE_ENDIAN, GE_PRIVATE)
-    kept = {SPECIFIC_CHARACTER_SET: 4096} | dict(wanted)
+    kept = wanted
+    if SPECIFIC_CHARACTER_SET not in wanted:
+        kept = {SPECIFIC_CHARACTER_SET: 4096} | dict(wanted)
     scanner = Scanner(source, wanted=kept, limits=limits)
     head = source.peek(start, 8)
     if len(head) == 8:
