@@ -8,3 +8,7 @@ class ArchiveConfig(AppConfig):
 
     name = "archive"
     verbose_name = "Archive"
+
+    def ready(self) -> None:
+        """Register the handlers of the package's jobs."""
+        from archive import destinations  # noqa: F401, PLC0415 - registers its handler

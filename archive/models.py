@@ -184,6 +184,11 @@ class Destination(models.Model):
         Facility, null=True, blank=True, on_delete=models.SET_NULL, related_name="destinations"
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_echo_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_echo_is_ok = models.BooleanField(default=False, editable=False)
+    last_echo_message = models.CharField(
+        max_length=255, blank=True, editable=False, help_text="What the last echo found, in words."
+    )
 
     class Meta:
         ordering = ["ae_title"]

@@ -165,6 +165,8 @@ DICOM_SCP_PORT = CONFIG.dicom_port
 DICOM_SCP_AE_TITLE = CONFIG.dicom_aet
 DICOM_SCU_AE_TITLE = CONFIG.dicom_scu_aet
 DICOM_TLS = CONFIG.dicom_tls
+# The function that sends a C-ECHO: the archive's job calls it without importing what stands above.
+DICOM_SCU_ECHO = "dimse.scu.echo"
 CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
@@ -175,6 +177,17 @@ OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
 FIRST_ADMIN_USER = CONFIG.admin_user
 FIRST_ADMIN_PASSWORD = CONFIG.admin_password
 LOAD_DEMO = CONFIG.demo
+
+# DIMSE: associations at once, and how long a caller may be silent.
+DIMSE_MAX_ASSOCIATIONS = 128
+DIMSE_RESERVED_ASSOCIATIONS = 16  # the last places, for AE titles that have no association yet
+DIMSE_MAX_ASSOCIATIONS_PER_ADDRESS = 96
+DIMSE_MAX_ASSOCIATIONS_PER_AE = 48
+DIMSE_MAX_PENDING_CONNECTIONS = 256
+DIMSE_REQUEST_TIMEOUT_S = 5
+DIMSE_PDU_TIMEOUT_S = 15
+DIMSE_IDLE_TIMEOUT_S = 30
+DIMSE_PDU_BYTES = 128 * 1024
 
 # Limits: what one sender may ask of the machine.
 MAX_INSTANCE_BYTES = 4 * 1024**3
