@@ -15,7 +15,11 @@ declare module "@cornerstonejs/codec-openjph" {
     HTJ2KDecoder: new () => HTJ2KDecoder;
   }
   export default function openJph(options: {
-    locateFile: (name: string) => string;
+    /** Emscripten's hook for code compiled elsewhere: calls `done` with the instance. */
+    instantiateWasm: (
+      imports: WebAssembly.Imports,
+      done: (instance: WebAssembly.Instance) => void,
+    ) => object;
   }): Promise<OpenJph>;
 }
 

@@ -21,3 +21,8 @@ export interface DecodeFailure {
   id: number;
   error: string;
 }
+
+/** The decoder's compiled code, sent once, before any frame needs it; or why there is none. */
+export type DecoderCode = { code: WebAssembly.Module } | { code: null; error: string };
+
+export type WorkerMessage = DecodeRequest | DecoderCode;

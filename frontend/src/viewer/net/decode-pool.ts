@@ -1,4 +1,5 @@
-import type { DecodeAnswer, DecodeFailure, DecodeRequest } from "./decode-messages";
+import wasmUrl from "@cornerstonejs/codec-openjph/wasm?url";
+import type { DecodeAnswer, DecodeFailure, DecodeRequest, DecoderCode } from "./decode-messages";
 
 interface Waiting {
   resolve: (answer: DecodeAnswer) => void;
@@ -17,12 +18,22 @@ const MOST_WORKERS = 4;
 /** A worker script that cannot even load must not be started for ever. */
 const MOST_RESTARTS = 8;
 
+async function compile(): Promise<DecoderCode> {
+  try {
+    return { code: await WebAssembly.compileStreaming(fetch(wasmUrl)) };
+  } catch (error) {
+    return { code: null, error: `The HTJ2K decoder cannot be started: ${String(error)}` };
+  }
+}
+
 /** Decodes frames in workers, each in the order in which frames came. */
 export class DecodePool {
   private readonly workers: PoolWorker[] = [];
   private readonly waiting = new Map<number, Waiting>();
   private nextId = 1;
   private restarts = 0;
+  /** Compiled once for all workers, while they start. */
+  private readonly code = compile();
 
   constructor(size = Math.min(Math.max(navigator.hardwareConcurrency || 2, 1), MOST_WORKERS)) {
     for (let i = 0; i < size; i++) {
@@ -51,7 +62,7 @@ export class DecodePool {
       this.settle(event.data);
     });
     worker.addEventListener("error", () => this.replace(entry));
-    worker.postMessage("warm");
+    void this.code.then((code) => worker.postMessage(code));
     this.workers.push(entry);
   }
 

