@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
+from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
@@ -183,9 +184,21 @@ def _image(index: InstanceIndex, facility: Facility, series: Series, placed: Pla
         pixel_representation=index.pixel_representation,
         has_pixels=index.has_pixels,
         is_lossy=index.lossy,
-        display=index.display,
+        display=_display(index),
         source_ae_title=placed.source_ae_title,
     )
+
+
+def _display(index: InstanceIndex) -> dict[str, Any]:
+    """Return the viewer's facts, with when and what the image was: series are sorted by it."""
+    date, moment = index.acquisition_date, index.acquisition_time
+    return {
+        **index.display,
+        "AcquisitionDate": date.isoformat() if date else None,
+        "AcquisitionTime": moment.isoformat("seconds") if moment else None,
+        "AcquisitionNumber": _whole(index.acquisition_number),
+        "ImageType": list(index.image_type) or None,
+    }
 
 
 def _count(study: Study, series: Series, size_bytes: int, *, is_new_series: bool) -> None:

@@ -77,7 +77,16 @@ class NotificationCreated:
     facility_id: UUID | None = None
 
 
-AnyEvent = Event | CallerRefused | NotificationCreated
+@dataclass(frozen=True, slots=True)
+class NotificationRead:
+    """A person has read notifications: their other pages count again."""
+
+    kind: ClassVar[str] = "notification.read"
+    user_id: UUID
+    facility_id: UUID | None = None
+
+
+AnyEvent = Event | CallerRefused | NotificationCreated | NotificationRead
 
 
 def record(event: AnyEvent) -> OutboxEvent:
