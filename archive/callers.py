@@ -1,0 +1,84 @@
+"""Who calls by DIMSE: the AE titles of facilities, and what is remembered of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from archive import outbox
+from worklist.models import Facility, FacilityAE
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one AE title did lately; `None` and empty say that it did not.
+
+    Attributes
+    ----------
+    ae_title : the calling AE title, of a facility's equipment
+    facility_id : the facility's
+    address : where it called from
+    associated_at, echoed_at, stored_at : the latest of each
+    error, error_at : what went wrong last, in words
+    """
+
+    ae_title: str
+    facility_id: UUID
+    address: str
+    associated_at: datetime | None = None
+    echoed_at: datetime | None = None
+    stored_at: datetime | None = None
+    error: str = ""
+    error_at: datetime | None = None
+
+
+def facility_of(ae_title: str) -> Facility | None:
+    """Return the facility whose equipment calls itself `ae_title`, active or not.
+
+    AE titles are compared to the letter (PS3.5 6.2, VR AE), without surrounding spaces.
+    """
+    known = FacilityAE.objects.select_related("facility").filter(ae_title=ae_title).first()
+    return known.facility if known is not None else None
+
+
+def record(sightings: Iterable[Sighting]) -> None:
+    """Write what was seen on the facilities' AE titles and tell the pages, in one transaction."""
+    with transaction.atomic():
+        for sighting in sightings:
+            values: dict[str, Any] = {
+                name: value
+                for name, value in (
+                    ("last_association_at", sighting.associated_at),
+                    ("last_echo_at", sighting.echoed_at),
+                    ("last_store_at", sighting.stored_at),
+                    ("last_error_at", sighting.error_at),
+                )
+                if value is not None
+            }
+            if sighting.associated_at is not None:
+                values["last_address"] = sighting.address
+            if sighting.error_at is not None:
+                values["last_error"] = sighting.error[:255]
+            row = FacilityAE.objects.filter(
+                ae_title=sighting.ae_title, facility=sighting.facility_id
+            )
+            if not values or not row.update(**values):
+                continue
+            for service, at in (
+                ("association", sighting.associated_at),
+                ("echo", sighting.echoed_at),
+            ):
+                if at is not None:
+                    outbox.record(
+                        outbox.CallerSeen(
+                            facility_id=sighting.facility_id,
+                            ae_title=sighting.ae_title,
+                            service=service,
+                            address=sighting.address,
+                        )
+                    )

@@ -1,0 +1,261 @@
+"""Who is let in: the policy of association requests.
+
+Nothing here reads or writes a connection; the listener acts on what is decided.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseError
+from pynetdicom.pdu import A_ASSOCIATE_RQ
+
+from archive import callers
+from dimse import contexts
+from dimse.clerk import KnockNote
+from dimse.contexts import Offer
+from worklist.models import Facility
+
+logger = logging.getLogger(__name__)
+
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+CACHE_S = 2.0
+_MOST_CACHED = 1024
+
+
+class RequestError(Exception):
+    """The bytes are no association request; the connection ends with an abort."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """An A-ASSOCIATE-RQ as far as admission and people need it (PS3.8 9.3.2).
+
+    Attributes
+    ----------
+    calling_ae_title, called_ae_title : without padding; bytes outside ASCII shown escaped
+    address : of the caller, an IPv4 or IPv6 address
+    offers : proposed presentation contexts; empty when `fault` is set
+    implementation : its version name, else its class UID
+    protocol_version : bit 0 is version 1
+    application_context : as sent
+    fault : why the items could not be read, else empty
+    """
+
+    calling_ae_title: str
+    called_ae_title: str
+    address: str
+    offers: tuple[Offer, ...] = ()
+    implementation: str = ""
+    protocol_version: int = 1
+    application_context: str = APPLICATION_CONTEXT
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An A-ASSOCIATE-RJ (PS3.8 9.3.4) and what people read about it.
+
+    Attributes
+    ----------
+    result : 1 for good, 2 for now
+    source : 1 service user, 2 ACSE, 3 presentation
+    reason : by source, PS3.8 table 9-21
+    code : the knock's reason code; empty when it is not for the knock list
+    sentence : why, and the way on
+    """
+
+    result: int
+    source: int
+    reason: int
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The caller is known."""
+
+    facility: Facility
+
+
+def parse(pdu: bytes, address: str) -> AssociationRequest:
+    """Read a whole A-ASSOCIATE-RQ PDU.
+
+    Parameters
+    ----------
+    pdu : with its six bytes of type and length
+    address : of the caller
+
+    Raises
+    ------
+    RequestError
+        If the PDU is too short to name anybody.
+
+    References
+    ----------
+    DICOM PS3.8 section 9.3.2.
+    """
+    if len(pdu) < 74:
+        raise RequestError("The association request is cut off.")
+    called, calling = _ae_title(pdu[10:26]), _ae_title(pdu[26:42])
+    version = int.from_bytes(pdu[6:8], "big")
+    try:
+        decoded = A_ASSOCIATE_RQ()
+        decoded.decode(pdu)
+        primitive = decoded.to_primitive()
+        offers = tuple(
+            Offer(
+                context_id=context.context_id,
+                abstract_syntax=str(context.abstract_syntax),
+                transfer_syntaxes=tuple(str(uid) for uid in context.transfer_syntax),
+            )
+            for context in primitive.presentation_context_definition_list
+        )
+        application_context = str(primitive.application_context_name)
+        about = decoded.user_information
+        implementation = str(
+            about.implementation_version_name or about.implementation_class_uid or ""
+        )
+    except Exception as error:  # noqa: BLE001 - pynetdicom's decoder raises anything on bad input
+        return AssociationRequest(
+            calling_ae_title=calling,
+            called_ae_title=called,
+            address=address,
+            protocol_version=version,
+            fault=f"{type(error).__name__}: {error}",
+        )
+    return AssociationRequest(
+        calling_ae_title=calling,
+        called_ae_title=called,
+        address=address,
+        offers=offers,
+        implementation=implementation,
+        protocol_version=version,
+        application_context=application_context,
+    )
+
+
+def _ae_title(field: bytes) -> str:
+    text = field.strip(b" \0").decode("ascii", "backslashreplace")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def plain_address(address: str) -> str:
+    """Return an address as it is stored: no zone, IPv4 as IPv4.
+
+    Examples
+    --------
+    >>> plain_address("::ffff:10.0.0.7")
+    '10.0.0.7'
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(parsed)
+
+
+class Admissions:
+    """Decides about requests; asks the database at most every two seconds per AE title.
+
+    Parameters
+    ----------
+    ae_title : ours
+    """
+
+    def __init__(self, ae_title: str) -> None:
+        self.ae_title = ae_title
+        self._lock = threading.Lock()
+        self._cache: dict[str, tuple[float, Facility | None]] = {}
+
+    def admit(self, request: AssociationRequest) -> Admission | Refusal:
+        """Let a caller in, or say why not.
+
+        A caller is known by its AE title among the facilities' (and by its address where the
+        facility names networks). Without any facility nobody is admitted.
+
+        References
+        ----------
+        DICOM PS3.8 section 9.3.4, PS3.7 section D.3.3.
+        """
+        calling, called = request.calling_ae_title, request.called_ae_title
+        if called != self.ae_title:
+            return Refusal(
+                1,
+                1,
+                7,
+                "called-ae",
+                f"{calling} called us {called}; our name is {self.ae_title}. Change the called AE "
+                "title on the equipment.",
+            )
+        try:
+            facility = self._facility_of(calling)
+        except DatabaseError:
+            logger.exception("Cannot look up who %s is", calling)
+            return Refusal(2, 3, 1, "", f"{calling} was put off: the database does not answer.")
+        if facility is None:
+            return _stranger(
+                "calling-ae",
+                f"{calling} belongs to no facility yet. Admit it to one here, or correct the AE "
+                "title on the equipment.",
+            )
+        if not facility.is_active:
+            return _stranger(
+                "inactive",
+                f"{calling} belongs to {facility.name}, which is switched off. Switch the facility "
+                "on to let it send.",
+            )
+        if not facility.allows_address(request.address):
+            return _stranger(
+                "address",
+                f"{calling} called from {request.address}, outside the networks of "
+                f"{facility.name} ({', '.join(map(str, facility.address_ranges))}). Add the "
+                "address to the facility, or find out whose equipment this is.",
+            )
+        return _misspoken(request) or Admission(facility=facility)
+
+    def _facility_of(self, ae_title: str) -> Facility | None:
+        now = time.monotonic()
+        with self._lock:
+            until, facility = self._cache.get(ae_title, (0.0, None))
+        if now < until:
+            return facility
+        facility = callers.facility_of(ae_title)
+        with self._lock:
+            if len(self._cache) >= _MOST_CACHED:
+                self._cache.clear()
+            self._cache[ae_title] = (now + CACHE_S, facility)
+        return facility
+
+
+def _misspoken(request: AssociationRequest) -> Refusal | None:
+    calling = request.calling_ae_title
+    if not request.protocol_version & 1:
+        return Refusal(1, 2, 2, "", f"{calling} speaks another version of the protocol.")
+    if request.fault:
+        return Refusal(1, 2, 1, "", f"The request of {calling} is damaged: {request.fault}")
+    if request.application_context != APPLICATION_CONTEXT:
+        return Refusal(1, 1, 2, "", f"{calling} wants another application than DICOM here.")
+    return None
+
+
+def _stranger(code: str, sentence: str) -> Refusal:
+    # PS3.8 table 9-21: for good, by the service user, calling AE title not recognised.
+    return Refusal(1, 1, 3, code, sentence)
+
+
+def knock_of(request: AssociationRequest, refusal: Refusal) -> KnockNote:
+    """Return what the knock list keeps of a refused caller."""
+    return KnockNote(
+        calling_ae_title=request.calling_ae_title,
+        called_ae_title=request.called_ae_title,
+        address=request.address,
+        reason_code=refusal.code,
+        reason=refusal.sentence,
+        proposed=tuple(contexts.in_words(request.offers)),
+        implementation=request.implementation,
+    )

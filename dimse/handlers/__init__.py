@@ -1,0 +1,1 @@
+"""One module a DIMSE service. They take plain values, so that any receiver can call them."""

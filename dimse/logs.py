@@ -1,0 +1,27 @@
+"""The receiver's own log file beside the others."""
+
+from __future__ import annotations
+
+import copy
+import logging.config
+from pathlib import Path
+
+from django.conf import settings
+
+FILE_NAME = "dicom_receiver.log"
+
+
+def configure(*, debug: bool) -> None:
+    """Log to the console and to `logs/dicom_receiver.log` in the data directory.
+
+    Parameters
+    ----------
+    debug : log our own steps at DEBUG; pynetdicom stays silent, names of patients stand in what it
+        tells
+    """
+    configuration = copy.deepcopy(settings.LOGGING)
+    handler = configuration["handlers"]["file"]
+    handler["filename"] = str(Path(handler["filename"]).with_name(FILE_NAME))
+    if debug:
+        configuration["root"]["level"] = "DEBUG"
+    logging.config.dictConfig(configuration)

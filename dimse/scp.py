@@ -1,0 +1,140 @@
+"""The receiver: who we are, what we serve, start and stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from django.conf import settings
+from pynetdicom import _config, evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import DEFAULT_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import Verification
+
+from dimse import stream
+from dimse.association import Admissions
+from dimse.census import Census, Limits
+from dimse.clerk import Clerk
+from dimse.connection import Pace
+from dimse.handlers import c_echo
+from dimse.listener import Desk, Listener
+from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+logger = logging.getLogger(__name__)
+
+# How long requests that are being worked on may take to end when the receiver stops.
+_GRACE_S = 10.0
+
+
+class Receiver:
+    """Our application entity on its port.
+
+    Parameters
+    ----------
+    host, port : to listen on; port 0 takes a free one
+    ae_title : ours; callers must use it
+
+    Raises
+    ------
+    OSError
+        When the port cannot be had.
+    """
+
+    def __init__(self, host: str, port: int, ae_title: str) -> None:
+        pace = Pace(
+            request_timeout_s=settings.DIMSE_REQUEST_TIMEOUT_S,
+            pdu_timeout_s=settings.DIMSE_PDU_TIMEOUT_S,
+            idle_timeout_s=settings.DIMSE_IDLE_TIMEOUT_S,
+            pdu_bytes=settings.DIMSE_PDU_BYTES,
+        )
+        limits = Limits(
+            total=settings.DIMSE_MAX_ASSOCIATIONS,
+            reserve=settings.DIMSE_RESERVED_ASSOCIATIONS,
+            per_address=settings.DIMSE_MAX_ASSOCIATIONS_PER_ADDRESS,
+            per_ae_title=settings.DIMSE_MAX_ASSOCIATIONS_PER_AE,
+            pending=settings.DIMSE_MAX_PENDING_CONNECTIONS,
+        )
+        self._census = Census(limits)
+        self._clerk = Clerk()
+        desk = Desk(Admissions(ae_title), self._census, self._clerk, pace)
+        self._listener = Listener(
+            _application_entity(ae_title, pace), (host, port), desk, _HANDLERS
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._listener.port
+
+    def start(self) -> None:
+        """Serve from now on."""
+        removed = stream.sweep()
+        if removed:
+            logger.warning("Removed %d unfinished instances of a receiver that died", removed)
+        self._clerk.start()
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Accept nobody any more, let what is being stored be answered, end the rest."""
+        self._listener.shutdown()
+        deadline = time.monotonic() + _GRACE_S
+        while self._census.guests and time.monotonic() < deadline:
+            for guest in self._census.guests:
+                if not guest.is_served:
+                    guest.evict()
+            time.sleep(0.05)
+        for guest in self._census.guests:
+            guest.evict()
+        self._clerk.stop()
+
+
+def _application_entity(ae_title: str, pace: Pace) -> ApplicationEntity:
+    # pynetdicom describes every message at length for its log: names of patients stand in them.
+    _config.LOG_HANDLER_LEVEL = "none"
+    ae = ApplicationEntity(ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.maximum_pdu_size = pace.pdu_bytes
+    ae.acse_timeout = pace.request_timeout_s
+    ae.network_timeout = pace.idle_timeout_s
+    ae.add_supported_context(Verification, DEFAULT_TRANSFER_SYNTAXES)
+    return ae
+
+
+def _echo(event: evt.Event) -> int:
+    return c_echo.handle(event.assoc.visit)
+
+
+_HANDLERS: list[Any] = [(evt.EVT_C_ECHO, _echo)]
+
+
+def serve(host: str, port: int, ae_title: str) -> int:
+    """Receive until SIGTERM or SIGINT; returns the exit code.
+
+    Parameters
+    ----------
+    host, port : to listen on; port 0 takes a free one, and the log says which
+    ae_title : ours (PS3.5 6.2)
+    """
+    try:
+        receiver = Receiver(host, port, ae_title)
+    except OSError as error:
+        logger.critical(
+            "Cannot listen on %s port %s: %s. Stop the other program, or set DICOM_PORT.",
+            host,
+            port,
+            error.strerror,
+        )
+        return 1
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    receiver.start()
+    logger.info("%s listens on %s port %d", ae_title, host, receiver.port)
+    stopping.wait()
+    logger.info("%s stops", ae_title)
+    receiver.stop()
+    return 0

@@ -1,0 +1,82 @@
+"""One admitted association: whose it is, and what it did."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+
+from dimse.clerk import Clerk
+from dimse.status import Answer
+from worklist.models import Facility
+
+logger = logging.getLogger(__name__)
+
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Visit:
+    """An association after its admission, in plain values.
+
+    Attributes
+    ----------
+    facility : whose equipment calls; everything that it sends becomes this facility's
+    ae_title, address : of the caller
+    clerk : takes notes for the facility's page, away from the association's thread
+    name : tells its lines in the log from others', as `CT1@10.0.0.7#4711-12`
+    """
+
+    facility: Facility
+    ae_title: str
+    address: str
+    clerk: Clerk
+    name: str = ""
+    stored: int = 0
+    refused: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.ae_title}@{self.address}#{os.getpid()}-{next(_numbers)}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def note_association(self) -> None:
+        """Note that the association stands."""
+        logger.info("%s Association for %s", self, self.facility.code)
+        self.clerk.note_association(self.ae_title, self.facility.pk, self.address)
+
+    def note_echo(self) -> None:
+        """Note that an echo was answered."""
+        self.clerk.note_echo(self.ae_title, self.facility.pk, self.address)
+
+    def note_stored(self) -> None:
+        """Note that an instance is safe."""
+        self.stored += 1
+        self.clerk.note_stored(self.ae_title, self.facility.pk, self.address)
+
+    def note_refused(self, answer: Answer, sop_instance_uid: str) -> None:
+        """Note that an instance was not taken as sent."""
+        self.refused += 1
+        logger.warning(
+            "%s Answered 0x%04X to %s: %s", self, answer.status, sop_instance_uid, answer.sentence
+        )
+        self.note_trouble(answer.sentence)
+
+    def note_trouble(self, sentence: str) -> None:
+        """Note what went wrong, for the facility's page."""
+        self.clerk.note_trouble(self.ae_title, self.facility.pk, self.address, sentence)
+
+    def note_end(self, how: str) -> None:
+        """Note that the association is over."""
+        logger.info(
+            "%s %s after %.1f s: %d stored, %d refused",
+            self,
+            how,
+            time.monotonic() - self._began,
+            self.stored,
+            self.refused,
+        )
