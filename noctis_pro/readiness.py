@@ -1,0 +1,163 @@
+"""Whether the site serves: what supervisors, load balancers and monitoring ask."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import Count, Sum
+
+from archive import heartbeat
+from archive.models import InstanceConflict, Job, Knock, KnockState, OutboxEvent
+from worklist.models import Facility, Study
+
+_CONNECT_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that holds or does not, in words.
+
+    Attributes
+    ----------
+    message : what was found
+    remedy : what to do where it does not hold
+    """
+
+    name: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+def readiness() -> list[Check]:
+    """Check every process that the site needs; takes milliseconds."""
+    database = _database()
+    checks = [database, _receiver()]
+    if database.ok:
+        checks.append(_worker())
+    checks.append(_store())
+    return checks
+
+
+def receiver_address() -> tuple[str, int]:
+    """Return where this machine reaches the receiver."""
+    host = settings.DICOM_SCP_HOST
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - bind addresses
+    return anywhere.get(host, host), settings.DICOM_SCP_PORT
+
+
+def _database() -> Check:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM archive_heartbeat WHERE 1 = 0")
+    except DatabaseError as error:
+        return Check(
+            "database",
+            ok=False,
+            message=f"The database does not answer: {str(error).splitlines()[0]}.",
+            remedy="Start it, check DATABASE_URL, and run 'manage.py prepare_site'.",
+        )
+    return Check("database", ok=True, message=f"{connection.display_name} answers.")
+
+
+def _receiver() -> Check:
+    host, port = receiver_address()
+    try:
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S):
+            pass
+    except OSError as error:
+        return Check(
+            "receiver",
+            ok=False,
+            message=f"The receiver does not answer on {host}:{port} ({error.strerror or error}).",
+            remedy="Start dicom_receiver.py, or set DICOM_SCP_HOST and DICOM_PORT to where it is.",
+        )
+    return Check("receiver", ok=True, message=f"The receiver answers on {host}:{port}.")
+
+
+def _worker() -> Check:
+    if heartbeat.is_alive(heartbeat.WORKER):
+        return Check("worker", ok=True, message="A worker does the background jobs.")
+    return Check(
+        "worker",
+        ok=False,
+        message="No worker has shown itself lately: background jobs wait.",
+        remedy="Start 'manage.py run_jobs', or Celery's worker and beat.",
+    )
+
+
+def _store() -> Check:
+    try:
+        settings.DICOM_SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=settings.DICOM_SPOOL_DIR, prefix="ready-") as probe:
+            probe.write(b"ready")
+            probe.flush()
+    except OSError as error:
+        return Check(
+            "store",
+            ok=False,
+            message=f"The DICOM store takes no files: {error.strerror}.",
+            remedy=f"Check disk space and permissions of {settings.DICOM_ROOT}.",
+        )
+    return Check("store", ok=True, message="The DICOM store takes files.")
+
+
+def metrics() -> str:
+    """Return the site's figures as Prometheus text (exposition format 0.0.4)."""
+    # The studies' own counters: an exact count of millions of rows costs more than it tells.
+    totals = Study.objects.aggregate(  # noqa: TID251
+        studies=Count("id"),
+        series=Sum("series_count"),
+        instances=Sum("instance_count"),
+        size_bytes=Sum("size_bytes"),
+    )
+    disk = shutil.disk_usage(_existing(settings.DICOM_ROOT))
+    jobs = dict.fromkeys(("queued", "running", "failed"), 0)
+    jobs.update(
+        Job.objects.filter(state__in=jobs).values_list("state").annotate(n=Count("id")).order_by()
+    )
+    parts = {check.name: int(check.ok) for check in readiness()}
+    facilities = Facility.objects.filter(is_active=True).count()
+    waiting = OutboxEvent.objects.filter(dispatched_at=None).count()
+    conflicts = InstanceConflict.objects.filter(resolved_at=None).count()
+    knocks = Knock.objects.filter(state=KnockState.OPEN).count()
+    return "".join(
+        (
+            _gauge("studies", "Studies stored.", totals["studies"]),
+            _gauge("series", "Series stored.", totals["series"] or 0),
+            _gauge("instances", "Instances stored.", totals["instances"] or 0),
+            _gauge("stored_bytes", "Bytes of stored instances.", totals["size_bytes"] or 0),
+            _gauge("facilities", "Active facilities.", facilities),
+            _gauges("jobs", "Background jobs by state.", "state", jobs),
+            _gauge("events_waiting", "Events whose jobs are not yet queued.", waiting),
+            _gauge("conflicts", "Instances kept aside until a person decides.", conflicts),
+            _gauge("knocks", "Refused callers that wait for a decision.", knocks),
+            _gauge("disk_free_bytes", "Room left for the DICOM store.", disk.free),
+            _gauge("disk_total_bytes", "Size of the DICOM store's disk.", disk.total),
+            _gauges("ready", "Whether a part of the site serves.", "part", parts),
+        )
+    )
+
+
+def _gauge(name: str, text: str, value: int) -> str:
+    return f"# HELP noctis_{name} {text}\n# TYPE noctis_{name} gauge\nnoctis_{name} {value}\n"
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, int]) -> str:
+    head = f"# HELP noctis_{name} {text}\n# TYPE noctis_{name} gauge\n"
+    return head + "".join(
+        f'noctis_{name}{{{label}="{key}"}} {value}\n' for key, value in values.items()
+    )
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
