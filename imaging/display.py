@@ -49,6 +49,7 @@ _TEXT_LISTS: dict[str, int] = {
     "PatientOrientation": 0x00200020,
     "WindowCenterWidthExplanation": 0x00281055,
 }
+_PLAIN = {key: tag for key, (tag, _) in _LISTS.items()} | _NUMBERS_OF | _TEXTS | _TEXT_LISTS
 _PADDING = 0x00280120
 _REGION: dict[str, tuple[int, bytes]] = {
     "RegionLocationMinX0": (0x00186018, b"UL"),
@@ -126,8 +127,9 @@ def build_display(
     DICOM PS3.3 sections C.7.6.1, C.7.6.2, C.7.6.3, C.7.6.16, C.8.5.5, C.8.8.3.2, C.11.1, C.11.2.
     """
     display: dict[str, Any] = dict.fromkeys(DISPLAY_KEYS)
-    for key in (*_LISTS, *_NUMBERS_OF, *_TEXTS, *_TEXT_LISTS):
-        display[key] = _read(root, reader, key)
+    for key, tag in _PLAIN.items():
+        if tag in root:
+            display[key] = _read(root, reader, key)
     padding = reader.number(root, _PADDING, b"SS" if is_signed else b"US")
     display["PixelPaddingValue"] = None if padding is None else int(padding)
     display["SequenceOfUltrasoundRegions"] = _regions(root, reader)

@@ -60,7 +60,7 @@ class Reader:
         text = raw.decode("ascii") if raw.isascii() and b"\x1b" not in raw else None
         if text is None:
             text = self._decode(raw, _NAME_DELIMITERS if is_name else _TEXT_DELIMITERS)
-        return text.translate(_CONTROLS).strip() or None
+        return text if text.isprintable() else text.translate(_CONTROLS).strip() or None
 
     def name(self, node: Node, tag: int) -> str | None:
         """Return a person name: groups parted by ``=``, components by ``^``, empty ends removed."""
