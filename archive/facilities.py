@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -200,11 +201,24 @@ def remember_knock(
                 reason=reason[:255],
                 proposed=list(proposed)[:64],
             )
+            # Admitted once and refused again, because the AE title or the network was taken away:
+            # somebody has to decide anew. A dismissed caller stays dismissed.
+            if knock.state == KnockState.ADMITTED and not _may_call(knock):
+                Knock.objects.filter(pk=knock.pk).update(state=KnockState.OPEN, admitted_to=None)
         if is_new or knock.last_at < now - timedelta(minutes=1):
             outbox.record(
                 outbox.CallerRefused(knock_id=knock.pk, calling_ae_title=knock.calling_ae_title)
             )
     return knock
+
+
+def _may_call(knock: Knock) -> bool:
+    entry = (
+        FacilityAE.objects.select_related("facility")
+        .filter(ae_title=knock.calling_ae_title, facility__is_active=True)
+        .first()
+    )
+    return entry is not None and entry.facility.allows_address(knock.address)
 
 
 def open_knocks() -> QuerySet[Knock]:
@@ -223,19 +237,47 @@ def knock_for(actor: Actor, knock_id: UUID) -> Knock:
 
 
 def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
-    """Make a refused caller's AE title one of `facility`'s; it may send from the next call on."""
+    """Let a refused caller in as `facility`'s; it may send from its next call on.
+
+    Its AE title becomes one of the facility's. Where its address was outside the facility's
+    networks, the address is added to them.
+
+    Raises
+    ------
+    ForbiddenError
+        When the actor is no administrator.
+    ConflictError
+        When the AE title belongs to another facility.
+    InvalidInputError
+        When admitting cannot help: the caller used a wrong name for us, or the facility is off.
+    """
     if not actor.is_administrator:
         raise ForbiddenError("Only administrators admit callers.")
     if knock.reason_code == "called-ae":
         raise InvalidInputError(
             "This caller used a wrong called AE title: correct it on the equipment."
         )
+    if not facility.is_active:
+        raise InvalidInputError(
+            f"{facility.name} is switched off, so nobody may send to it. Switch it on first."
+        )
     with transaction.atomic():
         entry = add_ae_title(actor, facility, knock.calling_ae_title)
-        Knock.objects.filter(
+        if not facility.allows_address(knock.address):
+            network = str(ipaddress.ip_network(knock.address))
+            facility.address_ranges = [*facility.address_ranges, network]
+            facility.save(update_fields=["address_ranges"])
+        settled = Knock.objects.filter(
             calling_ae_title=knock.calling_ae_title, state=KnockState.OPEN
-        ).exclude(reason_code="called-ae").update(state=KnockState.ADMITTED, admitted_to=facility)
-        audit.record(actor, "knock.admit", facility, ae_title=knock.calling_ae_title)
+        ).exclude(reason_code="called-ae")
+        for other in settled:
+            if facility.allows_address(other.address):
+                Knock.objects.filter(pk=other.pk).update(
+                    state=KnockState.ADMITTED, admitted_to=facility
+                )
+        audit.record(
+            actor, "knock.admit", facility, ae_title=knock.calling_ae_title, caller=knock.address
+        )
     return entry
 
 
