@@ -83,6 +83,7 @@ def change_facility(
         raise InvalidInputError(" ".join(error.messages)) from error
     with transaction.atomic():
         facility.save(update_fields=["name", "address_ranges", "is_active"])
+        _settle_knocks(facility)
         audit.record(
             actor,
             "facility.change",
@@ -113,8 +114,19 @@ def add_ae_title(
         raise InvalidInputError(" ".join(error.messages)) from error
     with transaction.atomic():
         entry.save()
+        _settle_knocks(facility)
         audit.record(actor, "facility.ae_title.add", facility, ae_title=title)
     return entry
+
+
+def _settle_knocks(facility: Facility) -> None:
+    """Take from the list of waiting callers those that `facility` lets in now."""
+    if not facility.is_active:
+        return
+    titles = FacilityAE.objects.filter(facility=facility).values("ae_title")
+    waiting = open_knocks().filter(calling_ae_title__in=titles).exclude(reason_code="called-ae")
+    settled = [knock.pk for knock in waiting if facility.allows_address(knock.address)]
+    Knock.objects.filter(pk__in=settled).update(state=KnockState.ADMITTED, admitted_to=facility)
 
 
 def remove_ae_title(actor: Actor, facility: Facility, entry_id: UUID) -> None:
@@ -221,9 +233,20 @@ def _may_call(knock: Knock) -> bool:
     return entry is not None and entry.facility.allows_address(knock.address)
 
 
+def knocks(state: KnockState) -> QuerySet[Knock]:
+    """Return refused callers by what was decided, the latest first; for administrators."""
+    return Knock.objects.filter(state=state).select_related("admitted_to").order_by("-last_at")
+
+
 def open_knocks() -> QuerySet[Knock]:
     """Return the callers that wait for a decision, the latest first; for administrators."""
-    return Knock.objects.filter(state=KnockState.OPEN).order_by("-last_at")
+    return knocks(KnockState.OPEN)
+
+
+def owners_of(ae_titles: Iterable[str]) -> dict[str, Facility]:
+    """Return the facility of each of these AE titles that belongs to one."""
+    entries = FacilityAE.objects.select_related("facility").filter(ae_title__in=set(ae_titles))
+    return {entry.ae_title: entry.facility for entry in entries}
 
 
 def knock_for(actor: Actor, knock_id: UUID) -> Knock:
@@ -267,14 +290,9 @@ def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
             network = str(ipaddress.ip_network(knock.address))
             facility.address_ranges = [*facility.address_ranges, network]
             facility.save(update_fields=["address_ranges"])
-        settled = Knock.objects.filter(
-            calling_ae_title=knock.calling_ae_title, state=KnockState.OPEN
-        ).exclude(reason_code="called-ae")
-        for other in settled:
-            if facility.allows_address(other.address):
-                Knock.objects.filter(pk=other.pk).update(
-                    state=KnockState.ADMITTED, admitted_to=facility
-                )
+        _settle_knocks(facility)
+        # A caller that was dismissed before is not among the waiting ones.
+        Knock.objects.filter(pk=knock.pk).update(state=KnockState.ADMITTED, admitted_to=facility)
         audit.record(
             actor, "knock.admit", facility, ae_title=knock.calling_ae_title, caller=knock.address
         )
