@@ -7,6 +7,7 @@ import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
 import { CanvasSurface } from "./engine/canvas-surface";
+import { chooseRenderer } from "./engine/choose";
 import { keepSession } from "./tools/session";
 import { Workspace } from "./tools/workspace";
 import "./ui/viewer";
@@ -60,6 +61,40 @@ function markMoments(workspace: Workspace): void {
   });
 }
 
+/** After the first exact picture: hands the drawing to the graphics processor where there is one. */
+function upgradeSurfaces(workspace: Workspace): void {
+  const choice = chooseRenderer(location.search, localStorage.getItem("noctis.renderer"));
+  if (choice === "canvas") {
+    return;
+  }
+  const fallBack = (): void => {
+    for (const pane of workspace.panes) {
+      pane.replaceSurface(() => new CanvasSurface());
+    }
+  };
+  const stop = workspace.active.on("drawn", ({ exact }) => {
+    if (!exact) {
+      return;
+    }
+    stop();
+    import("./engine/cornerstone")
+      .then(({ startCornerstone }) => {
+        const create = startCornerstone(workspace.frames, fallBack);
+        for (const pane of workspace.panes) {
+          pane.replaceSurface(create);
+        }
+        performance.mark("viewer:engine");
+      })
+      .catch(() => {
+        workspace.notify({
+          id: "engine",
+          kind: "info",
+          text: "The graphics engine could not be loaded. Pictures are drawn without it.",
+        });
+      });
+  });
+}
+
 function guardUnsaved(workspace: Workspace): void {
   window.addEventListener("pagehide", () => workspace.saver.flush());
   window.addEventListener("beforeunload", (event) => {
@@ -89,6 +124,7 @@ function start(): void {
     element.open(workspace);
     keepSession(workspace);
     guardUnsaved(workspace);
+    upgradeSurfaces(workspace);
   } catch (error) {
     element.dataset.state = "error";
     element.textContent = error instanceof Error ? error.message : String(error);

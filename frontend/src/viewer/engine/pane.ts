@@ -372,6 +372,7 @@ export class Pane extends Emitter<Events> {
     this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
     this.shownIndex = this.index;
     this.problem = null;
+    this.preview = null;
     this.state = "ready";
     this.emit("drawn", { index: this.index, exact: true });
   }
