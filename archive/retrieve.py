@@ -1,0 +1,472 @@
+"""The one way out for pictures: exact frames, windowed pictures, previews, thumbnails.
+
+Callers pass rows that :mod:`archive.access` has scoped. What was made once is kept under the digest
+of the instance's content, so nothing here ever has to be made invalid.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+from cachetools import LRUCache
+from numpy.typing import NDArray
+
+from archive import decoding, frame_cache, tiles
+from archive.errors import InvalidInputError, NotFoundError, UndecodableError
+from archive.frame_cache import Entry
+from archive.stores import instances
+from blobs import BlobMissingError
+from imaging import render, sopclass, voi
+from imaging.errors import ImagingError
+from imaging.palette import Palette, read_palette
+from imaging.pixels import PixelColumns, PixelFacts, dtype_name, frame_range
+from imaging.pixels import problem as problem_of
+from imaging.render import Presentation
+from imaging.voi import LookupTables, Window
+from worklist.models import DicomImage
+
+Pixels = NDArray[Any]
+
+# Part of every key: a change of what is drawn makes other keys.
+RENDERER_VERSION = 1
+PREVIEW_MOST_BYTES = 96 * 1024  # 128 KiB as a data URI
+_PREVIEW_STEPS = ((1024, 85), (768, 80), (640, 70), (512, 60), (384, 50), (256, 40), (128, 30))
+_LARGEST_WIDTH = 4096
+# Frames beyond this are made one after the other, so that a few of them do not fill the memory.
+_LARGE_BYTES = 32 * 1024**2
+
+
+class Form(enum.StrEnum):
+    """How a frame leaves."""
+
+    PNG = "png"
+    JPEG = "jpg"
+    HTJ2K = "jphc"
+    RAW = "raw"
+    RG16 = "rg16"
+
+
+CONTENT_TYPES = {
+    Form.PNG: "image/png",
+    Form.JPEG: "image/jpeg",
+    Form.HTJ2K: "image/jphc",
+    Form.RAW: "application/octet-stream",
+    Form.RG16: "image/png",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What is asked for.
+
+    Parameters
+    ----------
+    window_center, window_width : in modality values; None: the file's own window, else one chosen
+        from the pixels. Windowed forms only, as are all that follow.
+    width : of the picture in pixels; None: the frame's own
+    invert : reverse black and white
+    quality : of a JPEG, 1 to 100
+    """
+
+    form: Form
+    window_center: float | None = None
+    window_width: float | None = None
+    width: int | None = None
+    invert: bool = False
+    quality: int = 85
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no picture."""
+        if (self.window_center is None) != (self.window_width is None):
+            raise InvalidInputError("Give 'wc' and 'ww' together, or neither.")
+        if self.window_width is not None and (
+            Window.of(self.window_center, self.window_width, "LINEAR_EXACT") is None
+        ):
+            raise InvalidInputError("'ww' is a number above 0, 'wc' any number.")
+        if self.width is not None and not 1 <= self.width <= _LARGEST_WIDTH:
+            raise InvalidInputError(f"'width' is a number from 1 to {_LARGEST_WIDTH}.")
+        if not 1 <= self.quality <= 100:
+            raise InvalidInputError("'quality' is a number from 1 to 100.")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A picture, ready to be sent.
+
+    Attributes
+    ----------
+    rows, columns, samples, dtype : of the exact frame (of the picture, for windowed forms)
+    least, greatest : stored values of the exact frame; None for windowed forms
+    offset : to be taken off the values of `Form.RG16`
+    window_center, window_width : that was applied; None for colour and VOI LUTs
+    """
+
+    content: bytes
+    content_type: str
+    rows: int = 0
+    columns: int = 0
+    samples: int = 0
+    dtype: str = ""
+    least: float | None = None
+    greatest: float | None = None
+    offset: int | None = None
+    window_center: float | None = None
+    window_width: float | None = None
+
+
+# Tables of slides have a hundred thousand entries: they are unpacked once.
+_facts: LRUCache[str, PixelFacts] = LRUCache(512)
+_facts_lock = threading.Lock()
+_palettes: LRUCache[str, Palette | None] = LRUCache(64)
+_tables: LRUCache[str, LookupTables] = LRUCache(256)
+_tables_lock = threading.Lock()
+# What is made in this process uses a core: more threads than cores would only share them.
+_makers = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
+_large = threading.BoundedSemaphore(1)
+
+
+def _turn(facts: PixelFacts) -> AbstractContextManager[object]:
+    """Wait for one's turn with a large frame."""
+    is_large = facts.frame_samples * facts.dtype.itemsize > _LARGE_BYTES
+    return _large if is_large else nullcontext()
+
+
+def key_of(image: DicomImage, frame_number: int, rendering: Rendering) -> str:
+    """Return the name of a picture in the cache."""
+    return frame_cache.key_of(RENDERER_VERSION, image.sha256, frame_number, rendering)
+
+
+def peek(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendered | None:
+    """Return a picture that is in memory, without waiting for anything."""
+    entry = frame_cache.rendered().peek(key_of(image, frame_number, rendering))
+    return None if entry is None else _rendered(entry)
+
+
+def frame(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendered:
+    """Return a frame of a stored instance in the form that is asked for.
+
+    Parameters
+    ----------
+    image : scoped by `archive.access`
+    frame_number : from 1
+
+    Raises
+    ------
+    NotFoundError
+        When the image has no such frame.
+    UndecodableError
+        When it cannot be decoded, or has no such form.
+    TransientError
+        When every decoder is busy.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.3 (pixels), C.11 (windows).
+    """
+    check_frame_number(image, frame_number)
+    if rendering.form is Form.RAW:
+        # Kept in its file, or for a while in memory: another copy would save nothing.
+        return _rendered(_make(image, frame_number, rendering))
+    entry = frame_cache.rendered().get_or_make(
+        key_of(image, frame_number, rendering),
+        lambda: _make(image, frame_number, rendering),
+        refusal_key=_refusal_key(image, frame_number, rendering.form),
+    )
+    return _rendered(entry)
+
+
+def exact(image: DicomImage, frame_number: int) -> Pixels:
+    """Return the exact frame of a stored instance; see `imaging.pixels.exact_frame`.
+
+    Raises
+    ------
+    NotFoundError, UndecodableError, TransientError
+        See :func:`frame`.
+    """
+    check_frame_number(image, frame_number)
+    return _exact(image, facts_of(image), frame_number)
+
+
+def preview(image: DicomImage, frame_number: int) -> Rendered:
+    """Return a small windowed JPEG: what a viewer draws before the exact frame is there.
+
+    It has at most `PREVIEW_MOST_BYTES`; `window_center` and `window_width` say what was applied.
+
+    Raises
+    ------
+    NotFoundError, UndecodableError, TransientError
+        See :func:`frame`.
+    """
+    check_frame_number(image, frame_number)
+    entry = frame_cache.rendered().get_or_make(
+        frame_cache.key_of(RENDERER_VERSION, image.sha256, frame_number, "preview"),
+        lambda: _make_preview(image, frame_number),
+        refusal_key=_refusal_key(image, frame_number, Form.JPEG),
+    )
+    return _rendered(entry)
+
+
+def thumbnail(image: DicomImage) -> Rendered:
+    """Return a PNG of at most 256 pixels a side: the middle frame, or a tile that names the kind.
+
+    An instance without pixels, and one that cannot be decoded, gets a tile with words on it.
+    """
+    entry = frame_cache.rendered().get_or_make(
+        frame_cache.key_of(RENDERER_VERSION, image.sha256, "thumbnail"),
+        lambda: _make_thumbnail(image),
+    )
+    return _rendered(entry)
+
+
+def problem(image: DicomImage) -> str:
+    """Return why no frame of an instance with pixels can be shown, by its header; else nothing."""
+    if not image.has_pixels:
+        return ""
+    try:
+        return problem_of(facts_of(image), decoding.limits()) or ""
+    except UndecodableError as error:
+        return str(error)
+
+
+def transport(image: DicomImage) -> Literal["jphc", "raw"] | None:
+    """Return how the exact frames of an instance travel; None where there is nothing to show."""
+    if not image.has_pixels or problem(image):
+        return None
+    facts = facts_of(image)
+    name = "uint8" if facts.is_colour else facts.dtype.name
+    return "jphc" if render.can_encode_htj2k(name) else "raw"
+
+
+def middle_frame(image: DicomImage) -> int:
+    """Return the number of the frame that stands for all: contrast and motion are in the middle."""
+    return (image.number_of_frames or 1) // 2 + 1 if image.number_of_frames > 1 else 1
+
+
+def check_frame_number(image: DicomImage, frame_number: int) -> None:
+    """Refuse a frame that the image does not have.
+
+    Raises
+    ------
+    UndecodableError
+        When it has no pixels at all.
+    NotFoundError
+        When it has fewer frames.
+    """
+    if not image.has_pixels:
+        what = sopclass.plain_name(image.sop_class_uid)
+        raise UndecodableError(f"This instance holds no picture ({what}).")
+    if not 1 <= frame_number <= max(1, image.number_of_frames):
+        raise NotFoundError(
+            f"The image has no frame {frame_number}: its frames are 1 to {image.number_of_frames}."
+        )
+
+
+def facts_of(image: DicomImage) -> PixelFacts:
+    """Return what decoding the instance needs.
+
+    Raises
+    ------
+    UndecodableError
+        When the stored table of frames is damaged.
+    """
+    with _facts_lock:
+        known = _facts.get(image.sha256)
+    if known is not None:
+        return known
+    try:
+        # A row holds no None where an index may: it fits, but for the protocol's wider type.
+        facts = PixelFacts.of(cast("PixelColumns", image), image.frame_table)
+    except ImagingError as error:
+        raise UndecodableError(str(error)) from error
+    with _facts_lock:
+        _facts[image.sha256] = facts
+    return facts
+
+
+def _refusal_key(image: DicomImage, frame_number: int, form: Form) -> str:
+    """Return under what a refusal is remembered: windowed forms fail alike."""
+    kind = "windowed" if form in (Form.PNG, Form.JPEG) else form
+    return f"{image.sha256} {frame_number} {kind}"
+
+
+def _exact(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
+    """Decode, or find decoded what costs a decoder its time."""
+
+    def make() -> Entry:
+        palette = _palette(image) if facts.is_palette else None
+        pixels = np.ascontiguousarray(
+            decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
+        )
+        # The bytes object is the one copy; the array that is handed out views it.
+        return Entry(pixels.tobytes(), {"dtype": pixels.dtype.str, "shape": pixels.shape})
+
+    table = facts.frames
+    if table is not None and table.kind == "native" and not table.is_inflated:
+        palette = _palette(image) if facts.is_palette else None
+        return decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
+    key = frame_cache.key_of(image.sha256, frame_number)
+    entry = frame_cache.decoded().get_or_make(key, make)
+    return np.frombuffer(entry.content, entry.facts["dtype"]).reshape(entry.facts["shape"])
+
+
+def _make(image: DicomImage, frame_number: int, rendering: Rendering) -> Entry:
+    facts = facts_of(image)
+    with _turn(facts):
+        pixels = _exact(image, facts, frame_number)
+        with _makers:
+            if rendering.form in (Form.PNG, Form.JPEG):
+                return _windowed(image, frame_number, pixels, rendering)
+            return _as_exact(pixels, rendering.form)
+
+
+def _as_exact(pixels: Pixels, form: Form) -> Entry:
+    """Encode without loss."""
+    least, greatest = frame_range(pixels)
+    facts: dict[str, Any] = {
+        "content_type": CONTENT_TYPES[form],
+        "rows": pixels.shape[0],
+        "columns": pixels.shape[1],
+        "samples": 3 if pixels.ndim == 3 else 1,
+        "dtype": dtype_name(pixels),
+        "least": least,
+        "greatest": greatest,
+    }
+    try:
+        if form is Form.HTJ2K:
+            return Entry(render.encode_htj2k(pixels), facts)
+        if form is Form.RG16:
+            content, facts["offset"] = render.pack_rg16(pixels)
+            return Entry(content, facts)
+    except ImagingError as error:
+        raise UndecodableError(str(error)) from error
+    little_endian = pixels.dtype.newbyteorder("<")
+    return Entry(pixels.astype(little_endian, copy=False).tobytes(), facts)
+
+
+def _windowed(image: DicomImage, frame_number: int, pixels: Pixels, rendering: Rendering) -> Entry:
+    """Draw as 8-bit grey or RGB."""
+    presentation = _presentation(image, frame_number)
+    window = Window.of(
+        rendering.window_center, rendering.window_width, image.value("VOILUTFunction")
+    ) or _window(pixels, presentation)
+    draw: dict[str, Any] = {"window": window, "width": rendering.width, "invert": rendering.invert}
+    if rendering.form is Form.JPEG:
+        content = render.render_jpeg(pixels, presentation, quality=rendering.quality, **draw)
+    else:
+        content = render.render_png(pixels, presentation, **draw)
+    rows, columns = pixels.shape[:2]
+    if rendering.width is not None:
+        rows, columns = max(1, round(rows * rendering.width / columns)), rendering.width
+    return Entry(
+        content,
+        {
+            "content_type": CONTENT_TYPES[rendering.form],
+            "rows": rows,
+            "columns": columns,
+            "samples": 3 if pixels.ndim == 3 else 1,
+            "dtype": "uint8",
+            "window_center": window.center if window else None,
+            "window_width": window.width if window else None,
+        },
+    )
+
+
+def _make_preview(image: DicomImage, frame_number: int) -> Entry:
+    facts = facts_of(image)
+    with _turn(facts):
+        pixels = _exact(image, facts, frame_number)
+        with _makers:
+            for width, quality in _PREVIEW_STEPS:
+                rendering = Rendering(
+                    form=Form.JPEG, width=min(width, pixels.shape[1]), quality=quality
+                )
+                entry = _windowed(image, frame_number, pixels, rendering)
+                if len(entry.content) <= PREVIEW_MOST_BYTES:
+                    break
+    return entry
+
+
+def _make_thumbnail(image: DicomImage) -> Entry:
+    modality = image.series.modality
+    if not image.has_pixels:
+        name = sopclass.plain_name(image.sop_class_uid)
+        content = tiles.draw(modality or "DICOM", name)
+    else:
+        number = middle_frame(image)
+        facts = facts_of(image)
+        try:
+            with _turn(facts):
+                pixels = _exact(image, facts, number)
+                with _makers:
+                    content = render.thumbnail(pixels, _presentation(image, number))
+            return Entry(content, {"content_type": "image/png"})
+        except UndecodableError:
+            content = tiles.draw(modality or "DICOM", "cannot be shown")
+    return Entry(content, {"content_type": "image/png"})
+
+
+def _presentation(image: DicomImage, frame_number: int) -> Presentation:
+    tables = None
+    facts = voi.frame_display(image.display, frame_number - 1)
+    # A Modality LUT takes the place of a rescale, a VOI LUT that of a window: with both values at
+    # hand the header need not be read again.
+    if facts.get("RescaleSlope") is None or not facts.get("WindowCenter"):
+        tables = _lookup_tables(image)
+    return Presentation.of(
+        image.display,
+        image.photometric_interpretation,
+        frame_index=frame_number - 1,
+        tables=tables,
+    )
+
+
+def _window(pixels: Pixels, presentation: Presentation) -> Window | None:
+    """Return the window that is applied where nobody chose one; None for colour and VOI LUTs."""
+    if pixels.ndim == 3 or presentation.voi_lut is not None:
+        return None
+    return presentation.window or voi.default_window(
+        pixels,
+        slope=presentation.slope,
+        intercept=presentation.intercept,
+        padding=presentation.padding,
+        modality_lut=presentation.modality_lut,
+    )
+
+
+def _palette(image: DicomImage) -> Palette | None:
+    with _tables_lock:
+        if image.sha256 in _palettes:
+            return _palettes[image.sha256]
+    try:
+        with instances().open(image.storage_key) as handle:
+            palette = read_palette(handle)
+    except (ImagingError, BlobMissingError) as error:
+        raise UndecodableError(str(error)) from error
+    with _tables_lock:
+        _palettes[image.sha256] = palette
+    return palette
+
+
+def _lookup_tables(image: DicomImage) -> LookupTables:
+    with _tables_lock:
+        known = _tables.get(image.sha256)
+    if known is not None:
+        return known
+    try:
+        with instances().open(image.storage_key) as handle:
+            tables = voi.read_lookup_tables(handle)
+    except (ImagingError, BlobMissingError) as error:
+        raise UndecodableError(str(error)) from error
+    with _tables_lock:
+        _tables[image.sha256] = tables
+    return tables
+
+
+def _rendered(entry: Entry) -> Rendered:
+    return Rendered(content=entry.content, **entry.facts)
