@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -152,6 +153,22 @@ def _queue_again(job: Job) -> int:
         return Job.objects.filter(pk=job.pk, state=JobState.RUNNING).update(
             state=JobState.DONE if waits else JobState.QUEUED
         )
+
+
+def retry_failed(job_ids: Iterable[UUID]) -> int:
+    """Queue failed jobs again with all their tries, unless the same work waits; returns how many.
+
+    A job whose work waits already under another row is closed: that row does it.
+    """
+    retried = 0
+    for job in Job.objects.filter(pk__in=list(job_ids), state=JobState.FAILED):
+        with transaction.atomic():
+            waits = Job.objects.filter(kind=job.kind, key=job.key, state=JobState.QUEUED).exists()
+            state = JobState.DONE if waits else JobState.QUEUED
+            retried += Job.objects.filter(pk=job.pk, state=JobState.FAILED).update(
+                state=state, attempts=0, run_at=timezone.now()
+            )
+    return retried
 
 
 def forget_done() -> None:

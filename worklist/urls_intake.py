@@ -1,0 +1,48 @@
+"""Addresses of intake and administration: upload, facilities, refused callers."""
+
+from django.urls import path
+
+from worklist.views import facilities, knocks, upload
+
+urlpatterns = [
+    path("upload/", upload.upload_page, name="upload"),
+    path("api/upload/", upload.upload_file, name="upload-file"),
+    path("facilities/", facilities.facility_list, name="facility-list"),
+    path("facilities/<uuid:facility_id>/", facilities.facility_detail, name="facility-detail"),
+    path("facilities/<uuid:facility_id>/sheet/", facilities.facility_sheet, name="facility-sheet"),
+    path(
+        "facilities/<uuid:facility_id>/change/", facilities.change_facility, name="facility-change"
+    ),
+    path("facilities/<uuid:facility_id>/ae-titles/", facilities.add_ae_title, name="ae-title-add"),
+    path(
+        "facilities/<uuid:facility_id>/ae-titles/<uuid:entry_id>/remove/",
+        facilities.remove_ae_title,
+        name="ae-title-remove",
+    ),
+    path("facilities/<uuid:facility_id>/members/", facilities.add_member, name="member-add"),
+    path(
+        "facilities/<uuid:facility_id>/members/<uuid:user_id>/remove/",
+        facilities.remove_member,
+        name="member-remove",
+    ),
+    path(
+        "facilities/<uuid:facility_id>/destinations/",
+        facilities.add_destination,
+        name="destination-add",
+    ),
+    path(
+        "facilities/<uuid:facility_id>/destinations/<uuid:destination_id>/remove/",
+        facilities.remove_destination,
+        name="destination-remove",
+    ),
+    path("api/facilities/<uuid:facility_id>/live/", facilities.facility_live, name="facility-live"),
+    path(
+        "api/destinations/<uuid:destination_id>/echo/",
+        facilities.destination_echo,
+        name="destination-echo",
+    ),
+    path("knocks/", knocks.knock_list, name="knock-list"),
+    path("knocks/<uuid:knock_id>/admit/", knocks.admit_knock, name="knock-admit"),
+    path("knocks/<uuid:knock_id>/dismiss/", knocks.dismiss_knock, name="knock-dismiss"),
+    path("api/knocks/rows/", knocks.knock_rows, name="knock-rows"),
+]
