@@ -19,7 +19,7 @@ from imaging.elements import (
     Scan,
     Value,
 )
-from imaging.errors import IdentityError
+from imaging.errors import IdentityError, TruncatedError
 from imaging.frametable import (
     FrameTable,
     OffsetTableKind,
@@ -325,6 +325,11 @@ def _build_index(data_set: DataSet) -> InstanceIndex:
                 f"{frames.frame_count}."
             )
         if not pixels.is_closed:
+            # Whole fragments, one for each frame: then only the closing mark can be missing.
+            if len(pixels.fragment_offsets) != declared:
+                raise TruncatedError(
+                    "The picture is cut off: its compressed pixel data has no end. Send it again."
+                )
             warnings.append("The compressed pixel data is not closed.")
     acquisition = reader.text(root, _ACQUISITION_DATETIME) or ""
     is_deflated = syntax in DEFLATED
