@@ -295,4 +295,3 @@ class HounsfieldCalibration(models.Model):
 
     def __str__(self) -> str:
         return f"{self.series_id}: {'valid' if self.is_valid else 'not valid'}"
-

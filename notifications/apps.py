@@ -1,5 +1,7 @@
 """Django application: notifications."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -8,3 +10,7 @@ class NotificationsConfig(AppConfig):
 
     name = "notifications"
     verbose_name = "Notifications"
+
+    def ready(self) -> None:
+        """Register what follows events."""
+        import_module("notifications.subscribers")

@@ -1,0 +1,144 @@
+"""Bodies of requests as the viewer sends them: docs/api/viewer.md."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from archive.errors import InvalidInputError, TooLargeError
+from imaging.uid import is_valid_uid
+
+B = TypeVar("B", bound="Body")
+
+MOST_BYTES = 256 * 1024
+# Pixels and millimetres beyond this are no place in any picture or patient.
+_Coordinate = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
+_Number = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
+_Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
+_Short = Annotated[str, StringConstraints(max_length=16)]
+_FrameNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+# How many points a kind has; ellipse and rectangle are told by two corners or by four points.
+POINT_COUNTS: dict[str, tuple[int, ...]] = {
+    "length": (2,),
+    "angle": (3,),
+    "ellipse": (2, 4),
+    "rectangle": (2, 4),
+    "probe": (1,),
+    "arrow": (1, 2),
+}
+
+
+class Body(BaseModel):
+    """What is not named here, such as what the server itself adds to its answers, is ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class StatisticsBody(Body):
+    """What the pixels of a region hold."""
+
+    mean: _Number
+    sd: _Number
+    min: _Number
+    max: _Number
+    area: _Number | None = None
+    area_unit: _Short | None = None
+    unit: _Short | None = None
+    count: Annotated[int, Field(ge=0, le=2**40)]
+
+
+class DrawingBody(Body):
+    """One measurement or annotation."""
+
+    id: UUID | None = None
+    kind: Literal["length", "angle", "ellipse", "rectangle", "probe", "arrow"]
+    SeriesInstanceUID: _Uid
+    SOPInstanceUID: _Uid
+    frame_number: _FrameNumber = 1
+    FrameOfReferenceUID: _Uid | None = None
+    points: list[tuple[_Coordinate, _Coordinate]]
+    points_mm: list[tuple[_Coordinate, _Coordinate, _Coordinate]] | None = None
+    label: Annotated[str, StringConstraints(max_length=1024)] = ""
+    value: _Number | None = None
+    unit: _Short | None = None
+    unit_source: Annotated[str, StringConstraints(max_length=64)] = "none"
+    statistics: StatisticsBody | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        counts = POINT_COUNTS[self.kind]
+        if len(self.points) not in counts:
+            wanted = " or ".join(map(str, counts))
+            raise ValueError(f"a drawing of the kind {self.kind} has {wanted} points")
+        if self.points_mm is not None and len(self.points_mm) != len(self.points):
+            raise ValueError("points_mm has as many points as points, or is null")
+        for name in ("SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+            uid = getattr(self, name)
+            if uid is not None and not is_valid_uid(uid):
+                raise ValueError(f"{name} is no UID")
+        return self
+
+
+class PresetBody(Body):
+    """A window by name."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    Modality: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{0,16}$")] = ""
+    window_center: _Number
+    window_width: Annotated[FiniteFloat, Field(gt=0, le=1e15)]
+    key: Annotated[str, StringConstraints(pattern=r"^[1-9]$")] | None = None
+
+
+class SessionBody(Body):
+    """Where reading stopped."""
+
+    series_id: UUID
+    image_id: UUID
+    frame_number: _FrameNumber = 1
+    viewport: dict[str, Any] | None = None
+
+
+def parse(kind: type[B], content: bytes) -> B:
+    """Read a request's body.
+
+    Raises
+    ------
+    TooLargeError
+        Past `MOST_BYTES`.
+    InvalidInputError
+        When it is not JSON, or not of this kind; the message names the first field at fault.
+    """
+    if len(content) > MOST_BYTES:
+        raise TooLargeError(f"The body is longer than {MOST_BYTES} bytes.")
+    try:
+        value = json.loads(content, parse_constant=_refuse_constant)
+        # Databases take neither NUL nor half a surrogate pair.
+        text = json.dumps(value, ensure_ascii=False)
+        text.encode()
+    except (ValueError, RecursionError):
+        raise InvalidInputError("The body is not JSON in UTF-8.") from None
+    if "\\u0000" in text:
+        raise InvalidInputError("The body holds a NUL character. Leave it out.")
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "body"
+        raise InvalidInputError(f"The request cannot be used: {place}: {fault['msg']}.") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

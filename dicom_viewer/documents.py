@@ -1,0 +1,62 @@
+"""Rows as JSON: the shapes of docs/api/viewer.md, except the manifest's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dicom_viewer.models import Annotation, Measurement, ViewerSession, WindowLevelPreset
+
+
+def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
+    """Return one measurement or annotation."""
+    measured: dict[str, Any] = {
+        "value": None,
+        "unit": None,
+        "unit_source": "none",
+        "statistics": None,
+    }
+    if isinstance(row, Measurement):
+        measured = {
+            "value": row.value,
+            "unit": row.unit or None,
+            "unit_source": row.unit_source,
+            "statistics": row.statistics,
+        }
+    return {
+        "id": str(row.pk),
+        "kind": row.kind,
+        "SeriesInstanceUID": row.series_instance_uid,
+        "SOPInstanceUID": row.sop_instance_uid,
+        "frame_number": row.frame_number,
+        "FrameOfReferenceUID": row.frame_of_reference_uid or None,
+        "points": row.points,
+        "points_mm": row.points_mm,
+        "label": row.label,
+        **measured,
+        "author": {
+            "id": str(row.author_id) if row.author_id else None,
+            "name": row.author_name,
+        },
+        "updated_by": {"name": row.updated_by_name},
+        "version": row.version,
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def preset_document(row: WindowLevelPreset) -> dict[str, Any]:
+    """Return one window preset."""
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "Modality": row.modality,
+        "window_center": row.window_center,
+        "window_width": row.window_width,
+        "key": row.key or None,
+        "is_site": row.user_id is None,
+    }
+
+
+def session_document(row: ViewerSession | None) -> dict[str, Any] | None:
+    """Return where reading stopped, or None where it never began."""
+    return row.state if row is not None else None

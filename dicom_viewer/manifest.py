@@ -1,0 +1,230 @@
+"""Everything that the viewer must know of a study before the first picture: docs/api/viewer.md."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Any
+from uuid import UUID
+
+from django.urls import reverse
+
+from accounts.models import User
+from archive import access, retrieve
+from archive.access import Actor, Scope
+from archive.errors import TransientError, UndecodableError
+from dicom_viewer import services
+from dicom_viewer.documents import drawing_document, preset_document, session_document
+from dicom_viewer.series import Image, describe, kept_images
+from imaging import sopclass
+from worklist.models import Series, Study
+
+logger = logging.getLogger(__name__)
+
+# From so many slices on a series is a volume, whose middle shows more than its first slice.
+_VOLUME_SLICES = 5
+
+
+def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
+    """Return the manifest; the number of queries does not depend on the number of images."""
+    series = series_documents(study)
+    return {
+        "study": study_document(study),
+        "patient": _patient_document(study),
+        "series": series,
+        "first_image": _first_document(actor.scope, first_image(series)),
+        "presets": [preset_document(row) for row in services.presets_for(user.pk)],
+        "measurements": [drawing_document(row) for row in services.drawings_of(study)],
+        "user": {"id": str(user.pk), "name": str(user), "can_write": actor.can_annotate},
+        "session": session_document(services.session_of(actor, study)),
+        "links": _links(study),
+    }
+
+
+def series_documents(study: Study) -> list[dict[str, Any]]:
+    """Return the series in the order of their numbers, each with its images in reading order."""
+    rows = sorted(study.series.all(), key=_series_order)
+    images: dict[UUID, list[Image] | None] = {row.pk: kept_images(row) for row in rows}
+    _describe_stale(images)
+    _note_problems(images)
+    return [_series_document(row, images[row.pk] or []) for row in rows]
+
+
+def series_images(series: Series) -> list[Image]:
+    """Return the images of one series in reading order."""
+    images: dict[UUID, list[Image] | None] = {series.pk: kept_images(series)}
+    _describe_stale(images)
+    _note_problems(images)
+    return images[series.pk] or []
+
+
+def study_document(study: Study) -> dict[str, Any]:
+    """Return what stands above a study's pictures."""
+    return {
+        "id": str(study.pk),
+        "StudyInstanceUID": study.study_instance_uid,
+        "StudyDate": _day(study.study_date),
+        "StudyTime": _clock(study.study_time),
+        "StudyDescription": study.study_description or None,
+        "AccessionNumber": study.accession_number or None,
+        "ReferringPhysicianName": study.referring_physician_name or None,
+        "ModalitiesInStudy": study.modality_codes,
+        "facility": {"code": study.facility.code, "name": study.facility.name},
+        "NumberOfStudyRelatedSeries": study.series_count,
+        "NumberOfStudyRelatedInstances": study.instance_count,
+        "is_demo": study.is_demo,
+        "status": study.status,
+        "warning": study.warning or None,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class FirstImage:
+    """Where reading starts."""
+
+    series_id: str
+    image_id: str
+
+
+def first_image(series: list[dict[str, Any]]) -> FirstImage | None:
+    """Choose where reading starts: in the first series of pictures that is not a localizer.
+
+    A volume opens in its middle, where there is something to see; everything else at its start.
+    """
+    pictures = [entry for entry in series if _shown(entry["images"])]
+    if not pictures:
+        return None
+    entry = next((entry for entry in pictures if not _is_localizer(entry)), pictures[0])
+    shown = _shown(entry["images"])
+    is_volume = len(shown) >= _VOLUME_SLICES and all(
+        image["ImagePositionPatient"] and image["NumberOfFrames"] == 1 for image in shown
+    )
+    image = shown[(len(shown) - 1) // 2 if is_volume else 0]
+    return FirstImage(series_id=entry["id"], image_id=image["id"])
+
+
+def _first_document(scope: Scope, first: FirstImage | None) -> dict[str, Any] | None:
+    """Return where reading starts, with a small picture to draw at once where one can be made."""
+    if first is None:
+        return None
+    document: dict[str, Any] = {
+        "series_id": first.series_id,
+        "image_id": first.image_id,
+        "frame_number": 1,
+        "preview": None,
+        "window_center": None,
+        "window_width": None,
+    }
+    image = access.image_for(scope, UUID(first.image_id))
+    try:
+        preview = retrieve.preview(image, 1)
+    except (UndecodableError, TransientError) as error:
+        # The viewer asks for the exact frame next and shows the reason there.
+        logger.info("No preview of %s: %s", image.sop_instance_uid, error)
+        return document
+    content = base64.b64encode(preview.content).decode("ascii")
+    return {
+        **document,
+        "preview": f"data:{preview.content_type};base64,{content}",
+        "window_center": preview.window_center,
+        "window_width": preview.window_width,
+    }
+
+
+def _describe_stale(images: dict[UUID, list[Image] | None]) -> None:
+    """Describe the images of series whose kept metadata is missing or out of date: two queries."""
+    stale = [pk for pk, kept in images.items() if kept is None]
+    if not stale:
+        return
+    for row in Series.objects.filter(pk__in=stale).prefetch_related("images"):
+        images[row.pk] = describe(row.images.all())
+
+
+def _note_problems(images: dict[UUID, list[Image] | None]) -> None:
+    """Add what was found out about images after their metadata was made: one query."""
+    rows = Series.objects.filter(pk__in=list(images), images__problem__gt="")
+    problems = {
+        str(pk): problem for pk, problem in rows.values_list("images__pk", "images__problem")
+    }
+    if not problems:
+        return
+    for its in images.values():
+        for image in its or []:
+            if image["id"] in problems:
+                image["problem"] = problems[image["id"]]
+                image["transport"] = None
+
+
+def _series_document(row: Series, images: list[Image]) -> dict[str, Any]:
+    kinds = [
+        sopclass.kind_of(image["SOPClassUID"], has_pixels=bool(image["NumberOfFrames"]))
+        for image in images
+    ]
+    middle = images[(len(images) - 1) // 2] if images else None
+    return {
+        "id": str(row.pk),
+        "SeriesInstanceUID": row.series_instance_uid,
+        "SeriesNumber": row.series_number,
+        "SeriesDescription": row.series_description or None,
+        "Modality": row.modality or None,
+        "BodyPartExamined": row.body_part_examined or None,
+        "Laterality": row.laterality or None,
+        "FrameOfReferenceUID": row.frame_of_reference_uid or None,
+        "SeriesDate": _day(row.series_date),
+        "SeriesTime": _clock(row.series_time),
+        "instance_count": len(images),
+        "frame_count": sum(image["NumberOfFrames"] for image in images),
+        "kind": "image" if "image" in kinds else (kinds[0] if kinds else "other"),
+        "warning": row.warning or None,
+        "thumbnail_url": (
+            f"/api/v1/dicom/image/{middle['id']}/thumbnail?v={middle['digest']}" if middle else None
+        ),
+        "images": images,
+    }
+
+
+def _patient_document(study: Study) -> dict[str, Any]:
+    return {
+        "id": str(study.patient_id),
+        "PatientID": study.patient_identifier or None,
+        "PatientName": study.patient_name or None,
+        "PatientBirthDate": _day(study.patient_birth_date),
+        "PatientSex": study.patient_sex or None,
+        "PatientAge": study.patient_age or None,
+    }
+
+
+def _links(study: Study) -> dict[str, str]:
+    return {
+        "self": reverse("dicom_viewer:study", args=[study.pk]),
+        "worklist": reverse("worklist:study-list"),
+        "measurements": reverse("dicom_viewer:measurement-list", args=[study.pk]),
+        "presets": reverse("dicom_viewer:preset-list"),
+        "session": reverse("dicom_viewer:session", args=[study.pk]),
+        "study": reverse("worklist:study-detail", args=[study.pk]),
+        "batch": "/api/v1/dicom/frames",
+    }
+
+
+def _shown(images: list[Image]) -> list[Image]:
+    return [image for image in images if image["transport"] is not None]
+
+
+def _is_localizer(entry: dict[str, Any]) -> bool:
+    return all("LOCALIZER" in (image["ImageType"] or ()) for image in _shown(entry["images"]))
+
+
+def _series_order(row: Series) -> tuple[Any, ...]:
+    has_number = row.series_number is not None
+    moment = f"{_day(row.series_date) or ''} {_clock(row.series_time) or ''}"
+    return not has_number, row.series_number or 0, moment, str(row.pk)
+
+
+def _day(value: date | None) -> str | None:
+    return value.isoformat() if value else None
+
+
+def _clock(value: time | None) -> str | None:
+    return value.isoformat("seconds") if value else None

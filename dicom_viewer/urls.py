@@ -1,0 +1,19 @@
+"""Addresses of the viewer: its page, and what it asks and writes (docs/api/viewer.md)."""
+
+from django.urls import path
+
+from dicom_viewer import views
+
+app_name = "dicom_viewer"
+
+urlpatterns = [
+    path("<uuid:study_id>/", views.viewer, name="viewer"),
+    path("api/studies/<uuid:study_id>/", views.study, name="study"),
+    path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
+    path("api/studies/<uuid:study_id>/session/", views.session, name="session"),
+    path("api/measurements/<uuid:drawing_id>/", views.measurement, name="measurement"),
+    path("api/series/<uuid:series_id>/images/", views.series_images, name="series-images"),
+    path("api/images/<uuid:image_id>/metadata/", views.image_metadata, name="image-metadata"),
+    path("api/presets/", views.presets, name="preset-list"),
+    path("api/presets/<uuid:preset_id>/", views.preset, name="preset"),
+]

@@ -1,0 +1,147 @@
+"""The viewer's page and what its script asks: parse, one service call, answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.guards import actor_of, api_login_required, user_of
+from archive import problems
+from archive.errors import InvalidInputError
+from dicom_viewer import facts, manifest, services
+from dicom_viewer.bodies import DrawingBody, PresetBody, SessionBody, parse
+from dicom_viewer.documents import drawing_document, preset_document
+from dicom_viewer.services import VersionConflictError
+
+
+@login_required
+@require_GET
+@never_cache
+@gzip_page
+def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Show the viewer; its first answer carries the manifest and a preview."""
+    actor = actor_of(request)
+    study = services.open_study(actor, study_id, how="viewer")
+    return render(
+        request,
+        "dicom_viewer/viewer.html",
+        {"manifest_json": manifest.build(actor, user_of(request), study), "study": study},
+    )
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def study(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer the manifest."""
+    actor = actor_of(request)
+    row = services.open_study(actor, study_id, how="viewer api")
+    return JsonResponse(manifest.build(actor, user_of(request), row))
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def series_images(request: HttpRequest, series_id: UUID) -> HttpResponse:
+    """Answer the images of one series in reading order."""
+    series = services.open_series(actor_of(request), series_id)
+    return JsonResponse(
+        {
+            "id": str(series.pk),
+            "SeriesInstanceUID": series.series_instance_uid,
+            "study_id": str(series.study_id),
+            "images": manifest.series_images(series),
+        }
+    )
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def image_metadata(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Answer everything that the file of one image says."""
+    image = services.open_image(actor_of(request), image_id)
+    return JsonResponse(facts.image_facts(image))
+
+
+@api_login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def measurements(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer everything drawn on a study, or keep something new."""
+    actor = actor_of(request)
+    if request.method == "GET":
+        rows = services.list_drawings(actor, study_id)
+        return JsonResponse([drawing_document(row) for row in rows], safe=False)
+    try:
+        row = services.create_drawing(actor, study_id, parse(DrawingBody, request.body))
+    except VersionConflictError as error:
+        return _conflict(error)
+    return JsonResponse(drawing_document(row), status=HTTPStatus.CREATED)
+
+
+@api_login_required
+@require_http_methods(["PUT", "DELETE"])
+def measurement(request: HttpRequest, drawing_id: UUID) -> HttpResponse:
+    """Replace or hide one drawing."""
+    actor = actor_of(request)
+    try:
+        if request.method == "DELETE":
+            services.delete_drawing(actor, drawing_id, _version(request))
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
+        row = services.replace_drawing(actor, drawing_id, parse(DrawingBody, request.body))
+    except VersionConflictError as error:
+        return _conflict(error)
+    return JsonResponse(drawing_document(row))
+
+
+@api_login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def presets(request: HttpRequest) -> HttpResponse:
+    """Answer the site's and the person's window presets, or keep one of their own."""
+    actor = actor_of(request)
+    if request.method == "GET":
+        rows = services.presets_for(actor.user_id)
+        return JsonResponse([preset_document(row) for row in rows], safe=False)
+    row = services.create_preset(actor, parse(PresetBody, request.body))
+    return JsonResponse(preset_document(row), status=HTTPStatus.CREATED)
+
+
+@api_login_required
+@require_http_methods(["DELETE"])
+def preset(request: HttpRequest, preset_id: UUID) -> HttpResponse:
+    """Delete one of the person's own presets."""
+    services.delete_preset(actor_of(request), preset_id)
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+@api_login_required
+@require_http_methods(["PUT"])
+def session(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Keep where this person stopped."""
+    body = parse(SessionBody, request.body)
+    return JsonResponse(services.save_session(actor_of(request), study_id, body))
+
+
+def _version(request: HttpRequest) -> int:
+    text = request.GET.get("version", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+        raise InvalidInputError("Say which 'version' you delete.")
+    return int(text)
+
+
+def _conflict(error: VersionConflictError) -> JsonResponse:
+    """Answer 409 with what stands there now."""
+    document = {**problems.problem_of(error), "current": drawing_document(error.current)}
+    return JsonResponse(document, status=HTTPStatus.CONFLICT, content_type=problems.CONTENT_TYPE)

@@ -1,0 +1,238 @@
+"""Telling people things: who is told, what is read, what they want to hear."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from accounts.models import Role, User
+from archive import outbox
+from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
+from notifications.models import Kind, Notification, NotificationPreference
+
+MOST_PER_PAGE = 100
+KEEP_READ = timedelta(days=90)
+
+# Who is told of a kind without having said anything. Referrers and guests look things up; they are
+# told only what they ask for.
+_TOLD_BY_DEFAULT: dict[str, frozenset[str]] = {
+    Kind.STUDY_NEW: frozenset({Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST, Role.FACILITY}),
+    Kind.STUDY_CONFLICT: frozenset({Role.ADMIN, Role.TECHNOLOGIST, Role.FACILITY}),
+    Kind.STUDY_WARNING: frozenset({Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST}),
+    Kind.CALLER_REFUSED: frozenset({Role.ADMIN}),
+}
+# What only administrators may hear of, whatever a preference says.
+_ADMINISTRATORS_ONLY = frozenset({Kind.CALLER_REFUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is told; `key` names what it is about, so that nobody is told twice."""
+
+    kind: Kind
+    key: str
+    title: str
+    body: str = ""
+    url: str = ""
+    facility_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Notifications, newest first; `cursor` leads on and is empty at the end."""
+
+    items: list[Notification]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One line of the preferences page."""
+
+    kind: Kind
+    is_in_app: bool
+
+    @property
+    def help(self) -> str:
+        """When one is told, in a sentence."""
+        return _HELP[self.kind]
+
+
+_HELP: dict[Kind, str] = {
+    Kind.STUDY_NEW: "Once a study, when nothing more of it has come for three seconds.",
+    Kind.STUDY_CONFLICT: "An image came again with other content and waits for a decision.",
+    Kind.STUDY_WARNING: "Something a reader must know, such as values that are not in HU.",
+    Kind.CALLER_REFUSED: "Equipment that is not known called, and waits to be admitted.",
+}
+
+
+def notify(message: Message) -> list[Notification]:
+    """Tell everybody concerned once; returns what is new. Each gets an event for their pages."""
+    with transaction.atomic():
+        told = Notification.objects.filter(kind=message.kind, key=message.key)
+        already = set(told.values_list("user_id", flat=True))
+        rows = [
+            Notification(
+                user=user,
+                kind=message.kind,
+                key=message.key[:128],
+                title=message.title[:128],
+                body=message.body[:512],
+                url=message.url[:255],
+                facility_id=message.facility_id,
+            )
+            for user in recipients(message.kind, message.facility_id)
+            if user.pk not in already
+        ]
+        Notification.objects.bulk_create(rows)
+        for row in rows:
+            outbox.record(
+                outbox.NotificationCreated(
+                    notification_id=row.pk, user_id=row.user_id, facility_id=message.facility_id
+                )
+            )
+        Notification.objects.filter(
+            user__in=[row.user_id for row in rows], read_at__lt=timezone.now() - KEEP_READ
+        ).delete()
+    return rows
+
+
+def recipients(kind: Kind, facility_id: UUID | None) -> list[User]:
+    """Return who is told of `kind` at a facility: its members and administrators who want it."""
+    administrators = Q(is_superuser=True) | Q(role=Role.ADMIN)
+    concerned = administrators
+    if kind not in _ADMINISTRATORS_ONLY and facility_id is not None:
+        concerned |= Q(facilities=facility_id)
+    users = User.objects.filter(concerned, is_active=True).distinct()
+    wishes = dict(
+        NotificationPreference.objects.filter(kind=kind).values_list("user_id", "is_in_app")
+    )
+    return [user for user in users if wishes.get(user.pk, is_told_by_default(user, kind))]
+
+
+def is_told_by_default(user: User, kind: Kind) -> bool:
+    """Whether somebody who never chose is told of `kind`."""
+    return user.is_administrator or user.role in _TOLD_BY_DEFAULT[kind]
+
+
+def unread_count(user_id: UUID) -> int:
+    """Return how many notifications a person has not read."""
+    return Notification.objects.filter(user=user_id, read_at=None).count()
+
+
+def listing(user: User, *, is_unread: bool = False, limit: int = 50, cursor: str = "") -> Page:
+    """Return a page of a person's notifications, newest first.
+
+    Raises
+    ------
+    InvalidInputError
+        For a limit out of range or a cursor that is not ours.
+    """
+    if not 1 <= limit <= MOST_PER_PAGE:
+        raise InvalidInputError(f"'limit' is a number from 1 to {MOST_PER_PAGE}.")
+    rows: QuerySet[Notification] = Notification.objects.filter(user=user)
+    if is_unread:
+        rows = rows.filter(read_at=None)
+    if cursor:
+        at, last_id = _parse_cursor(cursor)
+        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=last_id))
+    items = list(rows.order_by("-created_at", "-id")[: limit + 1])
+    has_more = len(items) > limit
+    items = items[:limit]
+    return Page(items=items, cursor=_cursor(items[-1]) if has_more else "")
+
+
+def mark_read(user: User, notification_id: UUID) -> Notification:
+    """Mark one notification read; harmless when it already is.
+
+    Raises
+    ------
+    NotFoundError, ForbiddenError
+    """
+    row = Notification.objects.filter(pk=notification_id).first()
+    if row is None:
+        raise NotFoundError("There is no such notification.")
+    if row.user_id != user.pk:
+        raise ForbiddenError("This notification is somebody else's.")
+    with transaction.atomic():
+        unread = Notification.objects.filter(pk=row.pk, read_at=None)
+        if unread.update(read_at=timezone.now()):
+            outbox.record(outbox.NotificationRead(user_id=user.pk))
+    row.refresh_from_db()
+    return row
+
+
+def mark_all_read(user: User) -> int:
+    """Mark everything read; returns how many were not."""
+    with transaction.atomic():
+        count = Notification.objects.filter(user=user, read_at=None).update(read_at=timezone.now())
+        if count:
+            outbox.record(outbox.NotificationRead(user_id=user.pk))
+    return count
+
+
+def choices_of(user: User) -> list[Choice]:
+    """Return what a person may choose, as it stands."""
+    wishes = dict(NotificationPreference.objects.filter(user=user).values_list("kind", "is_in_app"))
+    return [
+        Choice(kind=kind, is_in_app=wishes.get(kind, is_told_by_default(user, kind)))
+        for kind in Kind
+        if user.is_administrator or kind not in _ADMINISTRATORS_ONLY
+    ]
+
+
+def choose(user: User, wishes: Mapping[Kind, bool]) -> None:
+    """Keep what a person chose.
+
+    Raises
+    ------
+    ForbiddenError
+        For a kind that is for administrators alone.
+    """
+    allowed = {choice.kind for choice in choices_of(user)}
+    if not allowed.issuperset(wishes):
+        raise ForbiddenError("Only administrators are told of this kind.")
+    NotificationPreference.objects.bulk_create(
+        [
+            NotificationPreference(user=user, kind=kind, is_in_app=is_in_app)
+            for kind, is_in_app in wishes.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["user", "kind"],
+        update_fields=["is_in_app"],
+    )
+
+
+def unread_counts(user_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Return the unread counts of several people with one query."""
+    counts = dict.fromkeys(user_ids, 0)
+    rows = Notification.objects.filter(user__in=list(counts), read_at=None)
+    for user_id in rows.values_list("user_id", flat=True):
+        counts[user_id] += 1
+    return counts
+
+
+def _cursor(last: Notification) -> str:
+    text = json.dumps([last.created_at.isoformat(), str(last.pk)])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        at, last_id = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None:
+            raise ValueError("no time zone")  # noqa: TRY301 - one place says what a bad cursor is
+        return moment, UUID(last_id)
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise InvalidInputError("This 'cursor' is not one of ours. Start without it.") from error
