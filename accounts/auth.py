@@ -28,6 +28,8 @@ def user_of_password(username: str, password: str, *, address: str | None) -> Us
     TooManyAttemptsError
         After ten wrong passwords within a minute for this account from this address.
     """
+    if "\0" in username or "\0" in password:
+        return None  # PostgreSQL knows no such text
     throttle.count_attempt(username, address)
     user = authenticate(username=username, password=password)
     if not isinstance(user, User):
@@ -71,9 +73,12 @@ def user_of_basic(credentials: str, *, address: str | None) -> User | None:
     if pair is None:
         return None
     username, password = pair
-    key = "accounts.basic." + salted_hmac(
-        "accounts.auth.basic", f"{username}\0{password}", algorithm="sha256"
-    ).hexdigest()
+    key = (
+        "accounts.basic."
+        + salted_hmac(
+            "accounts.auth.basic", f"{username}\0{password}", algorithm="sha256"
+        ).hexdigest()
+    )
     remembered = cache.get(key)
     if remembered is not None:
         user_id, session_hash = remembered
@@ -94,4 +99,4 @@ def _parse_basic(credentials: str) -> tuple[str, str] | None:
     except (binascii.Error, ValueError):
         return None
     username, colon, password = text.partition(":")
-    return (username, password) if colon and "\0" not in text else None
+    return (username, password) if colon else None

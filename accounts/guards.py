@@ -49,10 +49,10 @@ def user_of(request: HttpRequest) -> User:
 
 def actor_of(request: HttpRequest) -> Actor:
     """Return the actor that the signed-in person is, with the address they come from."""
-    return access.actor_of(user_of(request), address=_address(request))
+    return access.actor_of(user_of(request), address=address_of(request))
 
 
-def _address(request: HttpRequest) -> str | None:
+def address_of(request: HttpRequest) -> str | None:
     """Return the caller's address; behind a Unix socket there is none."""
     try:
         return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")))

@@ -1,0 +1,17 @@
+"""Addresses of signing in and of the person's own page."""
+
+from django.urls import path
+
+from accounts import views
+
+app_name = "accounts"
+
+urlpatterns = [
+    path("login/", views.SignIn.as_view(), name="login"),
+    path("logout/", views.sign_out, name="logout"),
+    path("profile/", views.profile, name="profile"),
+    path("password/", views.ChangePassword.as_view(), name="password-change"),
+    path("tokens/", views.create_token, name="token-create"),
+    path("tokens/<uuid:token_id>/revoke/", views.revoke_token, name="token-revoke"),
+    path("api/theme/", views.set_theme, name="theme"),
+]

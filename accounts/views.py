@@ -1,0 +1,160 @@
+"""Signing in and out, the person's own page."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import people, preferences, throttle
+from accounts.forms import SignInForm
+from accounts.guards import actor_of, address_of, api_login_required, user_of
+from accounts.models import User
+from archive import audit
+from archive.access import Actor, Scope
+from archive.errors import ForbiddenError, NotFoundError
+
+_THEME_KEPT_S = 365 * 24 * 3600
+_TOKEN_DAYS = (30, 90, 365)
+
+
+class SignIn(auth_views.LoginView):
+    """The sign-in page."""
+
+    template_name = "accounts/login.html"
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def form_valid(self, form: Any) -> HttpResponse:  # noqa: ANN401 - Django's own type is wider
+        """Open a session under a new id and note it."""
+        response = super().form_valid(form)
+        user = self.request.user
+        if isinstance(user, User):
+            audit.record(actor_of(self.request), "session.open", user)
+            _send_theme(response, str(user.preferences.get("theme", "")))
+        return response
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Show what was wrong; past the limit the answer says so to programs as well."""
+        response = super().form_invalid(form)
+        name = str(form.data.get("username", ""))[:150].replace("\0", "")
+        stranger = Actor(name=name, scope=Scope(frozenset()), address=address_of(self.request))
+        audit.record(stranger, "session.refuse", is_success=False)
+        codes = {error.code for error in form.non_field_errors().as_data()}
+        if "throttled" in codes:
+            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+            response["Retry-After"] = str(throttle.WINDOW_S)
+        return response
+
+
+class ChangePassword(auth_views.PasswordChangeView):
+    """The password page; other sessions of the person end."""
+
+    template_name = "accounts/password_change.html"
+    success_url = reverse_lazy("accounts:profile")
+
+    def form_valid(self, form: Any) -> HttpResponse:  # noqa: ANN401 - Django's own type is wider
+        """Keep the new password."""
+        response = super().form_valid(form)
+        audit.record(actor_of(self.request), "password.change", user_of(self.request))
+        messages.success(
+            self.request, "The password is changed. Other devices have to sign in again."
+        )
+        return response
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """Close the session."""
+    if isinstance(request.user, User):
+        audit.record(actor_of(request), "session.close", request.user)
+    return auth_views.LogoutView.as_view()(request)
+
+
+@never_cache
+def administration_sign_in(request: HttpRequest) -> HttpResponse:
+    """Lead to the one sign-in page: Django's own for administration knows no limit on guesses."""
+    if request.user.is_authenticated:
+        raise ForbiddenError("Administration is for administrators. Ask one of them.")
+    target = request.GET.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
+        target = reverse("admin:index")
+    return HttpResponseRedirect(f"{reverse('accounts:login')}?{urlencode({'next': target})}")
+
+
+@login_required
+@require_GET
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show who one is here, and one's API tokens."""
+    user = user_of(request)
+    context = {
+        "facilities": user.facilities.order_by("name"),
+        "tokens": user.tokens.filter(revoked_at=None),
+        "token_days": _TOKEN_DAYS,
+        "zone": preferences.zone_of(request),
+        "now": timezone.now(),
+    }
+    return render(request, "accounts/profile.html", context)
+
+
+@login_required
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """Make an API token and show it this once."""
+    known = {str(count): count for count in _TOKEN_DAYS}
+    token, secret = people.issue_token(
+        actor_of(request),
+        user_of(request).username,
+        days=known.get(request.POST.get("days", ""), _TOKEN_DAYS[0]),
+        name=request.POST.get("name", "").strip()[:64],
+    )
+    context = {"token": token, "secret": secret, "back": reverse("accounts:profile")}
+    response = render(request, "accounts/token_created.html", context)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
+    """End an API token of one's own."""
+    token = user_of(request).tokens.filter(pk=token_id).first()
+    if token is None:
+        raise NotFoundError("You have no such token.")
+    people.revoke_token(actor_of(request), token)
+    messages.success(request, f"The token {token.hint}… no longer opens anything.")
+    return redirect("accounts:profile")
+
+
+@api_login_required
+@require_POST
+def set_theme(request: HttpRequest) -> HttpResponse:
+    """Keep the theme: `{"theme": "dark" | "light" | "auto"}`."""
+    try:
+        theme = str(json.loads(request.body)["theme"])
+    except (ValueError, KeyError, TypeError):
+        theme = ""
+    preferences.set_theme(user_of(request), theme)
+    response = JsonResponse({"theme": theme})
+    _send_theme(response, theme)
+    return response
+
+
+def _send_theme(response: HttpResponse, theme: str) -> None:
+    """Let the browser remember it: the page before signing in has it too."""
+    if theme in preferences.THEMES:
+        response.set_cookie(preferences.THEME_COOKIE, theme, max_age=_THEME_KEPT_S, samesite="Lax")
