@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts import views as account_views
 from noctis_pro import health_views
 
 urlpatterns = [
@@ -12,6 +13,7 @@ urlpatterns = [
     path("worklist/", include("worklist.urls")),
     path("viewer/", include("dicom_viewer.urls")),
     path("notifications/", include("notifications.urls")),
+    path("admin/login/", account_views.administration_sign_in),
     path("admin/", admin.site.urls),
     path("health/live", health_views.live, name="health-live"),
     path("health/ready", health_views.ready, name="health-ready"),

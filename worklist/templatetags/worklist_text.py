@@ -1,0 +1,143 @@
+"""DICOM values as people read them, and the icons of the pages."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, tzinfo
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from pydicom.uid import UID
+
+from archive.models import AuditEvent
+from worklist.models import Study
+
+register = template.Library()
+
+_THIN_SPACE = "\u2009"
+_AGE = re.compile(r"(\d{1,3})([DWMY])")
+_UNITS = {"D": "d", "W": "wk", "M": "mo", "Y": "y"}
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+@register.filter
+def person_name(value: str) -> str:
+    """Write a person name family first, in every writing system it has (PS3.5 6.2.1).
+
+    Examples
+    --------
+    >>> person_name("Yamada^Tarou=山田^太郎")
+    'Yamada, Tarou · 山田, 太郎'
+    """
+    groups = []
+    for group in (value or "").split("="):
+        family, given, middle, prefix, suffix = (
+            part.strip() for part in (*group.split("^"), "", "", "", "", "")[:5]
+        )
+        first = " ".join(part for part in (given, middle) if part)
+        main = ", ".join(part for part in (family, first) if part)
+        groups.append(" ".join(part for part in (prefix, main, suffix) if part))
+    return " · ".join(group for group in groups if group) or "No name"
+
+
+@register.filter
+def sex_and_age(study: Study) -> str:
+    """Write sex and age at the study, as far as the file tells: `F 45 y`."""
+    found = _AGE.fullmatch(study.patient_age.strip().upper())
+    age = f"{int(found[1])}{_THIN_SPACE}{_UNITS[found[2]]}" if found else study.patient_age
+    if not age and study.patient_birth_date and study.study_date:
+        age = _age_at(study.patient_birth_date, study.study_date)
+    return " ".join(part for part in (study.patient_sex, age) if part)
+
+
+def _age_at(born: date, day: date) -> str:
+    months = (day.year - born.year) * 12 + day.month - born.month - (day.day < born.day)
+    if months < 0:
+        return ""
+    return f"{months // 12}{_THIN_SPACE}y" if months >= 24 else f"{months}{_THIN_SPACE}mo"
+
+
+@register.filter
+def uid_name(value: str) -> str:
+    """Write the name of a SOP class (PS3.6 A); a private one stays a UID."""
+    return UID(value).name.removesuffix(" Storage")
+
+
+_VERBS = {
+    "study.look": "looked at the study",
+    "study.open": "opened it in the viewer",
+    "study.status": "marked it as {after}, was {before}",
+    "study.download": "downloaded it",
+}
+
+
+@register.filter
+def event_words(event: AuditEvent) -> str:
+    """Write what an event of a study's history says."""
+    words = _VERBS.get(event.verb)
+    if words is None:
+        return event.verb.replace(".", " ").replace("_", " ")
+    try:
+        return words.format(**event.detail)
+    except (KeyError, TypeError):
+        return event.verb
+
+
+@register.filter
+def grouped(number: int) -> str:
+    """Write a number with thin spaces between its groups: 12 345."""
+    return f"{number:,}".replace(",", _THIN_SPACE)
+
+
+@register.filter
+def file_size(size_bytes: int) -> str:
+    """Write a size with three digits that matter: 1.23 GB."""
+    size = float(size_bytes)
+    unit = _SIZES[0]
+    for unit in _SIZES:  # noqa: B007 - the last one is used
+        if size < 1000:
+            break
+        size /= 1000
+    digits = 0 if unit == "B" or size >= 100 else 1
+    return f"{size:.{digits}f}{_THIN_SPACE}{unit}"
+
+
+@register.filter
+def dicom_moment(day: date | None, at: time | None) -> str:
+    """Write a date and time as the equipment gave them; they carry no zone."""
+    if day is None:
+        return ""
+    return f"{day:%Y-%m-%d} {at:%H:%M}" if at is not None else f"{day:%Y-%m-%d}"
+
+
+@register.simple_tag
+def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeString | str:
+    """Write an instant in the reader's zone; the source's form stands in the title.
+
+    `form` is `full` or `age`; pages turn the latter into "3 min" and keep it right.
+    """
+    if at is None:
+        return "never"
+    local = timezone.localtime(at, zone)
+    return format_html(
+        '<time datetime="{}" data-form="{}" title="{} ({} UTC)">{}</time>',
+        at.isoformat(),
+        form,
+        local.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        local.strftime("%Y-%m-%d %H:%M"),
+    )
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """Draw an icon of the sprite; without a label it is decoration beside its word."""
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="#i-{}"></use></svg>',
+            label,
+            name,
+        )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="#i-{}"></use></svg>', name)

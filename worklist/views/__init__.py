@@ -1,0 +1,1 @@
+"""Pages of the worklist: studies, intake, facilities."""

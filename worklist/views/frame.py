@@ -1,0 +1,102 @@
+"""The frame around each page: where one can go, whose studies are shown, what scripts need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts import preferences
+from accounts.guards import user_of
+from accounts.models import User
+from archive import access
+from worklist.models import Facility
+from worklist.views import listing
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page that one can go to from anywhere."""
+
+    name: str
+    url: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the top bar, the menus and the command palette show."""
+
+    pages: list[Entry]
+    facilities: list[Facility]
+    facility: Facility | None
+    initials: str
+    config: dict[str, Any]
+
+
+def frame_of(request: HttpRequest) -> Frame:
+    """Return the frame for the signed-in person; two queries."""
+    user = user_of(request)
+    choices = listing.choices_of(access.scope_of(user))
+    current = preferences.facility_of(user)
+    pages = _pages(user)
+    return Frame(
+        pages=[
+            Entry(name, url, is_current=request.path.startswith(url)) for name, url in pages.items()
+        ],
+        facilities=choices,
+        facility=next((facility for facility in choices if facility.pk == current), None),
+        initials=_initials(user),
+        config={
+            "user": {"id": str(user.pk), "name": str(user), "can_read": user.can_read},
+            "pages": [
+                *({"name": name, "url": url} for name, url in pages.items()),
+                {"name": "Notifications", "url": reverse("notifications:notification-list")},
+                {"name": "Profile and password", "url": reverse("accounts:profile")},
+                *_administration(user),
+            ],
+            "facilities": [
+                {"id": str(facility.pk), "name": facility.name, "code": facility.code}
+                for facility in choices
+            ],
+            "facility": str(current) if current else "",
+            "urls": {
+                "studies": reverse("worklist:study-list"),
+                "rows": reverse("worklist:study-rows"),
+                "status": reverse("worklist:study-status"),
+                "views": reverse("worklist:view-save"),
+                "columns": reverse("worklist:column-save"),
+                "facility": reverse("worklist:facility-switch"),
+                "counts": reverse("worklist:count-list"),
+                "state": reverse("worklist:state"),
+                "find": reverse("worklist:find"),
+                "theme": reverse("accounts:theme"),
+                "sign_in": reverse("accounts:login"),
+                "events": "/ws/events/",
+            },
+        },
+    )
+
+
+def _pages(user: User) -> dict[str, str]:
+    pages = {"Worklist": reverse("worklist:study-list")}
+    if user.can_upload:
+        pages["Upload"] = reverse("worklist:upload")
+    pages["Facilities"] = reverse("worklist:facility-list")
+    return pages
+
+
+def _administration(user: User) -> list[dict[str, str]]:
+    if not user.is_administrator:
+        return []
+    return [
+        {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
+        {"name": "Administration", "url": reverse("admin:index")},
+    ]
+
+
+def _initials(user: User) -> str:
+    words = user.get_full_name().split() or [user.username]
+    return "".join(word[0] for word in words[:2]).upper()

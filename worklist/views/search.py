@@ -1,0 +1,269 @@
+"""What a person typed in the worklist's search and filters, read into a `StudyQuery`.
+
+One language in two places: the search box takes tokens (``mod:CT date:7d name:mueller``), the
+filter row has a field for each of them. Tokens win over fields and become fields, so that the
+address of a list always has the same shape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from urllib.parse import urlencode
+
+from archive.query import StudyQuery
+from worklist.models import Facility, StudyStatus
+
+ROWS_PER_PAGE = 100
+
+_FIELDS = {
+    "name": "Patient",
+    "id": "ID",
+    "acc": "Accession",
+    "desc": "Description",
+    "date": "Date",
+    "mod": "Modality",
+    "facility": "Facility",
+    "status": "Status",
+}
+_ALIASES = {
+    "patient": "name",
+    "pid": "id",
+    "mrn": "id",
+    "accession": "acc",
+    "description": "desc",
+    "modality": "mod",
+    "fac": "facility",
+    "is": "status",
+}
+_TOKEN = re.compile(r'(?P<key>[A-Za-z]+):(?:"(?P<quoted>[^"]*)"|(?P<plain>\S*))')
+_DAYS_BACK = re.compile(r"(\d{1,5})d")
+_PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
+_MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
+_LONGEST = 200
+
+SORTS = {
+    "status": "",
+    "name": "Patient",
+    "patient_id": "ID",
+    "date": "Study date",
+    "modality": "Modality",
+    "accession": "Accession",
+    "images": "Images",
+    "received": "Received",
+}
+_DESCENDING_AT_FIRST = {"date", "received", "images"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """An active filter: what it says, the token it is, the address without it."""
+
+    name: str
+    value: str
+    token: str
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A list that somebody asked for."""
+
+    query: StudyQuery
+    fields: dict[str, str]
+    chips: list[Chip]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        """The query string that names this list, without paging."""
+        return urlencode(self.fields)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether anything narrows the list."""
+        return bool(self.chips)
+
+    def sorted_by(self, key: str) -> str:
+        """Return the query string of the same list sorted by `key`; twice turns it round."""
+        descending = key in _DESCENDING_AT_FIRST
+        if self.query.sort == key:
+            descending = not self.query.descending
+        return urlencode({**self.fields, "sort": key, "dir": "desc" if descending else "asc"})
+
+
+def read(params: Mapping[str, str], *, today: date, facilities: Sequence[Facility]) -> Search:
+    """Read the parameters of a list's address; what cannot be used is said in `notes`.
+
+    Parameters
+    ----------
+    params : q, name, id, acc, desc, date, mod, facility, status, sort, dir, cursor
+    today : the day in the reader's zone
+    facilities : those that the reader may choose from
+    """
+    notes: list[str] = []
+    values = _canonical(params, notes)
+    date_from, date_to = _dates(values, today, notes)
+    chosen = _facilities(values, facilities, notes)
+    modalities = _modalities(values, notes)
+    if "status" in values and values["status"] not in StudyStatus.values:
+        notes.append(f"There is no status “{values.pop('status')}”. Use unread, opened or read.")
+    sort = params.get("sort", "")
+    if sort and sort not in SORTS:
+        notes.append(f"Studies cannot be sorted by “{sort[:40]}”.")
+        sort = ""
+    sort = sort or "date"
+    way = params.get("dir", "")
+    descending = way == "desc" if way in {"asc", "desc"} else sort in _DESCENDING_AT_FIRST
+    fields = dict(values)
+    if params.get("sort") in SORTS:
+        fields |= {"sort": sort, "dir": "desc" if descending else "asc"}
+    query = StudyQuery(
+        text=values.get("q", ""),
+        patient_name=values.get("name", ""),
+        patient_id=values.get("id", ""),
+        accession_number=values.get("acc", ""),
+        study_description=values.get("desc", ""),
+        date_from=date_from,
+        date_to=date_to,
+        modalities=modalities,
+        facility_ids=tuple(facility.pk for facility in chosen),
+        status=values.get("status", ""),
+        sort=sort,
+        descending=descending,
+        limit=ROWS_PER_PAGE,
+        cursor=params.get("cursor", ""),
+    )
+    return Search(query=query, fields=fields, chips=_chips(fields), notes=notes)
+
+
+def _canonical(params: Mapping[str, str], notes: list[str]) -> dict[str, str]:
+    """Return the fields that have a value, tokens of the search box among them."""
+    values = {
+        key: " ".join(params.get(key, "").replace("\0", "").split())[:_LONGEST] for key in _FIELDS
+    }
+    text = params.get("q", "").replace("\0", "")[:_LONGEST]
+    rest: list[str] = []
+    end = 0
+    for found in _TOKEN.finditer(text):
+        key = found["key"].lower()
+        key = _ALIASES.get(key, key)
+        value = found["quoted"] if found["quoted"] is not None else found["plain"]
+        if key not in _FIELDS:
+            notes.append(f"“{found['key']}:” is no filter. There are {', '.join(_FIELDS)}.")
+            continue
+        rest.append(text[end : found.start()])
+        end = found.end()
+        values[key] = " ".join(value.split())
+    rest.append(text[end:])
+    values = {"q": " ".join(" ".join(rest).split()), **values}
+    for key in ("mod", "facility"):
+        values[key] = values[key].upper()
+    values["status"] = values["status"].lower()
+    return {key: value for key, value in values.items() if value}
+
+
+def _dates(
+    values: dict[str, str], today: date, notes: list[str]
+) -> tuple[date | None, date | None]:
+    text = values.get("date", "").lower()
+    if not text:
+        return None, None
+    try:
+        return parse_dates(text, today)
+    except ValueError:
+        values.pop("date")
+        notes.append(
+            f"“{text[:40]}” is no date. Write today, 7d, 2026, 2026-01, 2026-01-31 or "
+            "2026-01-01..2026-01-31."
+        )
+        return None, None
+
+
+def parse_dates(text: str, today: date) -> tuple[date | None, date | None]:
+    """Read a day, a part of a year, a number of days back or a range.
+
+    Raises
+    ------
+    ValueError
+        When it is none of them.
+    """
+    if text == "today":
+        return today, today
+    if text == "yesterday":
+        day = today - timedelta(days=1)
+        return day, day
+    if back := _DAYS_BACK.fullmatch(text):
+        # Seven days are today and the six before it. Clocks of scanners run ahead: no upper end.
+        try:
+            return today - timedelta(days=max(int(back[1]) - 1, 0)), None
+        except OverflowError as error:
+            raise ValueError(text) from error
+    if ".." in text:
+        first, last = text.split("..", 1)
+        begin = _span(first)[0] if first else None
+        end = _span(last)[1] if last else None
+        if begin is None and end is None:
+            raise ValueError(text)
+        return begin, end
+    return _span(text)
+
+
+def _span(text: str) -> tuple[date, date]:
+    """Return the first and the last day of a year, a month or a day."""
+    found = _PART_OF_DATE.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    year, month, day = (int(part) if part else None for part in found.groups())
+    if year is None:
+        raise ValueError(text)
+    if month is None:
+        return date(year, 1, 1), date(year, 12, 31)
+    if day is None:
+        following = date(year + month // 12, month % 12 + 1, 1)
+        return date(year, month, 1), following - timedelta(days=1)
+    only = date(year, month, day)
+    return only, only
+
+
+def _facilities(
+    values: dict[str, str], facilities: Sequence[Facility], notes: list[str]
+) -> list[Facility]:
+    wanted = values.get("facility")
+    if not wanted:
+        return []
+    found = [facility for facility in facilities if facility.code.upper() == wanted]
+    if not found:
+        notes.append(f"You have no facility with the code “{values.pop('facility')[:40]}”.")
+        return []
+    values["facility"] = found[0].code
+    return found
+
+
+def _modalities(values: dict[str, str], notes: list[str]) -> tuple[str, ...]:
+    codes = [code for code in re.split(r"[,\s\\/]+", values.get("mod", "")) if code]
+    bad = [code for code in codes if not _MODALITY.fullmatch(code)]
+    if bad:
+        notes.append(f"“{bad[0][:40]}” is no modality. Write codes such as CT or CT,MR.")
+    good = tuple(dict.fromkeys(code for code in codes if code not in bad))
+    if good:
+        values["mod"] = ",".join(good)
+    else:
+        values.pop("mod", None)
+    return good
+
+
+def _chips(fields: Mapping[str, str]) -> list[Chip]:
+    names = {"q": "Text", **_FIELDS}
+    chips = []
+    for key, value in fields.items():
+        if key not in names:
+            continue
+        shown = f'"{value}"' if " " in value and key != "q" else value
+        without = urlencode({other: text for other, text in fields.items() if other != key})
+        chips.append(
+            Chip(names[key], value, shown if key == "q" else f"{key}:{shown}", f"?{without}")
+        )
+    return chips
