@@ -1,1 +1,24 @@
 import "../styles/site.css";
+import { startClicks } from "./clicks";
+import { readConfig } from "./config";
+import { type Frame, startFrame } from "./frame";
+import { startTheme } from "./theme";
+import { keepTimes, tellZone } from "./times";
+
+/** Scripts of single pages, by `<body data-page>`. */
+const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = {
+  "study-list": () => import("./worklist/list"),
+  "study-detail": () => import("./study"),
+};
+
+const config = readConfig();
+startTheme(config);
+startClicks();
+if (config) {
+  const frame = startFrame(config);
+  keepTimes();
+  const page = PAGES[document.body.dataset.page ?? ""];
+  page?.().then((module) => module.start(frame));
+} else {
+  tellZone();
+}

@@ -1,0 +1,64 @@
+const THIN_SPACE = "\u2009";
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const ZONE_COOKIE = "noctis_zone";
+
+/** How long ago in the largest whole unit; the date itself after a week. */
+export function ageText(at: Date, now: Date): string {
+  const past = now.getTime() - at.getTime();
+  if (past < MINUTE_MS) {
+    return "just now";
+  }
+  if (past < HOUR_MS) {
+    return `${Math.floor(past / MINUTE_MS)}${THIN_SPACE}min ago`;
+  }
+  if (past < DAY_MS) {
+    return `${Math.floor(past / HOUR_MS)}${THIN_SPACE}h ago`;
+  }
+  if (past < 7 * DAY_MS) {
+    return `${Math.floor(past / DAY_MS)}${THIN_SPACE}d ago`;
+  }
+  return localDate(at);
+}
+
+export function localDate(at: Date): string {
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+}
+
+export function localMoment(at: Date): string {
+  return `${localDate(at)} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}
+
+/** Write every `<time data-form>` below `root` in this browser's zone. */
+export function writeTimes(root: ParentNode, now = new Date()): void {
+  for (const mark of root.querySelectorAll<HTMLTimeElement>("time[data-form]")) {
+    const at = new Date(mark.dateTime);
+    const text = mark.dataset.form === "age" ? ageText(at, now) : localMoment(at);
+    if (mark.textContent !== text) {
+      mark.textContent = text;
+    }
+  }
+}
+
+/** The server writes times and reads "today" in the zone that this cookie names. */
+export function tellZone(): void {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  // biome-ignore lint/suspicious/noDocumentCookie: the Cookie Store API is missing in Firefox.
+  document.cookie = `${ZONE_COOKIE}=${encodeURIComponent(zone)};path=/;max-age=31536000;samesite=lax`;
+}
+
+/** Ages stay right while the page is open. */
+export function keepTimes(): void {
+  tellZone();
+  writeTimes(document);
+  setInterval(() => {
+    if (!document.hidden) {
+      writeTimes(document);
+    }
+  }, MINUTE_MS / 2);
+}
