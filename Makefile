@@ -1,0 +1,118 @@
+# NoctisPro PACS. `make run` starts it, `make test` checks everything; `make help` lists the rest.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+# Stamps: what is installed or built, and from which inputs.
+RUNTIME := .venv/.installed-runtime
+DEV := .venv/.installed-dev
+NODE_MODULES := frontend/node_modules/.package-lock.json
+BUILT := static/dist/.vite/manifest.json
+FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
+
+PYTEST := $(PYTHON) -m pytest
+WORKERS ?= 2
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: run
+run: $(RUNTIME) $(BUILT) ## start the site with everything it needs, in the foreground
+	@exec $(PYTHON) -m noctis_pro.supervisor
+
+.PHONY: test
+test: system-packages check $(BUILT) test-services ## all that CI runs: checks, services, then every other test
+	$(PYTEST) -n $(WORKERS) tests
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | \
+		awk -F'|' '{ printf "  make %-18s %s\n", $$1, $$2 }'
+
+# Environment ----------------------------------------------------------------------------------
+
+$(UV): requirements-uv.lock
+	@scripts/create_venv.sh
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(RUNTIME): requirements.lock $(UV)
+	@scripts/install_python_packages.sh $<
+	@touch $@
+
+$(DEV): requirements-dev.lock $(UV)
+	@scripts/install_python_packages.sh $<
+	@touch $@ $(RUNTIME)
+
+$(NODE_MODULES): frontend/package-lock.json frontend/package.json | $(UV)
+	@scripts/npm.sh ci
+	@touch $@
+
+$(BUILT): $(FRONTEND) $(NODE_MODULES)
+	@scripts/npm.sh run build
+	@touch $@
+
+.PHONY: frontend
+frontend: $(RUNTIME) $(BUILT) ## build what browsers load
+
+.PHONY: system-packages
+system-packages: ## the Debian packages that the tests drive
+	@scripts/require_debian_packages.sh
+
+.PHONY: lock
+lock: $(UV) ## resolve the dependencies anew into the lock files
+	$(COMPILE) pyproject.toml -o requirements.lock
+	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.lock
+	@! grep -nE '://' requirements*.lock || { echo "A lock file names a host." >&2; exit 1; }
+
+# Checks ---------------------------------------------------------------------------------------
+
+.PHONY: check
+check: lint check-frontend ## formatters, linters, types, import rules, migrations
+
+.PHONY: lint
+lint: $(DEV)
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m mypy .
+	.venv/bin/lint-imports --no-cache
+	@scripts/check_migrations.sh
+
+.PHONY: check-frontend
+check-frontend: $(NODE_MODULES)
+	@scripts/npm.sh run check
+	@scripts/npm.sh test
+
+.PHONY: format
+format: $(DEV) $(NODE_MODULES) ## write the code as the formatters want it
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+	@scripts/npm.sh run format
+
+.PHONY: audit
+audit: $(DEV) ## look the pinned packages up among known weaknesses (needs the network)
+	.venv/bin/pip-audit --require-hashes --disable-pip -r requirements.lock
+
+# Tests ----------------------------------------------------------------------------------------
+
+.PHONY: test-unit
+test-unit: $(DEV) ## pure tests, seconds
+	$(PYTEST) -n $(WORKERS) tests/unit
+
+.PHONY: test-integration
+test-integration: $(DEV) $(BUILT) system-packages ## applications, doors, flows on the embedded default
+	$(PYTEST) -n $(WORKERS) tests/apps tests/doors tests/flows
+
+.PHONY: test-services
+test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis and Celery
+	$(PYTEST) -n $(WORKERS) -p tests.services.plugin tests/apps tests/services
+
+.PHONY: test-browser
+test-browser: $(DEV) $(BUILT) system-packages ## headless Chromium
+	$(PYTEST) tests/browser
+
+.PHONY: clean
+clean: ## remove what can be made again; the data directory stays
+	rm -rf .venv static/dist frontend/node_modules .mypy_cache .ruff_cache

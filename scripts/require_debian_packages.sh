@@ -1,0 +1,26 @@
+#!/bin/sh
+# Makes sure that the programs the tests drive are there; installs them as root on Debian, Ubuntu.
+set -eu
+
+missing=
+need() { # need PROGRAM PACKAGE
+  command -v "$1" >/dev/null || missing="$missing $2"
+}
+PATH="$PATH:/usr/sbin:/sbin"
+need storescu dcmtk
+need redis-server redis-server
+need nginx nginx
+need strace strace
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "Installing$missing."
+  apt-get update -q
+  # shellcheck disable=SC2086 - a list of words
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+else
+  echo "The tests need programs that are missing. Run: sudo apt-get install$missing" >&2
+  exit 1
+fi
