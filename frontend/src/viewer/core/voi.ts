@@ -64,6 +64,12 @@ export function fileWindows(frame: StackFrame): NamedWindow[] {
     const center = centers[i];
     const width = widths[i];
     if (center !== undefined && width !== undefined && usable(center, width)) {
+      const isRepeated = found.some(
+        ({ window }) => window.center === center && window.width === width,
+      );
+      if (isRepeated) {
+        continue;
+      }
       const name = names[i]?.trim();
       found.push({
         name: name || (centers.length > 1 ? `File window ${i + 1}` : "File window"),

@@ -36,6 +36,16 @@ function press(event: MouseEvent, run: () => void): void {
   run();
 }
 
+const KEY_TEXTS: Record<string, string> = {
+  Control: "Ctrl",
+  ArrowUp: "↑",
+  ArrowDown: "↓",
+  ArrowLeft: "←",
+  ArrowRight: "→",
+  PageUp: "PgUp",
+  PageDown: "PgDn",
+};
+
 export function keyText(key: string): string {
-  return key.length === 1 ? key.toUpperCase() : key;
+  return KEY_TEXTS[key] ?? (key.length === 1 ? key.toUpperCase() : key);
 }

@@ -28,7 +28,7 @@ const MODALITY_NAMES: Record<string, string> = {
 const KIND_NAMES = {
   document: "Document",
   waveform: "Waveform",
-  image: "Picture",
+  image: "Picture that cannot be shown",
   other: "Object",
 };
 

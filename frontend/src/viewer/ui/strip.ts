@@ -52,8 +52,8 @@ export class StripElement extends ViewerElement {
     const isShown = workspace.visible.some(({ pane }) => pane.stack?.series === series);
     const isActive = workspace.active.stack?.series === series;
     const number = series.SeriesNumber === null ? "" : `${series.SeriesNumber}`;
-    const name = series.SeriesDescription || kindName(series);
     const document = isDocument(series);
+    const name = series.SeriesDescription || (document ? kindName(series) : "No description");
     const loaded = workspace.loadedOf(series);
     const total = workspace.stacks.find((stack) => stack.series === series)?.frames.length ?? 0;
     return html`<button
@@ -71,7 +71,7 @@ export class StripElement extends ViewerElement {
       <span class="about">
         <span class="line"
           ><b>${number}</b> <span class="modality">${series.Modality ?? ""}</span
-          ><span class="count">${document ? kindName(series) : countText(loaded, total)}</span></span
+          ><span class="count">${document ? "" : countText(loaded, total)}</span></span
         >
         <span class="name">${name}</span>
       </span>

@@ -25,9 +25,9 @@ function studyLines(manifest: Manifest, pane: Pane): string[] {
   const { study } = manifest;
   const image = pane.shownFrame?.image;
   return [
-    join([study.facility?.name]),
     join([study.StudyDate, study.StudyTime?.slice(0, 5)], " "),
     join([study.StudyDescription]),
+    join([study.facility?.name]),
     join([image?.ImageLaterality, image?.ViewPosition], " "),
   ];
 }

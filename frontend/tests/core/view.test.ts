@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest";
+import { apply, invert } from "../../src/viewer/core/affine";
+import {
+  fitScale,
+  INITIAL_VIEW,
+  imageToScreen,
+  oneToOne,
+  type PictureSize,
+  screenToImage,
+  shownZoom,
+  type Turn,
+  turn,
+  type View,
+  zoomAt,
+} from "../../src/viewer/core/view";
+
+const PICTURE: PictureSize = { columns: 100, rows: 50, pixelAspect: 1 };
+const VIEWPORT = { width: 400, height: 300 };
+
+function turned(...by: Turn[]): View {
+  return by.reduce((view, one) => turn(view, one), INITIAL_VIEW);
+}
+
+/** Where a picture point lies on the screen. */
+function at(view: View, column: number, row: number, picture = PICTURE): number[] {
+  return [...apply(imageToScreen(view, picture, VIEWPORT), [column, row])].map(
+    (value) => Math.round(value * 1000) / 1000,
+  );
+}
+
+describe("the view transform", () => {
+  it("fits the whole picture, centred", () => {
+    // 100 columns on 400 pixels: 4 a column; the picture's own edges lie half a pixel outside its centres.
+    expect(at(INITIAL_VIEW, -0.5, -0.5)).toEqual([0, 50]);
+    expect(at(INITIAL_VIEW, 99.5, 49.5)).toEqual([400, 250]);
+  });
+
+  it("draws pixels that are twice as high as wide twice as high", () => {
+    const tall = { ...PICTURE, pixelAspect: 2 };
+    expect(fitScale(tall, VIEWPORT, INITIAL_VIEW.orientation)).toBe(3);
+    const [, top] = at(INITIAL_VIEW, 0, 0, tall);
+    const [, next] = at(INITIAL_VIEW, 0, 1, tall);
+    expect((next as number) - (top as number)).toBeCloseTo(6);
+  });
+
+  it("turns right: what was at the upper edge comes to the right edge", () => {
+    const [x, y] = at(turned("rotateRight"), 49.5, -0.5);
+    expect(x).toBeGreaterThan(200);
+    expect(y).toBe(150);
+  });
+
+  it("turns left: what was at the upper edge comes to the left edge", () => {
+    const [x] = at(turned("rotateLeft"), 49.5, -0.5);
+    expect(x).toBeLessThan(200);
+  });
+
+  it.each<[string, Turn[]]>([
+    ["four right turns", ["rotateRight", "rotateRight", "rotateRight", "rotateRight"]],
+    ["right then left", ["rotateRight", "rotateLeft"]],
+    ["two horizontal flips", ["flipHorizontal", "flipHorizontal"]],
+    [
+      "both flips and half a turn",
+      ["flipHorizontal", "flipVertical", "rotateRight", "rotateRight"],
+    ],
+  ])("%s change nothing", (_name, by) => {
+    expect(turned(...by).orientation).toEqual(INITIAL_VIEW.orientation);
+  });
+
+  it("flips what is on the screen, also after a turn", () => {
+    const before = at(turned("rotateRight"), 10, 10);
+    const after = at(turned("rotateRight", "flipHorizontal"), 10, 10);
+    expect(after[1]).toBe(before[1]);
+    expect(after[0]).toBeCloseTo(400 - (before[0] as number));
+  });
+
+  it("turns the displacement with the picture", () => {
+    const moved: View = { ...INITIAL_VIEW, pan: [30, 10] };
+    expect(turn(moved, "rotateRight").pan).toEqual([-10, 30]);
+    expect(turn(moved, "flipVertical").pan).toEqual([30, -10]);
+  });
+
+  it("keeps the point under the pointer while zooming", () => {
+    const start = turn({ ...INITIAL_VIEW, pan: [13, -7] }, "rotateRight");
+    const anchor = [120, 80] as const;
+    const before = screenToImage(imageToScreen(start, PICTURE, VIEWPORT), anchor);
+    const zoomed = zoomAt(start, 2.5, anchor, VIEWPORT);
+    const after = screenToImage(imageToScreen(zoomed, PICTURE, VIEWPORT), anchor);
+    expect(after[0]).toBeCloseTo(before[0]);
+    expect(after[1]).toBeCloseTo(before[1]);
+  });
+
+  it("shows one column a device pixel at 1:1", () => {
+    const view = oneToOne(INITIAL_VIEW, PICTURE, VIEWPORT, 2);
+    expect(shownZoom(view, PICTURE, VIEWPORT)).toBeCloseTo(0.5);
+  });
+
+  it("inverts its transforms and refuses flat ones", () => {
+    const matrix = imageToScreen(turned("rotateLeft", "flipVertical"), PICTURE, VIEWPORT);
+    const [x, y] = apply(invert(matrix), apply(matrix, [12.25, 33.5]));
+    expect(x).toBeCloseTo(12.25);
+    expect(y).toBeCloseTo(33.5);
+    expect(() => invert([1, 2, 2, 4, 0, 0])).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,160 @@
+import { describe, expect, it } from "vitest";
+import type { Frame, PixelArray } from "../../src/viewer/core/frame";
+import {
+  displayLevel,
+  dragWindow,
+  fileWindows,
+  fullRangeWindow,
+  paint,
+  renderingOf,
+  type VoiFunction,
+  type Window,
+} from "../../src/viewer/core/voi";
+import { frame } from "../factory";
+
+function window(center: number, width: number, fn: VoiFunction = "LINEAR"): Window {
+  return { center, width, function: fn };
+}
+
+function pixels(data: PixelArray, samples: 1 | 3 = 1): Frame {
+  const values = [...data];
+  const min = Math.min(...values);
+  const max = Math.max(...values);
+  return { key: "f:1", rows: 1, columns: data.length / samples, samples, data, min, max };
+}
+
+/** Grey levels of a painted one-row frame. */
+function levels(found: Frame, window: Window, facts = frame(), invert = false): number[] {
+  const out = new Uint32Array(found.columns);
+  paint(found, renderingOf(facts, window, invert), out);
+  return [...out].map((word) => word & 0xff);
+}
+
+describe("the window, by PS3.3 C.11.2.1.2", () => {
+  // The standard's own examples: c=2048, w=4096; c=2048, w=1; c=0, w=100; c=0, w=1.
+  it.each([
+    [2048, 4096, 0, 0],
+    [2048, 4096, 4095, 255],
+    [2048, 4096, 2048, ((2048 - 2047.5) / 4095 + 0.5) * 255],
+    [2048, 1, 2047, 0],
+    [2048, 1, 2048, 255],
+    [0, 100, -50, 0],
+    [0, 100, 49.1, 255],
+    [0, 100, 0, ((0 + 0.5) / 99 + 0.5) * 255],
+    [0, 1, -1, 0],
+    [0, 1, 0, 255],
+  ])("LINEAR c=%d w=%d of %d", (center, width, value, level) => {
+    expect(displayLevel(value, window(center, width))).toBeCloseTo(level, 9);
+  });
+
+  it.each([
+    [2048, 4096, 0, 0],
+    [2048, 4096, 4096, 255],
+    [0, 100, -50, 0],
+    [0, 100, 0, 127.5],
+    [0, 100, 50, 255],
+  ])("LINEAR_EXACT c=%d w=%d of %d", (center, width, value, level) => {
+    expect(displayLevel(value, window(center, width, "LINEAR_EXACT"))).toBeCloseTo(level, 9);
+  });
+
+  it("SIGMOID is half at the centre and never reaches its ends", () => {
+    expect(displayLevel(50, window(50, 100, "SIGMOID"))).toBeCloseTo(127.5);
+    expect(displayLevel(150, window(50, 100, "SIGMOID"))).toBeCloseTo(255 / (1 + Math.exp(-4)));
+  });
+
+  it("takes float windows narrower than one unit as exact", () => {
+    expect(displayLevel(0.005, window(0.005, 0.01))).toBeCloseTo(127.5);
+  });
+});
+
+describe("painting", () => {
+  it("applies the rescale before the window", () => {
+    // Stored 1024 is 0 HU, stored 1064 is 40 HU: the middle of W 400 L 40.
+    expect(levels(pixels(Uint16Array.of(1024, 1064, 824, 1264)), window(40, 401))).toEqual([
+      102, 128, 0, 255,
+    ]);
+  });
+
+  it("shows MONOCHROME1's lowest value white, and the person's inversion turns it back", () => {
+    const negative = frame({ PhotometricInterpretation: "MONOCHROME1", RescaleIntercept: 0 });
+    const found = pixels(Uint16Array.of(0, 100));
+    expect(levels(found, window(50, 100, "LINEAR_EXACT"), negative)).toEqual([255, 0]);
+    expect(levels(found, window(50, 100, "LINEAR_EXACT"), negative, true)).toEqual([0, 255]);
+  });
+
+  it("paints signed pixels", () => {
+    const plain = frame({ RescaleIntercept: 0 });
+    expect(
+      levels(pixels(Int16Array.of(-50, 0, 50)), window(0, 100, "LINEAR_EXACT"), plain),
+    ).toEqual([0, 128, 255]);
+  });
+
+  it("paints floats and wide integers without a table", () => {
+    const plain = frame({ RescaleIntercept: 0 });
+    expect(
+      levels(pixels(Float32Array.of(0, 0.5, 1)), window(0.5, 1, "LINEAR_EXACT"), plain),
+    ).toEqual([0, 128, 255]);
+    const wide = pixels(Uint32Array.of(0, 2_000_000_000, 4_000_000_000));
+    expect(levels(wide, window(2e9, 4e9, "LINEAR_EXACT"), plain)).toEqual([0, 128, 255]);
+  });
+
+  it("leaves colour as it is at its own window", () => {
+    const colour = frame({ SamplesPerPixel: 3, PhotometricInterpretation: "RGB" });
+    const found = pixels(Uint8Array.of(255, 0, 0, 10, 20, 30), 3);
+    const out = new Uint32Array(2);
+    paint(found, renderingOf(colour, window(127.5, 255, "LINEAR_EXACT"), false), out);
+    expect([...out].map((word) => word.toString(16))).toEqual(["ff0000ff", "ff1e140a"]);
+  });
+
+  it("is opaque everywhere", () => {
+    const out = new Uint32Array(2);
+    paint(pixels(Uint16Array.of(0, 4095)), renderingOf(frame(), window(40, 400), false), out);
+    expect([...out].map((word) => word >>> 24)).toEqual([255, 255]);
+  });
+});
+
+describe("windows to start from", () => {
+  it("are the file's, named, each once, unusable ones left out", () => {
+    const found = fileWindows(
+      frame({
+        WindowCenter: [40, 40, 500, 10],
+        WindowWidth: [80, 80, 2000, 0],
+        WindowCenterWidthExplanation: ["BRAIN", "AGAIN", "BONE", "BAD"],
+      }),
+    );
+    expect(found.map(({ name }) => name)).toEqual(["BRAIN", "BONE"]);
+  });
+
+  it("are the frame's own in a multi-frame object", () => {
+    const facts = frame();
+    const own = {
+      ...facts,
+      facts: {
+        ImagePositionPatient: null,
+        ImageOrientationPatient: null,
+        PixelSpacing: null,
+        SliceThickness: null,
+        WindowCenter: [7],
+        WindowWidth: [70],
+        RescaleSlope: null,
+        RescaleIntercept: null,
+      },
+    };
+    expect(fileWindows(own)[0]?.window).toMatchObject({ center: 7, width: 70 });
+  });
+
+  it("leave pixel padding out of the full range", () => {
+    const padded = frame({ PixelPaddingValue: -2000, RescaleIntercept: 0 });
+    const found = fullRangeWindow(padded, pixels(Int16Array.of(-2000, -100, 300)));
+    expect(found).toMatchObject({ center: 100, width: 400 });
+  });
+});
+
+describe("dragging the window", () => {
+  it("widens to the right, raises the centre downwards, never below a width of one", () => {
+    expect(dragWindow(window(40, 400), 10, 0, true)).toMatchObject({ width: 416, center: 40 });
+    expect(dragWindow(window(40, 400), 0, 10, true)).toMatchObject({ width: 400, center: 56 });
+    expect(dragWindow(window(40, 400), -100000, 0, true).width).toBe(1);
+    expect(dragWindow(window(0.5, 1), -100000, 0, false).width).toBeGreaterThan(0);
+  });
+});
