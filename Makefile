@@ -47,7 +47,7 @@ $(DEV): requirements-dev.lock $(UV)
 	@touch $@ $(RUNTIME)
 
 $(NODE_MODULES): frontend/package-lock.json frontend/package.json | $(UV)
-	@scripts/npm.sh ci
+	@scripts/npm.sh ci --ignore-scripts --loglevel=error
 	@touch $@
 
 $(BUILT): $(FRONTEND) $(NODE_MODULES)
