@@ -19,6 +19,7 @@ from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError
 from archive.query import StudyQuery
 from archive.upload import UploadOutcome, UploadResult
+from worklist.templatetags.worklist_text import person_name
 from worklist.views.guards import actor_of, api_login_required, problem_response
 
 _TAKEN = {UploadOutcome.STORED, UploadOutcome.DUPLICATE}
@@ -127,6 +128,7 @@ def _studies(actor: Actor, results: Sequence[UploadResult]) -> list[dict[str, An
             "id": str(study.pk),
             "url": reverse("worklist:study-detail", args=[study.pk]),
             "viewer_url": reverse("dicom_viewer:viewer", args=[study.pk]),
+            "patient": person_name(study.patient_name),
             "PatientName": study.patient_name,
             "PatientID": study.patient_identifier,
             "StudyDate": study.study_date.isoformat() if study.study_date else None,

@@ -9,6 +9,11 @@ import { keepTimes, tellZone } from "./times";
 const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = {
   "study-list": () => import("./worklist/list"),
   "study-detail": () => import("./study"),
+  upload: () => import("./upload/page"),
+  "facility-list": () => import("./facilities/page"),
+  "facility-detail": () => import("./facilities/page"),
+  "facility-sheet": () => import("./facilities/page"),
+  "knock-list": () => import("./facilities/knocks"),
 };
 
 const config = readConfig();

@@ -1,0 +1,115 @@
+import type { Answer } from "./outcome";
+
+/** How a request ended when the server did not say what became of the files. */
+export type Failure =
+  | { kind: "network" }
+  | { kind: "aborted" }
+  | { kind: "signed-out"; message: string }
+  /** Trying again later is right: the store is full, the server restarts. */
+  | { kind: "later"; message: string }
+  | { kind: "for-good"; message: string };
+
+export type Ending = { answer: Answer } | { failure: Failure };
+
+export interface Part {
+  file: Blob;
+  name: string;
+}
+
+const STALLED_MS = 60_000;
+const LATER = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
+
+function csrfToken(): string {
+  // Signing in elsewhere changes the token; the cookie has the present one.
+  const cookie = /(?:^|; )noctis_csrf=([^;]+)/.exec(document.cookie)?.[1];
+  const meta = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content;
+  return cookie ?? meta ?? "";
+}
+
+/** One request on its way. */
+export class Sending {
+  readonly done: Promise<Ending>;
+  private readonly request = new XMLHttpRequest();
+
+  constructor(
+    address: string,
+    facility: string,
+    parts: readonly Part[],
+    onProgress: (sent: number) => void,
+    onArrived: () => void,
+  ) {
+    const form = new FormData();
+    form.append("facility", facility);
+    for (const part of parts) {
+      form.append("name", part.name);
+    }
+    for (const part of parts) {
+      form.append("file", part.file, part.name.split("/").at(-1) || "file");
+    }
+    const request = this.request;
+    let watch: ReturnType<typeof setTimeout> | undefined;
+    let isStalled = false;
+    const listen = () => {
+      clearTimeout(watch);
+      watch = setTimeout(() => {
+        isStalled = true;
+        request.abort();
+      }, STALLED_MS);
+    };
+    request.upload.addEventListener("progress", (event) => {
+      listen();
+      onProgress(event.loaded);
+    });
+    request.upload.addEventListener("load", () => {
+      clearTimeout(watch);
+      onArrived();
+    });
+    this.done = new Promise((resolve) => {
+      request.addEventListener("loadend", () => clearTimeout(watch));
+      request.addEventListener("load", () => resolve(ending(request)));
+      request.addEventListener("error", () => resolve({ failure: { kind: "network" } }));
+      request.addEventListener("abort", () =>
+        resolve({ failure: { kind: isStalled ? "network" : "aborted" } }),
+      );
+    });
+    request.open("POST", address);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("X-CSRFToken", csrfToken());
+    request.send(form);
+    listen();
+  }
+
+  abort(): void {
+    this.request.abort();
+  }
+}
+
+function ending(request: XMLHttpRequest): Ending {
+  const document = parse(request.responseText);
+  if (Array.isArray(document["results"])) {
+    const { results, studies } = document as unknown as Answer;
+    return { answer: { results, studies: studies ?? [] } };
+  }
+  const detail = document["detail"];
+  const message =
+    typeof detail === "string" ? detail : `The server could not take it (${request.status}).`;
+  if (request.status === 401) {
+    return { failure: { kind: "signed-out", message } };
+  }
+  if (LATER.has(request.status)) {
+    return { failure: { kind: "later", message } };
+  }
+  if (request.status === 413 && typeof detail !== "string") {
+    return { failure: { kind: "for-good", message: "The server takes no files of this size." } };
+  }
+  return { failure: { kind: "for-good", message } };
+}
+
+function parse(text: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {}; // a page of a proxy in between: the status says what there is to say
+  }
+}
