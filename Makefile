@@ -64,7 +64,7 @@ system-packages: ## the Debian packages that the tests drive
 .PHONY: lock
 lock: $(UV) ## resolve the dependencies anew into the lock files
 	$(COMPILE) pyproject.toml -o requirements.lock
-	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 	@! grep -nE '://' requirements*.lock || { echo "A lock file names a host." >&2; exit 1; }
 
 # Checks ---------------------------------------------------------------------------------------
