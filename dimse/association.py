@@ -67,6 +67,7 @@ class Refusal:
     reason : by source, PS3.8 table 9-21
     code : the knock's reason code; empty when it is not for the knock list
     sentence : why, and the way on
+    facility : whose AE title it used, where it is known
     """
 
     result: int
@@ -74,6 +75,7 @@ class Refusal:
     reason: int
     code: str
     sentence: str
+    facility: Facility | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ class Admissions:
                 "inactive",
                 f"{calling} belongs to {facility.name}, which is switched off. Switch the facility "
                 "on to let it send.",
+                facility,
             )
         if not facility.allows_address(request.address):
             return _stranger(
@@ -215,6 +218,7 @@ class Admissions:
                 f"{calling} called from {request.address}, outside the networks of "
                 f"{facility.name} ({', '.join(map(str, facility.address_ranges))}). Add the "
                 "address to the facility, or find out whose equipment this is.",
+                facility,
             )
         return _misspoken(request) or Admission(facility=facility)
 
@@ -243,9 +247,9 @@ def _misspoken(request: AssociationRequest) -> Refusal | None:
     return None
 
 
-def _stranger(code: str, sentence: str) -> Refusal:
+def _stranger(code: str, sentence: str, facility: Facility | None = None) -> Refusal:
     # PS3.8 table 9-21: for good, by the service user, calling AE title not recognised.
-    return Refusal(1, 1, 3, code, sentence)
+    return Refusal(1, 1, 3, code, sentence, facility)
 
 
 def knock_of(request: AssociationRequest, refusal: Refusal) -> KnockNote:

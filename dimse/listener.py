@@ -120,6 +120,10 @@ class Connection(BaseRequestHandler):
         logger.warning(
             "Refused %s at %s: %s", request.calling_ae_title, self._address, why.sentence
         )
+        if why.facility is not None:
+            self.server.desk.clerk.note_trouble(
+                request.calling_ae_title, why.facility.pk, request.address, why.sentence
+            )
         if why.code:
             self.server.desk.clerk.note_knock(association.knock_of(request, why))
         rejection = struct.pack(">BxIxBBB", 0x03, 4, why.result, why.source, why.reason)

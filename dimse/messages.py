@@ -47,8 +47,7 @@ class Messages(DIMSEServiceProvider):
     def receive_primitive(self, primitive: Any) -> None:  # noqa: ANN401 - a P_DATA
         """Take the fragments of one P-DATA-TF."""
         try:
-            for context_id, value in primitive.presentation_data_value_list:
-                self._receive(context_id, value)
+            self._receive_all(primitive.presentation_data_value_list)
         except (CommandError, EndlessError) as error:
             self._give_up(str(error))
         except Exception as error:  # noqa: BLE001 - pynetdicom decodes what is not a C-STORE
@@ -64,6 +63,12 @@ class Messages(DIMSEServiceProvider):
         self.discard()
         self._inbound.blame(sentence)
         self.dul.event_queue.put("Evt19")
+
+    def _receive_all(self, fragments: list[tuple[int, bytes]]) -> None:
+        if not fragments:
+            raise CommandError("A data PDU without any fragment came.")
+        for context_id, value in fragments:
+            self._receive(context_id, value)
 
     def _receive(self, context_id: int, value: bytes) -> None:
         if not value:

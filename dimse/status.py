@@ -86,5 +86,8 @@ def _comment(sentence: str) -> str:
     plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in " ".join(sentence.split()))
     if len(plain) <= _COMMENT_LENGTH:
         return plain
+    first_sentence = plain.partition(". ")[0] + "."
+    if len(first_sentence) <= _COMMENT_LENGTH:
+        return first_sentence
     whole_words = plain[: _COMMENT_LENGTH - 2].rsplit(" ", 1)[0]
     return f"{whole_words} .."
