@@ -46,6 +46,11 @@ def decode_codestream(data: bytes, stream: CodeStream, *, is_ybr: bool, wants_rg
     DecodeError
         If no decoder reads it.
     """
+    has_end_marker = data.startswith((b"\xff\xd8", b"\xff\x4f"))
+    if has_end_marker and b"\xff\xd9" not in data.rstrip(b"\0")[-64:]:
+        # libjpeg and OpenJPH would show what is there without a word, CharLS 2.4 works 9 s on 350
+        # bytes.
+        raise DecodeError("The compressed picture is cut off: its end is missing. Send it again.")
     try:
         pixels = _decode_quick(data, stream, is_ybr=is_ybr, wants_rgb=wants_rgb)
     except (RuntimeError, ValueError, MemoryError) as error:
@@ -118,8 +123,9 @@ def decode_with_gdcm(data: bytes, stream: CodeStream) -> Pixels:
     size = stream.rows * stream.columns * stream.samples * dtype.itemsize
     if image.GetBufferLength() != size:
         raise DecodeError("The second decoder reads another size of picture.")
-    # The wrapper hands out char* as text.
-    buffer = image.GetBuffer().encode("utf-8", "surrogateescape")
+    # The wrapper hands out char* as text, and None where GDCM fails.
+    text = image.GetBuffer()
+    buffer = b"" if text is None else text.encode("utf-8", "surrogateescape")
     if len(buffer) != size:
         raise DecodeError("The second decoder cannot read the picture.")
     shape = (stream.rows, stream.columns, stream.samples)

@@ -118,8 +118,10 @@ def _read_channel(data_set: DataSet, index: int) -> tuple[int, NDArray[np.uint16
     if isinstance(table, Value) and table.raw:
         words = _words(table.raw, entries, order)
     elif isinstance(segmented, Value) and segmented.raw:
+        # Eight-bit tables are segmented in bytes: the standard's own Spring palette is.
+        is_narrow = int(descriptor[2]) == 8
         even = segmented.raw[: len(segmented.raw) & ~1]
-        words = expand_segments(np.frombuffer(even, order + "u2"))
+        words = expand_segments(np.frombuffer(even, "u1" if is_narrow else order + "u2"))
     else:
         raise _unreadable()
     if not len(words):
@@ -137,12 +139,12 @@ def _words(raw: bytes, entries: int, order: str) -> NDArray[np.uint16]:
     return np.frombuffer(raw[: 2 * entries], order + "u2").astype(np.uint16)
 
 
-def expand_segments(data: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def expand_segments(data: NDArray[np.uint16] | NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Expand a segmented palette table.
 
     Parameters
     ----------
-    data : 16-bit words: discrete (0), linear (1) and indirect (2) segments
+    data : words, or bytes of an 8-bit table: discrete (0), linear (1) and indirect (2) segments
 
     Returns
     -------
@@ -158,7 +160,9 @@ def expand_segments(data: NDArray[np.uint16]) -> NDArray[np.uint16]:
     DICOM PS3.3 section C.7.9.2.
     """
     values: list[int] = []
-    words = data.tolist()
+    words: list[int] = data.tolist()
+    size = data.itemsize
+    indirect = 2 + 4 // size  # words of an indirect segment: its offset has four bytes
     # An indirect segment copies segments that stand before it: work through a queue of ranges.
     pending: list[tuple[int, int, bool]] = [(0, -1, False)]
     steps = 0
@@ -176,12 +180,13 @@ def expand_segments(data: NDArray[np.uint16]) -> NDArray[np.uint16]:
                 start, end = values[-1], words[at + 2]
                 values += [start + round((end - start) * i / length) for i in range(1, length + 1)]
                 at += 3
-            elif kind == 2 and at + 3 < len(words) and not is_copy:
-                offset = words[at + 2] | words[at + 3] << 16
-                if offset % 2:
+            elif kind == 2 and at + indirect <= len(words) and not is_copy:
+                parts = words[at + 2 : at + indirect]
+                offset = sum(part << 8 * size * power for power, part in enumerate(parts))
+                if offset % size:
                     raise _unreadable()
-                pending.append((at + 4, segments - 1, False))
-                at, segments, is_copy = offset // 2, length, True
+                pending.append((at + indirect, segments - 1, False))
+                at, segments, is_copy = offset // size, length, True
                 continue
             else:
                 raise _unreadable()
