@@ -118,7 +118,8 @@ def test_a_localizer_and_other_modalities_are_not_judged(
 ) -> None:
     scout = store(slices[:1], facility, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
     assert check(scout) is None
-    factories.store_file(next(p for p in (data / "study_mr_multiseries").rglob("*") if p.is_file()), facility)
+    mr = next(path for path in (data / "study_mr_multiseries").rglob("*") if path.is_file())
+    factories.store_file(mr, facility)
     runner.dispatch()
     assert Job.objects.filter(kind="series.hounsfield").count() == 1
 

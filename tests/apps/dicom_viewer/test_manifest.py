@@ -130,9 +130,7 @@ def test_the_preview_is_a_small_picture_of_the_middle_slice(
             [0, 1, 2, 3, 4, 5],
             id="some numbers out of place",
         ),
-        pytest.param(
-            [(None, 30.0), (None, 10.0), (None, 20.0)], [1, 2, 0], id="without numbers"
-        ),
+        pytest.param([(None, 30.0), (None, 10.0), (None, 20.0)], [1, 2, 0], id="without numbers"),
         pytest.param(
             [(1, 10.0), (2, 20.0), (3, 10.0), (4, 20.0)], [0, 1, 2, 3], id="two phases by number"
         ),

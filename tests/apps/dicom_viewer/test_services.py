@@ -117,9 +117,7 @@ def test_a_document_comes_back_as_it_was_sent(reader: Actor, study: Study, make:
     assert document == drawing_document(row)
 
 
-def test_an_arrow_is_an_annotation_without_a_value(
-    reader: Actor, study: Study, make: Make
-) -> None:
+def test_an_arrow_is_an_annotation_without_a_value(reader: Actor, study: Study, make: Make) -> None:
     row = services.create_drawing(reader, study.pk, make(kind="arrow", label="look"))
     assert isinstance(row, Annotation)
     assert drawing_document(row)["value"] is None
@@ -307,9 +305,7 @@ def test_presets_are_ones_own(reader: Actor, facility: Facility) -> None:
     assert not WindowLevelPreset.objects.filter(user=reader.user_id).exists()
 
 
-def test_a_session_is_kept_for_each_person(
-    reader: Actor, study: Study, facility: Facility
-) -> None:
+def test_a_session_is_kept_for_each_person(reader: Actor, study: Study, facility: Facility) -> None:
     series = study.series.get()
     body = SessionBody(
         series_id=series.pk,

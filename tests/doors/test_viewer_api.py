@@ -1,0 +1,423 @@
+"""The viewer's addresses: every route by who asks, and what hostile requests get.
+
+The routes are walked from `dicom_viewer.urls`, so that a new one without a row here fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Role, User
+from archive import access
+from archive.models import AuditEvent
+from dicom_viewer import urls
+from dicom_viewer.models import Measurement, WindowLevelPreset
+from tests import factories
+from tests.dicom import make_instance, to_bytes
+from worklist.models import DicomImage, Facility, Study
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+PROBLEM = "application/problem+json"
+
+
+@dataclass
+class Place:
+    """A study, and what the routes need of it."""
+
+    study: Study
+    image: DicomImage
+    drawing: dict[str, Any] = field(default_factory=dict)
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        return {
+            "kind": "length",
+            "SeriesInstanceUID": self.image.series.series_instance_uid,
+            "SOPInstanceUID": self.image.sop_instance_uid,
+            "frame_number": 1,
+            "points": [[1, 2], [3, 4]],
+            "value": 2.8,
+            "unit": "px",
+            **changes,
+        }
+
+
+def place_of(owner: Facility, **keywords: Any) -> Place:
+    result = factories.store_bytes(to_bytes(make_instance(**keywords)), owner)
+    image = access.image_for(access.EVERYTHING, result.image_id)
+    return Place(access.study_for(access.EVERYTHING, result.study_id), image)
+
+
+@pytest.fixture
+def ours(facility: Facility, store: object) -> Place:
+    return place_of(facility)
+
+
+@pytest.fixture
+def theirs(other_facility: Facility, store: object) -> Place:
+    return place_of(other_facility)
+
+
+def client_of(user: User, *, enforce_csrf_checks: bool = False) -> Client:
+    client = Client(enforce_csrf_checks=enforce_csrf_checks)
+    client.force_login(user)
+    return client
+
+
+def send(client: Client, method: str, url: str, body: object = None, **extra: Any) -> HttpResponse:
+    content = json.dumps(body) if body is not None else ""
+    response: HttpResponse = client.generic(
+        method, url, content, content_type="application/json", **extra
+    )  # type: ignore[assignment]
+    return response
+
+
+def draw(place: Place, owner: User) -> Place:
+    url = reverse("dicom_viewer:measurement-list", args=[place.study.pk])
+    place.drawing = send(client_of(owner), "POST", url, place.body()).json()
+    return place
+
+
+def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
+    """Return for each route its requests: method, address, body, status for who may draw."""
+    study, image = place.study.pk, place.image
+    drawing = reverse("dicom_viewer:measurement", args=[place.drawing.get("id", uuid4())])
+    session = {"series_id": str(image.series_id), "image_id": str(image.pk), "frame_number": 1}
+    return {
+        "viewer": [("GET", reverse("dicom_viewer:viewer", args=[study]), None, 200)],
+        "study": [("GET", reverse("dicom_viewer:study", args=[study]), None, 200)],
+        "measurement-list": [
+            ("GET", reverse("dicom_viewer:measurement-list", args=[study]), None, 200),
+            ("POST", reverse("dicom_viewer:measurement-list", args=[study]), place.body(), 201),
+        ],
+        "session": [("PUT", reverse("dicom_viewer:session", args=[study]), session, 200)],
+        "measurement": [
+            ("PUT", drawing, place.body(version=1), 200),
+            ("DELETE", f"{drawing}?version=2", None, 204),
+        ],
+        "series-images": [
+            ("GET", reverse("dicom_viewer:series-images", args=[image.series_id]), None, 200)
+        ],
+        "image-metadata": [
+            ("GET", reverse("dicom_viewer:image-metadata", args=[image.pk]), None, 200)
+        ],
+    }
+
+
+# Routes that name nothing of a study.
+PERSONAL = {"preset-list", "preset"}
+# What roles that only look may not do.
+DRAWING = {("measurement-list", "POST"), ("measurement", "PUT"), ("measurement", "DELETE")}
+
+
+def test_every_route_is_in_the_table(ours: Place) -> None:
+    names = {pattern.name for pattern in urls.urlpatterns}
+    assert set(requests_of(ours)) | PERSONAL == names
+
+
+def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
+    study, image = ours.study.pk, ours.image.pk
+    ours.drawing = {"id": str(uuid4())}
+    assert [requests[0][1] for requests in requests_of(ours).values()] == [
+        f"/viewer/{study}/",
+        f"/viewer/api/studies/{study}/",
+        f"/viewer/api/studies/{study}/measurements/",
+        f"/viewer/api/studies/{study}/session/",
+        f"/viewer/api/measurements/{ours.drawing['id']}/",
+        f"/viewer/api/series/{ours.image.series_id}/images/",
+        f"/viewer/api/images/{image}/metadata/",
+    ]
+
+
+def test_without_a_session(ours: Place) -> None:
+    for name, requests in requests_of(ours).items():
+        for method, url, body, _ in requests:
+            response = send(Client(), method, url, body)
+            if name == "viewer":
+                assert response.status_code == 302
+                assert response["Location"] == f"/accounts/login/?next={url}"
+            else:
+                assert response.status_code == 401, url
+                assert response["Content-Type"] == PROBLEM
+                assert "Sign in" in response.json()["detail"]
+    for method, url in (
+        ("GET", reverse("dicom_viewer:preset-list")),
+        ("POST", reverse("dicom_viewer:preset-list")),
+        ("DELETE", reverse("dicom_viewer:preset", args=[uuid4()])),
+    ):
+        assert send(Client(), method, url, {}).status_code == 401
+    assert not AuditEvent.objects.filter(verb__startswith="study.").exists()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_members_by_role(ours: Place, facility: Facility, radiologist: User, role: Role) -> None:
+    draw(ours, radiologist)
+    member = factories.user("member", role, [facility])
+    client = client_of(member)
+    for name, requests in requests_of(ours).items():
+        for method, url, body, status in requests:
+            response = send(client, method, url, body)
+            expected = 403 if (name, method) in DRAWING and not member.can_annotate else status
+            assert response.status_code == expected, (method, url, response.content[:300])
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role != Role.ADMIN])
+def test_people_of_another_facility(
+    theirs: Place, other_facility: Facility, facility: Facility, role: Role
+) -> None:
+    draw(theirs, factories.user("sam", Role.RADIOLOGIST, [other_facility]))
+    client = client_of(factories.user("stranger", role, [facility]))
+    for requests in requests_of(theirs).values():
+        for method, url, body, _ in requests:
+            response = send(client, method, url, body, HTTP_ACCEPT="application/json")
+            assert response.status_code == 403, (method, url)
+            assert response["Content-Type"] == PROBLEM
+            text = response.content.decode()
+            assert "Test^Anna" not in text
+            assert theirs.study.study_instance_uid not in text
+    assert Measurement.objects.get().version == 1
+
+
+def test_an_administrator_sees_every_facility(theirs: Place, admin_user: User) -> None:
+    draw(theirs, admin_user)
+    for requests in requests_of(theirs).values():
+        for method, url, body, status in requests:
+            assert send(client_of(admin_user), method, url, body).status_code == status
+
+
+def test_what_is_not_there(ours: Place, site: Client) -> None:
+    nowhere = Place(Study(pk=uuid4()), ours.image)
+    for name in ("viewer", "study", "measurement-list", "session"):
+        for method, url, body, _ in requests_of(nowhere)[name]:
+            assert send(site, method, url, body).status_code == 404, url
+    for name in ("series-images", "image-metadata", "measurement", "preset"):
+        method = "DELETE" if name in {"measurement", "preset"} else "GET"
+        url = reverse(f"dicom_viewer:{name}", args=[uuid4()]) + "?version=1"
+        response = send(site, method, url)
+        assert response.status_code == 404
+        assert response["Content-Type"] == PROBLEM
+
+
+def test_writes_need_the_token(ours: Place, radiologist: User) -> None:
+    draw(ours, radiologist)
+    client = client_of(radiologist, enforce_csrf_checks=True)
+    writes = [
+        request
+        for requests in requests_of(ours).values()
+        for request in requests
+        if request[0] != "GET"
+    ]
+    preset = {"name": "Mine", "window_center": 1, "window_width": 2}
+    writes.append(("POST", reverse("dicom_viewer:preset-list"), preset, 201))
+    for method, url, body, _ in writes:
+        response = send(client, method, url, body)
+        assert response.status_code == 403, (method, url)
+        assert response["Content-Type"] == PROBLEM
+    token = _csrf_token(client.get(reverse("dicom_viewer:viewer", args=[ours.study.pk])))
+    for method, url, body, status in writes:
+        foreign = send(
+            client,
+            method,
+            url,
+            body,
+            headers={"X-CSRFToken": token, "Origin": "https://elsewhere.example"},
+        )
+        assert foreign.status_code == 403
+        response = send(client, method, url, body, headers={"X-CSRFToken": token})
+        assert response.status_code == status, (method, url, response.content)
+
+
+def _csrf_token(response: HttpResponse) -> str:
+    assert response.status_code == 200
+    token = Page.of(response).token
+    assert token
+    return token
+
+
+class Page(HTMLParser):
+    """What the viewer's script reads of its page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = ""
+        self.manifest = ""
+        self._is_manifest = False
+
+    @classmethod
+    def of(cls, response: HttpResponse) -> Page:
+        page = cls()
+        page.feed(response.content.decode())
+        return page
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "meta" and values.get("name") == "csrf-token":
+            self.token = values["content"] or ""
+        self._is_manifest = tag == "script" and values.get("id") == "study-manifest"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_manifest = False
+
+    def handle_data(self, data: str) -> None:
+        if self._is_manifest:
+            self.manifest += data
+
+
+def test_the_page_carries_the_manifest_safely(
+    facility: Facility, site: Client, store: object
+) -> None:
+    evil = "</script><script>alert(1)</script>"
+    place = place_of(
+        facility, PatientName=evil, StudyDescription=evil, SeriesDescription=evil, PatientID="<b>"
+    )
+    response = site.get(reverse("dicom_viewer:viewer", args=[place.study.pk]))
+    assert b"<script>alert" not in response.content
+    carried = json.loads(Page.of(response).manifest)
+    asked = site.get(reverse("dicom_viewer:study", args=[place.study.pk])).json()
+    assert carried == asked
+    assert carried["patient"]["PatientName"] == evil
+    assert carried["first_image"]["image_id"] == str(place.image.pk)
+    policy = response["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "no-store" in response["Cache-Control"]
+
+
+def test_a_large_answer_travels_compressed(ours: Place, site: Client) -> None:
+    url = reverse("dicom_viewer:study", args=[ours.study.pk])
+    plain = site.get(url)
+    packed = site.get(url, headers={"Accept-Encoding": "gzip"})
+    assert packed["Content-Encoding"] == "gzip"
+    assert len(packed.content) < len(plain.content)
+
+
+def test_somebody_was_faster(ours: Place, radiologist: User, site: Client) -> None:
+    draw(ours, radiologist)
+    url = reverse("dicom_viewer:measurement", args=[ours.drawing["id"]])
+    first = send(site, "PUT", url, ours.body(version=1, value=5.0))
+    assert first.json()["version"] == 2
+    late = send(site, "PUT", url, ours.body(version=1, value=6.0))
+    assert late.status_code == 409
+    assert late["Content-Type"] == PROBLEM
+    assert late.json()["current"] == first.json()
+    assert send(site, "DELETE", url + "?version=1").status_code == 409
+    assert send(site, "DELETE", url).status_code == 422
+    assert send(site, "DELETE", url + "?version=2").status_code == 204
+    assert send(site, "DELETE", url + "?version=3").status_code == 404
+    listed = site.get(reverse("dicom_viewer:measurement-list", args=[ours.study.pk]))
+    assert listed.json() == []
+
+
+def test_a_client_chosen_id_is_kept_and_harmless_to_repeat(ours: Place, site: Client) -> None:
+    url = reverse("dicom_viewer:measurement-list", args=[ours.study.pk])
+    body = ours.body(id=str(uuid4()))
+    first, again = send(site, "POST", url, body), send(site, "POST", url, body)
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert first.json()["id"] == body["id"]
+    assert site.get(url).json() == [first.json()]
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("measurement-list", "POST"),
+        ("measurement", "PUT"),
+        ("session", "PUT"),
+        ("preset-list", "POST"),
+    ],
+)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b'{"kind": 7}', b"\xff\xfe", b'{"a":' * 50_000, b'{"name": "\\u0000"}'],
+    ids=["empty", "cut off", "list", "wrong type", "no text", "nested", "NUL"],
+)
+def test_bodies_that_cannot_be_used(
+    ours: Place, radiologist: User, site: Client, name: str, method: str, content: bytes
+) -> None:
+    draw(ours, radiologist)
+    url = (
+        reverse("dicom_viewer:preset-list")
+        if name == "preset-list"
+        else requests_of(ours)[name][0][1]
+    )
+    response = site.generic(method, url, content, content_type="application/json")
+    assert response.status_code in {413, 422}
+    assert response["Content-Type"] == PROBLEM
+    assert response.json()["detail"].endswith(".")
+
+
+def test_methods_that_a_route_does_not_have(ours: Place, site: Client) -> None:
+    for requests in requests_of(ours).values():
+        url = requests[0][1]
+        assert send(site, "PATCH", url, {}).status_code == 405
+
+
+def test_presets_over_http(site: Client, radiologist: User) -> None:
+    url = reverse("dicom_viewer:preset-list")
+    body = {"name": "Fine bone", "Modality": "CT", "window_center": 700, "window_width": 4000}
+    made = send(site, "POST", url, body)
+    assert made.status_code == 201
+    assert made.json() == {**body, "id": made.json()["id"], "key": None, "is_site": False}
+    listed = site.get(url).json()
+    assert [p["is_site"] for p in listed].count(False) == 1
+    assert listed[-1] == made.json()
+    own = reverse("dicom_viewer:preset", args=[made.json()["id"]])
+    assert send(client_of(factories.user("otto", Role.VIEWER)), "DELETE", own).status_code == 403
+    assert send(site, "DELETE", own).status_code == 204
+    assert not WindowLevelPreset.objects.filter(user=radiologist).exists()
+    for change in ({"window_width": 0}, {"name": " "}, {"key": "0"}, {"Modality": "ct<"}):
+        assert send(site, "POST", url, {**body, **change}).status_code == 422
+
+
+def test_a_session_comes_back_in_the_manifest(ours: Place, site: Client) -> None:
+    manifest = reverse("dicom_viewer:study", args=[ours.study.pk])
+    assert site.get(manifest).json()["session"] is None
+    method, url, body, _ = requests_of(ours)["session"][0]
+    assert isinstance(body, dict)
+    sent = {**body, "viewport": {"zoom": 1.5}}
+    assert send(site, method, url, sent).json() == sent
+    assert site.get(manifest).json()["session"] == sent
+
+
+def test_metadata_lists_the_files_elements(ours: Place, site: Client) -> None:
+    answer = site.get(reverse("dicom_viewer:image-metadata", args=[ours.image.pk])).json()
+    assert answer["SOPInstanceUID"] == ours.image.sop_instance_uid
+    assert answer["SOPClassName"] == "CT Image Storage"
+    assert answer["sha256"] == ours.image.sha256
+    by_keyword: dict[str, Any] = {line["keyword"]: line for line in answer["tags"]}
+    assert by_keyword["PatientName"]["value"] == "Test^Anna"
+    assert by_keyword["Rows"] == {
+        "tag": "(0028,0010)",
+        "vr": "US",
+        "keyword": "Rows",
+        "name": "Rows",
+        "value": "64",
+        "depth": 0,
+    }
+    assert "PixelData" not in by_keyword
+
+
+def test_every_look_is_audited(ours: Place, site: Client, make_user: Callable[..., User]) -> None:
+    for name in ("viewer", "study", "series-images", "image-metadata", "measurement-list"):
+        site.get(requests_of(ours)[name][0][1])
+    events = AuditEvent.objects.filter(actor="rita", target_id=str(ours.study.pk))
+    verbs = list(events.order_by("at", "id").values_list("verb", flat=True))
+    assert verbs == [
+        "study.open",
+        "study.status",
+        "study.open",
+        "series.read",
+        "image.read",
+        "measurement.list",
+    ]
+    assert set(events.values_list("address", flat=True)) == {"127.0.0.1"}
