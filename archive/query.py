@@ -30,12 +30,16 @@ _SORT_FIELDS: dict[str, str] = {
     "accession": "accession_number",
     "images": "instance_count",
 }
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _MOMENTS = {"sort_at", "last_received_at"}
 
 
 @dataclass(frozen=True, slots=True)
 class StudyQuery:
-    """What to list. Text fields know `*` and `?`; without them a name matches any part of it."""
+    """What to list. Text fields know `*` and `?`; without them a name matches any part of it.
+
+    Other text fields then match by their beginning, or as a whole if `is_exact` (PS3.4 C.2.2.2.1).
+    """
 
     patient_name: str = ""
     patient_id: str = ""
@@ -50,6 +54,7 @@ class StudyQuery:
     text: str = ""
     patient: UUID | None = None
     study_ids: tuple[UUID, ...] | None = None
+    is_exact: bool = False
     sort: str = "date"
     descending: bool = True
     limit: int = 50
@@ -121,9 +126,9 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
         ("study_description", query.study_description),
     ):
         if pattern:
-            rows = rows.filter(_matches(column, pattern))
-    for word in fold(query.patient_name).split():
-        rows = rows.filter(_matches("patient_name_folded", word, anywhere=True))
+            rows = rows.filter(_matches(column, pattern, is_exact=query.is_exact))
+    for word in _name_words(query.patient_name):
+        rows = rows.filter(_matches_name(word))
     if query.modalities:
         any_of = Q()
         for code in query.modalities:
@@ -131,7 +136,7 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
         rows = rows.filter(any_of)
     for word in query.text.split():
         rows = rows.filter(
-            _matches("patient_name_folded", fold(word), anywhere=True)
+            _matches_name(word)
             | Q(patient_identifier__istartswith=word)
             | Q(accession_number__istartswith=word)
             | Q(study_description__icontains=word)
@@ -140,12 +145,43 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
     return rows
 
 
-def _matches(column: str, pattern: str, *, anywhere: bool = False) -> Q:
+def _matches(column: str, pattern: str, *, is_exact: bool = False) -> Q:
     """Match with `*` and `?` as the only wild characters (PS3.4 C.2.2.2.4)."""
-    if any(wild in pattern for wild in "*?"):
-        expression = "".join(".*" if c == "*" else "." if c == "?" else _escape(c) for c in pattern)
-        return Q(**{f"{column}__iregex": f"{'' if anywhere else '^'}{expression}$"})
-    return Q(**{f"{column}__icontains" if anywhere else f"{column}__istartswith": pattern})
+    if _is_wild(pattern):
+        return Q(**{f"{column}__iregex": f"^{_expression(pattern)}$"})
+    if is_exact:
+        return Q(**{column: pattern})
+    return Q(**{f"{column}__istartswith": pattern})
+
+
+def _name_words(name: str) -> list[str]:
+    return name.replace("^", " ").replace("=", " ").split()
+
+
+def _matches_name(word: str) -> Q:
+    """Match a word of a name: any part of it, or the whole word where the pattern is wild.
+
+    Who writes "mueller" or "Müller" means both; records have either.
+    """
+    spelt_out = word.casefold().translate(_UMLAUTS)
+    bare = fold(word)
+    for spelling, letter in (("ae", "a"), ("oe", "o"), ("ue", "u")):
+        bare = bare.replace(spelling, letter)
+    any_of = Q()
+    for spelling in {fold(word), fold(spelt_out), bare}:
+        if _is_wild(spelling):
+            any_of |= Q(patient_name_folded__iregex=f"(^| ){_expression(spelling)}( |$)")
+        else:
+            any_of |= Q(patient_name_folded__icontains=spelling)
+    return any_of
+
+
+def _is_wild(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern
+
+
+def _expression(pattern: str) -> str:
+    return "".join(".*" if c == "*" else "." if c == "?" else _escape(c) for c in pattern)
 
 
 def _escape(character: str) -> str:
