@@ -44,16 +44,7 @@ _PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 _LONGEST = 200
 
-SORTS = {
-    "status": "",
-    "name": "Patient",
-    "patient_id": "ID",
-    "date": "Study date",
-    "modality": "Modality",
-    "accession": "Accession",
-    "images": "Images",
-    "received": "Received",
-}
+SORTS = ("date", "received", "name", "patient_id", "modality", "accession", "images")
 _DESCENDING_AT_FIRST = {"date", "received", "images"}
 
 

@@ -2,8 +2,10 @@ import { toast } from "./dom";
 
 /** Small buttons that any page may have: copy a text, show a password, hide a missing picture. */
 export function startClicks(): void {
-  for (const button of document.querySelectorAll<HTMLElement>('[data-action="reveal"]')) {
-    button.hidden = false;
+  for (const button of document.querySelectorAll<HTMLElement>(
+    '[data-action="reveal"], [data-action="back"]',
+  )) {
+    button.hidden = button.dataset.action === "back" && history.length < 2;
   }
   document.addEventListener("click", (event) => {
     const button = (event.target as Element).closest<HTMLElement>("[data-action]");
@@ -11,6 +13,8 @@ export function startClicks(): void {
       void copy(button);
     } else if (button?.dataset.action === "reveal") {
       reveal(button);
+    } else if (button?.dataset.action === "back") {
+      history.back();
     }
   });
   // A picture that cannot be had leaves its place empty instead of a broken mark.

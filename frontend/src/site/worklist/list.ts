@@ -83,10 +83,11 @@ class Worklist {
     this.rows = new Rows(
       this.scroll,
       this.config.urls.rows,
-      () => this.cursor?.settle(),
+      () => this.cursor.settle(),
       (error) => toast(messageOf(error), "error"),
     );
     this.rows.params = this.shownAddress();
+    this.cursor.settle();
     this.tabs = new Tabs(required("[data-views]"), this.config, (params) => {
       for (const field of ["sort", "dir"]) {
         const value = this.rows.params.get(field);

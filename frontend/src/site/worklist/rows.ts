@@ -77,6 +77,7 @@ export class Rows {
     this.slot.replaceChildren(...content);
     this.scroll.scrollTop = 0;
     this.adopt();
+    this.onChange();
   }
 
   /** Rows by id: those that match the list's filters, or all that may be seen. */
@@ -198,6 +199,7 @@ export class Rows {
       this.slot.append(chunk);
     }
     this.adopt();
+    this.onChange();
   }
 
   private adopt(): void {
@@ -217,7 +219,6 @@ export class Rows {
     }
     writeTimes(this.slot);
     this.drawPill();
-    this.onChange();
   }
 
   private showRetry(): void {
