@@ -53,6 +53,13 @@ def authenticate_token(secret: str) -> User | None:
     return token.user
 
 
+def revoke_token(secret: str) -> None:
+    """End an API token; an unknown or ended one stays as it is."""
+    ApiToken.objects.filter(digest=ApiToken.digest_of(secret), revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
+
+
 def user_of_basic(credentials: str, *, address: str | None) -> User | None:
     """Return the user of an HTTP Basic header, else None.
 

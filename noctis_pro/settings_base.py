@@ -172,6 +172,7 @@ CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
 OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
+ORTHANC_URL = CONFIG.orthanc_url
 
 # First start ------------------------------------------------------------------------------------
 
@@ -196,11 +197,14 @@ MAX_HEADER_BYTES = 64 * 1024**2
 MAX_ARCHIVE_MEMBERS = 20_000
 MAX_ARCHIVE_RATIO = 200
 MAX_ARCHIVE_BYTES = 16 * 1024**3
-MAX_FRAME_PIXELS = 400_000_000
+# Samples of one frame: 8192 x 8192 grey. It takes some 300 MB to decode and draw at once.
+MAX_FRAME_PIXELS = 2**26
 DECODE_TIMEOUT_S = 30
 DECODE_MEMORY_BYTES = 2 * 1024**3
 FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
 FRAME_DISK_CACHE_BYTES = 10 * 1024**3
+# Of one person; pictures that are in memory are not counted.
+API_REQUESTS_PER_MINUTE = 60_000
 SPOOL_MEMORY_BYTES = 0  # everything spools to disk: the blob store adopts the file by renaming it
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
