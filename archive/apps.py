@@ -10,5 +10,9 @@ class ArchiveConfig(AppConfig):
     verbose_name = "Archive"
 
     def ready(self) -> None:
-        """Register the handlers of the package's jobs."""
-        from archive import destinations  # noqa: F401, PLC0415 - registers its handler
+        """Register the handlers and subscribers of the package's jobs."""
+        from archive import (  # noqa: F401, PLC0415 - they register their handlers
+            destinations,
+            frame_cache,
+            thumbnails,
+        )

@@ -243,6 +243,12 @@ def transport(image: DicomImage) -> Literal["jphc", "raw"] | None:
     return "jphc" if render.can_encode_htj2k(name) else "raw"
 
 
+def is_compressed(image: DicomImage) -> bool:
+    """Whether its frames cost a decoder's time."""
+    table = facts_of(image).frames
+    return table is not None and (table.kind != "native" or table.is_inflated)
+
+
 def middle_frame(image: DicomImage) -> int:
     """Return the number of the frame that stands for all: contrast and motion are in the middle."""
     return (image.number_of_frames or 1) // 2 + 1 if image.number_of_frames > 1 else 1
@@ -306,8 +312,7 @@ def _exact(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
         # The bytes object is the one copy; the array that is handed out views it.
         return Entry(pixels.tobytes(), {"dtype": pixels.dtype.str, "shape": pixels.shape})
 
-    table = facts.frames
-    if table is not None and table.kind == "native" and not table.is_inflated:
+    if not is_compressed(image):
         palette = _palette(image) if facts.is_palette else None
         return decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
     key = frame_cache.key_of(image.sha256, frame_number)
