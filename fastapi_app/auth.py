@@ -1,0 +1,197 @@
+"""Who calls the sidecar: the site's session cookie, an API token, or HTTP Basic.
+
+A caller that was just recognised is remembered for a second, so that the three hundred frames of a
+series cost one look into the database; what ends a session or a token is felt a second later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from cachetools import TTLCache
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.core.exceptions import ValidationError
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, parse_cookie
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.crypto import constant_time_compare
+
+from accounts.auth import authenticate_token, user_of_basic
+from accounts.models import User
+from archive import access
+from archive.access import Actor
+from archive.errors import ForbiddenError
+
+_REMEMBERED_S = 1.0
+_LONGEST_CREDENTIAL = 8192
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+By = Literal["session", "token", "basic"]
+_SCHEMES: dict[str, By] = {"bearer": "token", "basic": "basic"}
+
+
+class NotSignedInError(Exception):
+    """The request carries nothing that says who sends it, or nothing that is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, and by what they were recognised."""
+
+    actor: Actor
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a request carries; `name` is a digest under which the caller is remembered."""
+
+    by: By
+    value: str
+    name: bytes
+
+
+NOBODY = "Sign in first, or send a token: 'Authorization: Bearer <token>' or HTTP Basic."
+
+_known: TTLCache[tuple[bytes, str | None], Caller] = TTLCache(maxsize=4096, ttl=_REMEMBERED_S)
+_lock = threading.Lock()
+
+
+def credential_of(authorization: str | None, cookie: str | None) -> Credential | None:
+    """Return what a request carries; a header counts before a cookie.
+
+    Parameters
+    ----------
+    authorization, cookie : the headers' values
+    """
+    if authorization:
+        scheme, _, value = authorization.partition(" ")
+        by = _SCHEMES.get(scheme.lower())
+        if by is None or not value or len(value) > _LONGEST_CREDENTIAL:
+            return None
+        return Credential(by, value.strip(), _digest(authorization))
+    if cookie:
+        key = _session_key(cookie)
+        return Credential("session", key, _digest(key)) if key else None
+    return None
+
+
+def known_caller(credential: Credential, address: str | None) -> Caller | None:
+    """Return a caller who was recognised within the last second."""
+    with _lock:
+        return _known.get((credential.name, address))
+
+
+def caller_of(credential: Credential, address: str | None) -> Caller:
+    """Return who sent a request.
+
+    Parameters
+    ----------
+    credential : from :func:`credential_of`
+    address : the sender's, for the audit trail and the limit on wrong passwords
+
+    Raises
+    ------
+    NotSignedInError
+        When it says nobody, or nobody who may come in.
+    TooManyAttemptsError
+        After too many wrong passwords.
+    """
+    caller = known_caller(credential, address)
+    if caller is not None:
+        return caller
+    user = _user_of(credential, address)
+    if user is None:
+        raise NotSignedInError(
+            {
+                "session": "The session is over. Sign in again.",
+                "token": "This token is unknown, expired or revoked. Ask for a new one.",
+                "basic": "User name or password is wrong.",
+            }[credential.by]
+        )
+    caller = Caller(access.actor_of(user, address=address), credential.by)
+    with _lock:
+        _known[credential.name, address] = caller
+    return caller
+
+
+def forget() -> None:
+    """Forget everybody who was recognised; they are looked up again."""
+    with _lock:
+        _known.clear()
+
+
+def check_origin(scope: Mapping[str, Any], caller: Caller) -> None:
+    """Refuse a change that a foreign page makes in the name of a signed-in browser.
+
+    Browsers send cookies by themselves, tokens and passwords not: with a cookie a change needs the
+    site's CSRF token in `X-CSRFToken` and an origin of ours, by Django's own rules.
+
+    Parameters
+    ----------
+    scope : of the ASGI request
+
+    Raises
+    ------
+    ForbiddenError
+        When either is missing or wrong.
+    """
+    if scope["method"] in _SAFE_METHODS or caller.by != "session":
+        return
+    # Without the body's type Django does not look for a token in a form.
+    headers = [(name, value) for name, value in scope["headers"] if not name.startswith(b"content")]
+    request = ASGIRequest({**scope, "headers": headers}, io.BytesIO())
+    check = CsrfViewMiddleware(lambda _: HttpResponse())
+    check.process_request(request)
+    if check.process_view(request, _any_view, (), {}) is not None:
+        raise ForbiddenError(
+            "The request came without the site's CSRF token or from another site. Send the header "
+            "X-CSRFToken, or use an API token."
+        )
+
+
+def _any_view(request: HttpRequest) -> HttpResponse:
+    """Stand for the view that Django's check asks about: it is not exempt."""
+    return HttpResponse()
+
+
+def _user_of(credential: Credential, address: str | None) -> User | None:
+    if credential.by == "token":
+        return authenticate_token(credential.value)
+    if credential.by == "basic":
+        return user_of_basic(credential.value, address=address)
+    return _user_of_session(credential.value)
+
+
+def _user_of_session(key: str) -> User | None:
+    """Return the person of a session, as `django.contrib.auth.get_user` decides it."""
+    session: Mapping[str, Any] = import_module(settings.SESSION_ENGINE).SessionStore(key)
+    user_id, backend = session.get(SESSION_KEY), session.get(BACKEND_SESSION_KEY)
+    if user_id is None or backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    try:
+        user = User.objects.filter(pk=user_id, is_active=True).first()
+    except ValidationError:
+        return None
+    # A changed password ends the session.
+    known = session.get(HASH_SESSION_KEY) or ""
+    if user is None or not constant_time_compare(known, user.get_session_auth_hash()):
+        return None
+    return user
+
+
+def _session_key(cookie: str) -> str:
+    if len(cookie) > _LONGEST_CREDENTIAL:
+        return ""
+    return parse_cookie(cookie).get(settings.SESSION_COOKIE_NAME, "")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()

@@ -1,0 +1,127 @@
+"""The outermost layer: lawful hosts, headers on every answer, and frames that are in memory.
+
+A frame that was made before and whose caller was recognised within the last second leaves from
+here, in the event loop, without a thread, a database or a router. Everything else goes on to
+FastAPI, which decides the same by the same functions.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from archive import problems, retrieve
+from fastapi_app import auth, errors, gate
+from fastapi_app.services import dicom_processor
+
+_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_BASE: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+class Edge:
+    """ASGI application around the sidecar's FastAPI application."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+        self._base = list(_BASE)
+        if settings.SECURE_HSTS_SECONDS:
+            value = f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains"
+            self._base.append((b"strict-transport-security", value.encode()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers = _wanted(scope["headers"])
+        if not is_lawful_host(headers.get(b"host", b"").decode("latin-1")):
+            problem = problems.problem(
+                HTTPStatus.BAD_REQUEST,
+                "This site does not go by the name in the request. Add it to ALLOWED_HOSTS.",
+            )
+            await errors.answer(problem)(scope, receive, self._dressed(send))
+            return
+        if await self._warm(scope, headers, send):
+            return
+        await self._inner(scope, receive, self._dressed(send))
+
+    def _dressed(self, send: Send) -> Send:
+        """Add what every answer carries."""
+
+        async def send_dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *self._base]
+                if b"content-security-policy" not in given:
+                    message["headers"].append((b"content-security-policy", _POLICY))
+                if b"cache-control" not in given:
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        return send_dressed
+
+    async def _warm(self, scope: Scope, headers: dict[bytes, bytes], send: Send) -> bool:
+        """Answer from memory; returns whether that was possible."""
+        if scope["method"] != "GET":
+            return False
+        asked = dicom_processor.asked_by(scope["path"], scope["query_string"])
+        if asked is None:
+            return False
+        image = gate.known_image(asked.image)
+        credential = auth.credential_of(
+            _text(headers.get(b"authorization")), _text(headers.get(b"cookie"))
+        )
+        if image is None or credential is None:
+            return False
+        client = scope.get("client")
+        caller = auth.known_caller(credential, client[0] if client else None)
+        if (
+            caller is None
+            or not caller.actor.scope.includes(image.facility_id)
+            or not gate.has_viewed(caller.actor, image.series.study_id)
+        ):
+            return False
+        rendered = retrieve.peek(image, asked.frame_number, asked.rendering)
+        if rendered is None:
+            return False
+        tag = dicom_processor.tag_of(image, asked.frame_number, asked.rendering)
+        unchanged = dicom_processor.is_unchanged(tag, _text(headers.get(b"if-none-match")))
+        status = HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK
+        answer = dicom_processor.frame_headers(
+            image, tag, asked.version, None if unchanged else rendered
+        )
+        answer += self._base
+        answer.append((b"content-security-policy", _POLICY))
+        await send({"type": "http.response.start", "status": int(status), "headers": answer})
+        body = b"" if unchanged else rendered.content
+        await send({"type": "http.response.body", "body": body})
+        return True
+
+
+_WANTED = frozenset({b"host", b"authorization", b"cookie", b"if-none-match"})
+
+
+def _wanted(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    return {name: value for name, value in headers if name in _WANTED}
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+@lru_cache(maxsize=1024)
+def is_lawful_host(host: str) -> bool:
+    """Whether the site goes by this name; Django's rule for its pages."""
+    domain, _ = split_domain_port(host)
+    allowed: list[Any] = settings.ALLOWED_HOSTS
+    return bool(domain) and validate_host(domain, allowed)

@@ -1,0 +1,103 @@
+"""How much one person may ask for: so much a minute, so many at once, so large a body."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from uuid import UUID
+
+from cachetools import LRUCache
+from django.conf import settings
+from starlette.requests import Request
+from starlette.types import Message, Receive
+
+from archive.errors import TooLargeError, TooManyAttemptsError
+
+# Requests of one person that are worked on at the same time; the others wait their turn, so that
+# somebody's hundred slow pictures leave threads for everybody else.
+MOST_AT_ONCE = 12
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+
+_buckets: LRUCache[UUID, _Bucket] = LRUCache(4096)
+_lock = threading.Lock()
+
+
+def count(user_id: UUID, *, cost: float = 1.0) -> None:
+    """Count a request; what a person may ask for refills evenly.
+
+    Raises
+    ------
+    TooManyAttemptsError
+        When a minute's share is used up.
+    """
+    most = float(settings.API_REQUESTS_PER_MINUTE)
+    now = time.monotonic()
+    with _lock:
+        bucket = _buckets.get(user_id)
+        if bucket is None:
+            bucket = _buckets[user_id] = _Bucket(most, now)
+        bucket.left = min(most, bucket.left + (now - bucket.at) * most / 60)
+        bucket.at = now
+        if bucket.left < cost:
+            wait = max(1, round((cost - bucket.left) * 60 / most))
+            raise TooManyAttemptsError(
+                f"More than {most:.0f} requests a minute. Wait {wait} s and go on more slowly.",
+                retry_after_s=wait,
+            )
+        bucket.left -= cost
+
+
+# Of one event loop each: the embedded default and tests have several.
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LRUCache[bytes, asyncio.Semaphore]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def turn_of(name: bytes) -> asyncio.Semaphore:
+    """Return what bounds the requests of one caller at a time; for the running loop."""
+    turns = _turns.setdefault(asyncio.get_running_loop(), LRUCache(4096))
+    turn = turns.get(name)
+    if turn is None:
+        turn = turns[name] = asyncio.Semaphore(MOST_AT_ONCE)
+    return turn
+
+
+def bounded(request: Request, most_bytes: int) -> Request:
+    """Return the request with a body that ends with an error past a limit.
+
+    Raises
+    ------
+    TooLargeError
+        At once when the sender announces more; while reading when it lied.
+    """
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > most_bytes:
+        raise _too_large(most_bytes)
+    return Request(request.scope, _counting(request.receive, most_bytes))
+
+
+def _counting(receive: Receive, most_bytes: int) -> Receive:
+    seen = 0
+
+    async def count_bytes() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most_bytes:
+            raise _too_large(most_bytes)
+        return message
+
+    return count_bytes
+
+
+def _too_large(most_bytes: int) -> TooLargeError:
+    return TooLargeError(f"The request is larger than {most_bytes} bytes. Send fewer files.")

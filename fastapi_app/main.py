@@ -1,0 +1,87 @@
+"""The sidecar's application: `uvicorn fastapi_app.main:app`, or mounted by `noctis_pro.asgi`.
+
+`cd fastapi_app; uvicorn main:app` works as well. Nothing waits for ASGI's lifespan events, which
+Daphne does not send: Django is set up on import, everything else with the first request for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_PROJECT = str(Path(__file__).resolve().parent.parent)
+if _PROJECT not in sys.path:
+    sys.path.insert(0, _PROJECT)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "noctis_pro.settings")  # noqa: TID251
+
+import django
+from django.apps import apps
+
+if not apps.ready:
+    django.setup()
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from fastapi_app import docs_page, errors
+from fastapi_app.edge import Edge
+from fastapi_app.routers import dicom, dicom_production, tokens
+
+_DESCRIPTION = (
+    "Pictures and the EHR interface. Sign in with the site's session cookie, with "
+    "'Authorization: Bearer <token>' or with HTTP Basic; a token comes from POST "
+    "/api/v1/auth/token. Changes by cookie carry X-CSRFToken. Errors are problem documents "
+    "(RFC 9457). Everybody sees the studies of their facilities, nothing else."
+)
+_SCHEMES: dict[str, Any] = {
+    "session": {"type": "apiKey", "in": "cookie", "name": "noctis_session"},
+    "token": {"type": "http", "scheme": "bearer"},
+    "basic": {"type": "http", "scheme": "basic"},
+}
+_WITHOUT_IDENTITY = frozenset({("/api/v1/auth/token", "post")})
+
+
+class _Api(FastAPI):
+    """FastAPI whose document names the ways to sign in and the form of errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+            ways: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
+            for path, operations in document["paths"].items():
+                for method, operation in operations.items():
+                    operation["responses"].pop("422", None)
+                    operation["responses"]["default"] = {
+                        "description": "A problem document",
+                        "content": {"application/problem+json": {"schema": {"type": "object"}}},
+                    }
+                    if (path, method) not in _WITHOUT_IDENTITY:
+                        operation["security"] = ways
+        assert self.openapi_schema is not None  # noqa: S101 - set by the base class
+        return self.openapi_schema
+
+
+def create() -> FastAPI:
+    """Build the application with its routes and error handlers."""
+    api = _Api(
+        title="NoctisPro PACS",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        # FastAPI's own pages load scripts from a public network; ours needs none.
+        docs_url=None,
+        redoc_url=None,
+    )
+    errors.install(api)
+    # Pictures first: `/studies/{study}/thumbnail` and `/studies/{study}` do not meet anyway.
+    for router in (dicom_production.router, dicom.router, tokens.router, docs_page.router):
+        api.include_router(router)
+    return api
+
+
+api = create()
+app: ASGIApp = Edge(api)

@@ -1,0 +1,64 @@
+"""API tokens: a user name and a password for a token, and its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from anyio import to_thread
+from django.utils import timezone
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from accounts.auth import revoke_token, user_of_password
+from accounts.models import ApiToken
+from archive import access, audit
+from archive.access import Actor
+from archive.errors import InvalidInputError
+from fastapi_app import auth, gate
+
+router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
+
+_VALID_FOR = timedelta(days=30)
+
+
+class SignIn(BaseModel):
+    """Who asks for a token."""
+
+    username: str = Field(max_length=150)
+    password: str = Field(max_length=1024)
+
+
+@router.post("/token", summary="Get a token for a user name and a password")
+async def issue(request: Request, body: SignIn) -> Response:
+    """Answer with a token that is shown this once and is good for 30 days."""
+    address = gate.address_of(request)
+    return JSONResponse(await to_thread.run_sync(_issue, body, address))
+
+
+def _issue(body: SignIn, address: str | None) -> dict[str, str]:
+    with gate.database():
+        user = user_of_password(body.username, body.password, address=address)
+        if user is None:
+            raise auth.NotSignedInError("User name or password is wrong.")
+        expires_at = timezone.now() + _VALID_FOR
+        _, secret = ApiToken.issue(user, expires_at=expires_at, name="sign-in")
+        audit.record(access.actor_of(user, address=address), "token.issue", user)
+        return {"token": secret, "expires_at": expires_at.isoformat()}
+
+
+@router.delete("/token", summary="Revoke the token that the request carries", status_code=204)
+async def revoke(request: Request) -> Response:
+    """End the token of the Authorization header."""
+    credential = auth.credential_of(request.headers.get("authorization"), None)
+
+    def work(actor: Actor) -> None:
+        if credential is None or credential.by != "token":
+            raise InvalidInputError("Send the token to revoke: 'Authorization: Bearer <token>'.")
+        revoke_token(credential.value)
+        audit.record(actor, "token.revoke")
+
+    await gate.serve(request, work)
+    auth.forget()
+    return Response(status_code=204)

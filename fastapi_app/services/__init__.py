@@ -1,0 +1,1 @@
+"""What stands between routes and the archive: parameters, headers, documents."""
