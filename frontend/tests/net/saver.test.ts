@@ -145,6 +145,7 @@ describe("saving by itself", () => {
     await settled();
     for (const label of ["1", "2", "3", "4"]) {
       list.commit("a", facts("a"), facts("a", label));
+      await new Promise((resolve) => setTimeout(resolve, 60));
     }
     await settled();
     expect(peer.kept.get("a")?.label).toBe("4");
