@@ -96,6 +96,7 @@ function upgradeSurfaces(workspace: Workspace): void {
 }
 
 function guardUnsaved(workspace: Workspace): void {
+  window.addEventListener("online", () => workspace.retry());
   window.addEventListener("pagehide", () => workspace.saver.flush());
   window.addEventListener("beforeunload", (event) => {
     workspace.saver.flush();

@@ -38,6 +38,7 @@ const LARGEST_DECODED_HERE = 2 * MEBIBYTE;
 const MOST_BATCHES = 2;
 const MOST_URGENT = 2;
 const MOST_ATTEMPTS = 3;
+const LONGEST_WAIT_MS = 5000;
 /** A batch none of whose frames is among this many next ones is given up for nearer ones. */
 const NEAR = 96;
 
@@ -376,7 +377,7 @@ export class FrameService extends Emitter<Events> {
       return;
     }
     this.failures += 1;
-    const retryInMs = Math.min(1000 * 2 ** (this.failures - 1), 15000);
+    const retryInMs = Math.min(1000 * 2 ** (this.failures - 1), LONGEST_WAIT_MS);
     this.pausedUntil = performance.now() + retryInMs;
     clearTimeout(this.retryTimer);
     this.retryTimer = window.setTimeout(() => {

@@ -67,13 +67,13 @@ export class MeasurementTableElement extends ViewerElement {
           </tr>
         </thead>
         <tbody>
-          ${items.map((item) => this.row(item))}
+          ${items.map((item, index) => this.row(item, index + 1))}
         </tbody>
       </table>
     </div>`;
   }
 
-  private row(item: Item): TemplateResult {
+  private row(item: Item, number: number): TemplateResult {
     const { key, facts } = item;
     const { list, saver } = this.workspace;
     const state = saver.state(key);
@@ -85,7 +85,8 @@ export class MeasurementTableElement extends ViewerElement {
       @click=${() => this.workspace.showMeasurement(key)}
     >
       <td>
-        <button type="button" class="link" title=${`Show it${place ? `: ${place}` : ""}`}>${name}</button>
+        <button type="button" class="link" aria-label=${`Show measurement ${number}`}>${number}</button>
+        <b>${name}</b>
         <span class="place">${place}</span>
       </td>
       <td>
@@ -104,7 +105,7 @@ export class MeasurementTableElement extends ViewerElement {
         <button
           type="button"
           class="tool"
-          aria-label=${`Rename ${name}`}
+          aria-label=${`Rename measurement ${number}`}
           title="Rename"
           @click=${(event: Event) => {
             event.stopPropagation();
@@ -116,7 +117,7 @@ export class MeasurementTableElement extends ViewerElement {
         <button
           type="button"
           class="tool"
-          aria-label=${`Delete ${name}`}
+          aria-label=${`Delete measurement ${number}`}
           title="Delete"
           @click=${(event: Event) => {
             event.stopPropagation();
