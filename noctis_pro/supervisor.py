@@ -61,7 +61,7 @@ class Service:
 def services(chosen: Config) -> list[Service]:
     """Return the processes that `chosen` asks for."""
     python = sys.executable
-    web = [python, "-m", "daphne", "--no-server-name", "-b", chosen.web_host]
+    web = [python, "-m", "daphne", "-v", "0", "--no-server-name", "-b", chosen.web_host]
     web += ["-p", str(chosen.web_port), "noctis_pro.asgi:application"]
     receiver = [python, "dicom_receiver.py", "--port", str(chosen.dicom_port)]
     receiver += ["--aet", chosen.dicom_aet]
