@@ -311,8 +311,6 @@ class Scanner:
                 self._open(level, tag, vr, value, length)
                 level = self._stack[-1]
                 position = value
-            elif position > available and source.runs_past_end(position):
-                raise self._cut_off()
             elif tag in wanted and level.node is not None:
                 kept = min(length, wanted[tag])
                 if value + kept > available:
