@@ -1,0 +1,49 @@
+"""Early plugin (`-p tests.services.plugin`): the same tests on PostgreSQL and Redis.
+
+The servers start before Django reads its settings. Workers of pytest-xdist inherit the addresses
+and start nothing; each has a database of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import pytest
+
+from tests.services import servers
+
+_STARTED = "NOCTIS_TEST_SERVICES"
+_stack = contextlib.ExitStack()
+
+if _STARTED not in os.environ:
+    try:
+        os.environ["DATABASE_URL"] = _stack.enter_context(servers.postgres())
+        os.environ["REDIS_URL"] = _stack.enter_context(servers.redis())
+    except servers.MissingProgramError as error:
+        pytest.exit(str(error), returncode=1)
+    os.environ[_STARTED] = str(os.getpid())
+
+
+def pytest_report_header() -> str:
+    return f"services: {os.environ['DATABASE_URL']}, {os.environ['REDIS_URL']}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Refuse a run that would quietly use the embedded default after all."""
+    from django.conf import settings
+    from django.db import connection
+
+    used = (
+        connection.vendor,
+        settings.CACHES["default"]["BACKEND"].rpartition(".")[2],
+        settings.CHANNEL_LAYERS["default"]["BACKEND"].rpartition(".")[2],
+    )
+    if used != ("postgresql", "RedisCache", "RedisChannelLayer"):
+        pytest.exit(f"The tests run on {used} instead of PostgreSQL and Redis.", returncode=1)
+
+
+def pytest_unconfigure() -> None:
+    """Stop what this process started."""
+    _stack.close()
