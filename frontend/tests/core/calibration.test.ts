@@ -114,6 +114,22 @@ describe("ultrasound regions", () => {
     expect(calibrate(overlapping, [[5, 5]]).unit).toBe("px");
   });
 
+  it("without units over the whole picture refuse nothing", () => {
+    const frameWide = region({
+      RegionLocationMaxX1: 639,
+      RegionLocationMaxY1: 479,
+      PhysicalUnitsXDirection: 0,
+      PhysicalUnitsYDirection: 0,
+      PhysicalDeltaX: 1,
+      PhysicalDeltaY: 1,
+    });
+    const found = frame({
+      SequenceOfUltrasoundRegions: [frameWide, region({ PhysicalDeltaX: -0.05 })],
+    });
+    expect(calibrate(found, [[5, 5]])).toMatchObject({ unit: "mm", source: "ultrasound region 2" });
+    expect(calibrate(found, [[300, 300]]).unit).toBe("px");
+  });
+
   it("come before a Pixel Spacing of the same file", () => {
     const found = calibrate(
       frame({ PixelSpacing: [9, 9], SequenceOfUltrasoundRegions: [region({})] }),

@@ -92,12 +92,13 @@ function fromImager(imager: Vec2, magnification: number | null): Calibration {
  * directions (PS3.3 C.8.5.5.1): a line from the picture into a Doppler curve has no length.
  */
 function fromRegions(regions: readonly UltrasoundRegion[], points: readonly Vec2[]): Calibration {
-  const holding = [...regions.entries()].filter(([, region]) =>
+  const measuring = [...regions.entries()].filter(([, region]) => hasUnits(region));
+  const holding = measuring.filter(([, region]) =>
     points.every((point) => contains(region, point)),
   );
   const first = holding[0];
   if (!first) {
-    const note = points.some((point) => regions.some((region) => contains(region, point)))
+    const note = points.some((point) => measuring.some(([, region]) => contains(region, point)))
       ? "Uncalibrated: the points lie in different ultrasound regions."
       : "Uncalibrated: outside the calibrated ultrasound regions.";
     return { ...UNCALIBRATED, note };
@@ -111,6 +112,11 @@ function fromRegions(regions: readonly UltrasoundRegion[], points: readonly Vec2
     return { ...UNCALIBRATED, note };
   }
   return { pixelSize: size, unit: "mm", source: `ultrasound region ${first[0] + 1}`, note: null };
+}
+
+/** Vendors lay a region without units over the whole picture: it says nothing, so it refuses nothing. */
+function hasUnits(region: UltrasoundRegion): boolean {
+  return (region.PhysicalUnitsXDirection ?? 0) !== 0 || (region.PhysicalUnitsYDirection ?? 0) !== 0;
 }
 
 function contains(region: UltrasoundRegion, [column, row]: Vec2): boolean {
