@@ -148,9 +148,12 @@ class Relay:
 
     async def _recheck(self) -> None:
         """Ask again who the listeners are, and dismiss those whose session is over."""
-        keys = {listener.session_key for listener in self._listeners}
-        found = await self._call(lambda: identify(keys))
-        for listener in list(self._listeners):
+        # Whoever comes while this asks has just been asked, and is not among the answers.
+        asked = list(self._listeners)
+        found = await self._call(lambda: identify({listener.session_key for listener in asked}))
+        for listener in asked:
+            if listener not in self._listeners:
+                continue
             identity = found.get(listener.session_key)
             before = listener.identity
             if identity is None or before is None or identity.user_id != before.user_id:

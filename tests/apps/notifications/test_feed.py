@@ -1,0 +1,204 @@
+"""Reading the outbox: nothing missed when numbers commit late, nothing told twice or to others."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import User
+from archive import outbox
+from archive.access import EVERYTHING, Scope
+from archive.models import OutboxEvent
+from notifications import feed, services
+from notifications.feed import Addressed, Cursor, translate
+from notifications.identity import Identity
+from notifications.models import Kind
+from notifications.services import Message
+from worklist.models import Facility
+
+pytestmark = pytest.mark.django_db
+
+
+def stored(facility: Facility, study_id: UUID, *, is_new: bool = False) -> OutboxEvent:
+    return outbox.record(
+        outbox.InstanceStored(
+            facility_id=facility.pk,
+            study_id=study_id,
+            series_id=uuid4(),
+            image_id=uuid4(),
+            modality="CT",
+            is_new_study=is_new,
+        )
+    )
+
+
+def late(pk: int, facility: Facility) -> OutboxEvent:
+    """An event that takes a number now gone by, as a slow transaction on PostgreSQL does."""
+    payload = {"study_id": str(uuid4())}
+    return OutboxEvent.objects.create(
+        pk=pk, kind="study.changed", payload=payload, facility=facility
+    )
+
+
+def numbers(events: list[OutboxEvent]) -> list[int]:
+    return [event.pk for event in events]
+
+
+def test_what_was_before_is_not_told(facility: Facility) -> None:
+    for _ in range(3):
+        stored(facility, uuid4())
+    cursor = Cursor.at_end()
+    assert cursor.read() == []
+    event = stored(facility, uuid4())
+    assert numbers(cursor.read()) == [event.pk]
+    assert cursor.read() == []
+
+
+def test_a_number_that_commits_late_is_told(facility: Facility) -> None:
+    stored(facility, uuid4())
+    cursor = Cursor.at_end()
+    base = cursor.last_id
+    OutboxEvent.objects.create(pk=base + 3, kind="study.changed", payload={}, facility=facility)
+    assert numbers(cursor.read()) == [base + 3]
+    late(base + 1, facility)
+    assert numbers(cursor.read()) == [base + 1]
+    late(base + 2, facility)
+    assert numbers(cursor.read()) == [base + 2]
+    assert cursor.read() == []
+    assert cursor.gaps == {}
+
+
+def test_a_number_being_committed_at_the_start_is_told(facility: Facility) -> None:
+    base = stored(facility, uuid4()).pk
+    OutboxEvent.objects.create(pk=base + 2, kind="study.changed", payload={}, facility=facility)
+    cursor = Cursor.at_end()
+    late(base + 1, facility)
+    assert numbers(cursor.read()) == [base + 1]
+
+
+def test_numbers_that_never_come_are_given_up(
+    facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(facility, uuid4())
+    cursor = Cursor.at_end()
+    OutboxEvent.objects.create(
+        pk=cursor.last_id + 5000, kind="study.changed", payload={}, facility=facility
+    )
+    cursor.read()
+    assert 0 < len(cursor.gaps) <= 900
+    cursor.read()
+    monkeypatch.setattr(feed.time, "monotonic", lambda: 1e12)
+    cursor.read()
+    assert cursor.gaps == {}
+
+
+def test_a_copy_moves_alone(facility: Facility) -> None:
+    cursor = Cursor.at_end()
+    stored(facility, uuid4())
+    assert len(cursor.copy().read()) == 1
+    assert len(cursor.read()) == 1
+
+
+def by_type(messages: list[Addressed]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for entry in messages:
+        found.setdefault(entry.message["type"], []).append(entry.message)
+    return found
+
+
+def test_many_images_of_a_study_are_one_message(facility: Facility) -> None:
+    study_id = uuid4()
+    events = [stored(facility, study_id, is_new=number == 0) for number in range(500)]
+    with CaptureQueriesContext(connection) as queries:
+        found = by_type(translate(events))
+    assert len(queries) <= 1
+    (new,) = found["study.new"]
+    (changed,) = found["study.changed"]
+    assert new == {
+        "type": "study.new",
+        "at": new["at"],
+        "study_id": str(study_id),
+        "facility": str(facility.pk),
+        "is_demo": False,
+    }
+    assert changed["reason"] == "images"
+    assert changed["study_id"] == str(study_id)
+
+
+def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
+    study_id, knock_id, conflict_id = uuid4(), uuid4(), uuid4()
+    outbox.record(outbox.StudyChanged(facility_id=facility.pk, study_id=study_id))
+    outbox.record(
+        outbox.InstanceConflicted(
+            facility_id=facility.pk, study_id=study_id, conflict_id=conflict_id
+        )
+    )
+    outbox.record(
+        outbox.CallerSeen(
+            facility_id=facility.pk, ae_title="CT_NORTH", service="echo", address="10.0.0.1"
+        )
+    )
+    outbox.record(outbox.CallerRefused(knock_id=knock_id, calling_ae_title="CT_2"))
+    services.notify(Message(Kind.STUDY_NEW, "k", "New CT study", facility_id=facility.pk))
+    services.mark_all_read(radiologist)
+    messages = translate(OutboxEvent.objects.order_by("id"))
+    found = by_type(messages)
+    assert set(found) == {
+        "study.changed",
+        "conflict.new",
+        "caller.seen",
+        "caller.refused",
+        "notification.new",
+        "notification.unread",
+    }
+    assert found["study.changed"][0]["reason"] == "details"
+    assert found["conflict.new"][0]["conflict_id"] == str(conflict_id)
+    assert found["caller.seen"][0]["ae_title"] == "CT_NORTH"
+    assert found["caller.refused"][0]["knock_id"] == str(knock_id)
+    assert found["notification.new"][0]["notification"]["title"] == "New CT study"
+    assert found["notification.new"][0]["unread"] == 0
+    for entry in messages:
+        assert entry.message["at"].endswith("Z")
+
+
+def identity(
+    *, facilities: set[UUID] | None, user_id: UUID | None = None, is_administrator: bool = False
+) -> Identity:
+    scope = EVERYTHING if facilities is None else Scope(frozenset(facilities))
+    return Identity(user_id or uuid4(), "name", scope, is_administrator)
+
+
+def test_each_message_reaches_its_people_alone(
+    facility: Facility, other_facility: Facility, radiologist: User
+) -> None:
+    member = identity(facilities={facility.pk}, user_id=radiologist.pk)
+    stranger = identity(facilities={other_facility.pk})
+    nobody = identity(facilities=set())
+    admin = identity(facilities=None, is_administrator=True)
+    of_facility = Addressed({}, facility_id=facility.pk)
+    of_person = Addressed({}, user_id=radiologist.pk)
+    of_admins = Addressed({})
+    of_all = Addressed.to_all({})
+
+    def heard(by: Identity) -> list[bool]:
+        return [m.is_for(by) for m in (of_facility, of_person, of_admins, of_all)]
+
+    assert heard(member) == [True, True, False, True]
+    assert heard(stranger) == [False, False, False, True]
+    assert heard(nobody) == [False, False, False, True]
+    assert heard(admin) == [True, False, True, True]
+
+
+def test_an_event_that_cannot_be_told_holds_up_nothing(
+    facility: Facility, caplog: pytest.LogCaptureFixture
+) -> None:
+    OutboxEvent.objects.create(kind="study.changed", payload={}, facility=facility)
+    OutboxEvent.objects.create(kind="of.the.future", payload={}, facility=facility)
+    stored(facility, uuid4())
+    messages = translate(OutboxEvent.objects.order_by("id"))
+    assert [m.message["type"] for m in messages] == ["study.changed"]
+    assert "cannot be told" in caplog.text
