@@ -112,7 +112,12 @@ WANTED: Mapping[int, int] = (
 
 
 def build_display(
-    root: Node, reader: Reader, *, frame_count: int, is_signed: bool
+    root: Node,
+    reader: Reader,
+    *,
+    frame_count: int,
+    is_signed: bool = False,
+    bits_allocated: int | None = None,
 ) -> dict[str, Any]:
     """Return the display facts of an image under their keywords, JSON-able, None where absent.
 
@@ -120,7 +125,7 @@ def build_display(
     ----------
     frame_count : frames of the image; ``frames`` has one entry for each if their facts differ,
         else it is None
-    is_signed : Pixel Representation, which decides how Pixel Padding Value is read
+    is_signed, bits_allocated : of the pixels, which decide how Pixel Padding Value is read
 
     References
     ----------
@@ -130,8 +135,8 @@ def build_display(
     for key, tag in _PLAIN.items():
         if tag in root:
             display[key] = _read(root, reader, key)
-    padding = reader.number(root, _PADDING, b"SS" if is_signed else b"US")
-    display["PixelPaddingValue"] = None if padding is None else int(padding)
+    padding = reader.integer(root, _PADDING, b"SS" if is_signed else b"US")
+    display["PixelPaddingValue"] = _with_sign(padding, bits_allocated or 16, is_signed=is_signed)
     display["SequenceOfUltrasoundRegions"] = _regions(root, reader)
 
     shared = _items(root, SHARED_GROUPS)
@@ -148,6 +153,14 @@ def build_display(
         if any(frame != frames[0] for frame in frames):
             display["frames"] = [{key: frame[key] for key in PER_FRAME_KEYS} for frame in frames]
     return display
+
+
+def _with_sign(padding: int | None, bits: int, *, is_signed: bool) -> int | None:
+    """Read a padding value as the pixels are read, whatever VR it was written under."""
+    if padding is None or bits > 16:
+        return padding
+    padding %= 1 << bits
+    return padding - (1 << bits) if is_signed and padding >> (bits - 1) else padding
 
 
 def _read(node: Node, reader: Reader, key: str) -> Any:  # noqa: ANN401 (JSON)

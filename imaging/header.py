@@ -369,6 +369,7 @@ def _build_index(data_set: DataSet) -> InstanceIndex:
             reader,
             frame_count=frame_count,
             is_signed=facts["pixel_representation"] == 1,
+            bits_allocated=facts["bits_allocated"],
         ),
         warnings=tuple(warnings),
         **values,

@@ -100,7 +100,7 @@ def read_container(file: BinaryIO, transfer_syntax: str | None) -> Container:
     if start == 132 and head[:2] == b"\x08\x00":
         start = 0  # a bare data set whose text happens to read DICM there
     if head[start : start + 2] == b"\x02\x00":
-        return _read_meta(file, start)
+        return _read_meta(file, start, head)
     syntax = transfer_syntax or _guess_syntax(head[start : start + 12])
     return Container(start, syntax)
 
@@ -119,31 +119,17 @@ def _guess_syntax(head: bytes) -> str:
     )
 
 
-def _read_meta(file: BinaryIO, start: int) -> Container:
+def _read_meta(file: BinaryIO, start: int, head: bytes) -> Container:
     """Read the File Meta Information, which is explicit VR little endian and group 0002 alone."""
-    file.seek(start)
-    head = file.read(_LARGEST_META)
-    at = 0
-    values: dict[int, bytes] = {}
-    is_implicit = len(head) >= 8 and head[4:6] not in KNOWN_VRS
-    while head[at : at + 2] == b"\x02\x00":
-        if at + 8 > len(head):
-            raise _meta_cut_off()
-        group_element = struct.unpack_from("<H", head, at + 2)[0]
-        if is_implicit:
-            value, length = at + 8, struct.unpack_from("<I", head, at + 4)[0]
-        elif head[at + 4 : at + 6] in (b"OB", b"UN", b"OW", b"UT"):
-            if at + 12 > len(head):
-                raise _meta_cut_off()
-            value, length = at + 12, struct.unpack_from("<I", head, at + 8)[0]
-        else:
-            value, length = at + 8, struct.unpack_from("<H", head, at + 6)[0]
-        if value + length > len(head):
-            raise _meta_cut_off()
-        values[group_element] = head[value : value + length]
-        at = value + length
+    parsed = _parse_meta(head[start:])
+    if parsed is None:
+        file.seek(start)
+        parsed = _parse_meta(file.read(_LARGEST_META))
+    if parsed is None:
+        raise _meta_cut_off()
+    values, size = parsed
     group_length = values.get(0x0000, b"")
-    if len(group_length) == 4 and struct.unpack("<I", group_length)[0] > _end_of(file):
+    if len(group_length) == 4 and struct.unpack("<I", group_length)[0] > file.seek(0, 2):
         raise _meta_cut_off()
     syntax = _meta_uid(values, 0x0010)
     if not syntax:
@@ -151,15 +137,33 @@ def _read_meta(file: BinaryIO, start: int) -> Container:
             "The file does not say its transfer syntax, so it cannot be read safely. Export it "
             "again from its source."
         )
-    return Container(start + at, syntax, _meta_uid(values, 0x0002), _meta_uid(values, 0x0003))
+    return Container(start + size, syntax, _meta_uid(values, 0x0002), _meta_uid(values, 0x0003))
+
+
+def _parse_meta(head: bytes) -> tuple[dict[int, bytes], int] | None:
+    """Return the values of the meta group and its size, or None if it goes on behind `head`."""
+    at = 0
+    values: dict[int, bytes] = {}
+    is_implicit = len(head) >= 8 and head[4:6] not in KNOWN_VRS
+    while head[at : at + 2] == b"\x02\x00":
+        if at + 12 > len(head):
+            return None
+        (element,) = struct.unpack_from("<H", head, at + 2)
+        if is_implicit:
+            value, length = at + 8, struct.unpack_from("<I", head, at + 4)[0]
+        elif head[at + 4 : at + 6] in (b"OB", b"UN", b"OW", b"UT"):
+            value, length = at + 12, struct.unpack_from("<I", head, at + 8)[0]
+        else:
+            value, length = at + 8, struct.unpack_from("<H", head, at + 6)[0]
+        at = value + length
+        if at + 2 > len(head):
+            return None
+        values[element] = head[value:at]
+    return values, at
 
 
 def _meta_uid(values: dict[int, bytes], element: int) -> str:
     return values.get(element, b"").strip(b"\0 ").decode("latin-1")
-
-
-def _end_of(file: BinaryIO) -> int:
-    return file.seek(0, 2)
 
 
 def _meta_cut_off() -> NotDicomError:

@@ -471,6 +471,10 @@ def test_padding_follows_the_sign() -> None:
     assert read_index(to_bytes(unsigned)).display["PixelPaddingValue"] == 63536
     assert read_index(to_bytes(signed)).display["PixelPaddingValue"] == -2000
     assert read_index(implicit(signed)).display["PixelPaddingValue"] == -2000
+    # Some write the bits of -2000 as an unsigned number.
+    wrong_vr = make_instance(np.zeros((4, 4), np.int16))
+    wrong_vr.add_new(0x00280120, "US", 63536)
+    assert read_index(to_bytes(wrong_vr)).display["PixelPaddingValue"] == -2000
 
 
 @pytest.mark.parametrize(
@@ -528,6 +532,19 @@ def test_part10_header_is_read_by_pydicom(ae_title: str) -> None:
     assert theirs.PixelData == ds.PixelData
     index = read_index(head + body)
     assert index.data_set_offset == len(head)
+
+
+def test_a_meta_group_of_many_elements() -> None:
+    """Longer than the first read, as private information makes it."""
+    ds = make_instance()
+    ds.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    ds.file_meta.PrivateInformation = b"x" * 20_000
+    raw = to_bytes(ds)
+    index = read_index(raw)
+    assert index.data_set_offset > 20_000
+    assert index.rows == 64
+    with pytest.raises(NotDicomError, match="group 0002"):
+        read_index(raw[:15_000])
 
 
 def test_the_preamble_is_zeroed() -> None:
