@@ -27,15 +27,16 @@ _API_PER_PAGE = 20
 @require_GET
 @never_cache
 def notification_list(request: HttpRequest) -> HttpResponse:
-    """Show a person's notifications, newest first."""
+    """Show a person's notifications, newest first; `part=notices` is what an open page renews."""
     user = user_of(request)
     is_unread = request.GET.get("state") == "unread"
     page = services.listing(
         user, is_unread=is_unread, limit=_PER_PAGE, cursor=request.GET.get("cursor", "")
     )
+    is_part = request.GET.get("part") == "notices"
     return render(
         request,
-        "notifications/list.html",
+        "notifications/_notices.html" if is_part else "notifications/list.html",
         {
             "page": page,
             "zone": zone_of(request),

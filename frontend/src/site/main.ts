@@ -14,6 +14,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "facility-detail": () => import("./facilities/page"),
   "facility-sheet": () => import("./facilities/page"),
   "knock-list": () => import("./facilities/knocks"),
+  notifications: () => import("./notifications"),
 };
 
 const config = readConfig();

@@ -30,7 +30,8 @@ function setTheme(): void {
 /** Draws the picture that came with the page before anything else has been fetched. */
 function showPreview(workspace: Workspace): void {
   const first = workspace.manifest.first_image;
-  if (!first) {
+  // A picture that cannot be made small comes as its exact frame alone, with the reason if it fails.
+  if (!first?.preview) {
     return;
   }
   const image = new Image();

@@ -146,7 +146,7 @@ export interface FirstImage {
   series_id: string;
   image_id: string;
   frame_number: number;
-  preview: string;
+  preview: string | null;
   window_center: number | null;
   window_width: number | null;
 }
