@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 from typing import Any
 
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 # How long requests that are being worked on may take to end when the receiver stops.
 _GRACE_S = 10.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Receiver:
@@ -129,12 +129,12 @@ def serve(host: str, port: int, ae_title: str) -> int:
             error.strerror,
         )
         return 1
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    # Blocked in every thread and waited for here: a handler would run late or never when the kernel
+    # gives the signal to another thread than the first.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     receiver.start()
     logger.info("%s listens on %s port %d", ae_title, host, receiver.port)
-    stopping.wait()
+    signal.sigwait(_STOP_SIGNALS)
     logger.info("%s stops", ae_title)
     receiver.stop()
     return 0

@@ -5,6 +5,7 @@ Only registered destinations are called; what came over the network names none.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -20,10 +21,11 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import Verification
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from archive.errors import ForbiddenError
 from archive.models import Destination
-from dimse import status
+from dimse import connection, status
 from imaging import header
 from imaging.errors import ImagingError
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -84,6 +86,36 @@ class StoreReport:
     def is_success(self) -> bool:
         """Whether every file arrived."""
         return not self.failures
+
+
+class _Socket(AssociationSocket):
+    """Sends without delay, and closes what it opened, also where nothing answered."""
+
+    def _create_socket(self, address: AddressInformation) -> socket.socket:
+        client: socket.socket = super()._create_socket(address)
+        connection.tune(client)
+        return client
+
+    def _shutdown_socket(self) -> None:
+        client: socket.socket | None = self.socket
+        if client is not None:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            client.close()
+
+
+class _Caller(ApplicationEntity):
+    """Our application entity when we call."""
+
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[ssl.SSLContext, str] | None,
+    ) -> AssociationSocket:
+        client = _Socket(assoc, address=address)
+        client.tls_args = tls_args
+        return client
 
 
 class _CallError(Exception):
@@ -220,7 +252,7 @@ def _send(
     code = answer.get("Status")
     if code is None:
         return (f"{name} did not answer, or ended the association.", "")
-    comment = str(answer.get("ErrorComment", "") or "").strip()
+    comment = str(answer.get("ErrorComment", "") or "").strip().rstrip(".")
     said = f"{name} answered 0x{code:04X}{': ' + comment if comment else ''}."
     if code == status.SUCCESS:
         return ("", "")
@@ -232,7 +264,7 @@ def _call(
 ) -> Association:
     if destination._state.adding:
         raise ForbiddenError("Only registered destinations are called.")
-    ae = ApplicationEntity(settings.DICOM_SCU_AE_TITLE)
+    ae = _Caller(settings.DICOM_SCU_AE_TITLE)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = _CONNECT_TIMEOUT_S
@@ -253,6 +285,7 @@ def _call(
         raise _CallError(_unreachable(destination, error)) from error
     if association.is_established:
         return association
+    _hang_up(association)
     raise _CallError(_why_not(destination, association, is_connected=bool(connected)))
 
 
@@ -269,6 +302,8 @@ def _tls(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
 def _hang_up(association: Association) -> None:
     if association.is_established:
         association.release()
+    # pynetdicom leaves the socket open when the peer went first.
+    association.dul.socket._shutdown_socket()
 
 
 def _why_not(destination: Destination, association: Any, *, is_connected: bool) -> str:  # noqa: ANN401

@@ -1,0 +1,192 @@
+"""An instance arrives: what was answered survives a kill, and is durable before the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydicom.uid import generate_uid
+
+from tests.dicom import make_instance, to_bytes
+from tests.pdu import (
+    CT,
+    EXPLICIT_LE,
+    AbortedError,
+    Part10,
+    RejectedError,
+    fragment,
+    read_part10,
+    store_rq,
+)
+from tests.receiver import ReceiverSite
+
+OFFERED = [(CT, [EXPLICIT_LE])]
+
+
+@dataclass
+class Sender:
+    """One association after another, an instance after another, until it is told to stop."""
+
+    site: ReceiverSite
+    number: int
+    study: str
+    answered: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, Part10] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                with self.site.peer(OFFERED, calling=f"CT_{self.number}", timeout_s=5) as peer:
+                    while not self.stop.is_set():
+                        instance = self.next()
+                        self.unanswered[instance.sop_instance] = instance
+                        answer = peer.store(CT, instance.sop_instance, instance.data, step=4000)
+                        if answer.status == 0:
+                            digest = hashlib.sha256(instance.data).hexdigest()
+                            self.answered[instance.sop_instance] = digest
+                            del self.unanswered[instance.sop_instance]
+            except (OSError, AbortedError, RejectedError):
+                # The receiver was killed: the next one takes over.
+                self.stop.wait(0.05)
+
+    def next(self) -> Part10:
+        dataset = make_instance(StudyInstanceUID=self.study, PatientID=f"P{self.number}")
+        return read_part10(to_bytes(dataset))
+
+
+def data_set_digests(site: ReceiverSite) -> dict[str, str]:
+    """Every row, its file re-read: whole, and what the row says that it is."""
+    found = {}
+    for row in site.images():
+        raw = (site.store / row["storage_key"]).read_bytes()
+        assert len(raw) == row["size_bytes"]
+        assert hashlib.sha256(raw).hexdigest() == row["sha256"]
+        found[row["sop_instance_uid"]] = hashlib.sha256(read_part10(raw).data).hexdigest()
+    return found
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_loses_nothing_that_it_answered(
+    make_site: Callable[..., ReceiverSite],
+) -> None:
+    rng = random.Random(5)  # noqa: S311 - the same pauses every time
+    site = make_site()
+    senders = [Sender(site, number, generate_uid()) for number in range(3)]
+    site.start()
+    threads = [threading.Thread(target=sender.run) for sender in senders]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(4):
+            before = sum(len(sender.answered) for sender in senders)
+            site.eventually(
+                lambda before=before: sum(len(s.answered) for s in senders) > before + 5, 30
+            )
+            time.sleep(rng.uniform(0.0, 0.4))
+            site.kill()
+            site.start()
+    finally:
+        for sender in senders:
+            sender.stop.set()
+        for thread in threads:
+            thread.join(timeout=30)
+    answered = {uid: digest for sender in senders for uid, digest in sender.answered.items()}
+    assert len(answered) > 20
+    found = data_set_digests(site)
+    assert {uid: found.get(uid) for uid in answered} == answered
+
+    # What was not answered is absent or whole; sent again it is there once.
+    left = {uid: instance for sender in senders for uid, instance in sender.unanswered.items()}
+    for uid in set(found) - set(answered):
+        assert found[uid] == hashlib.sha256(left[uid].data).hexdigest()
+    for uid, instance in left.items():
+        with site.peer(OFFERED) as peer:
+            assert peer.store(CT, uid, instance.data).status == 0
+    assert set(data_set_digests(site)) == set(answered) | set(left)
+    counted = {
+        row["study_instance_uid"]: row["instance_count"]
+        for row in site.rows("SELECT * FROM worklist_study")
+    }
+    assert counted == {
+        sender.study: len(sender.answered) + len(sender.unanswered) for sender in senders
+    }
+    assert site.spooled_files() == []
+
+
+def test_what_a_killed_receiver_left_in_the_spool_is_swept(
+    make_site: Callable[..., ReceiverSite],
+) -> None:
+    site = make_site()
+    site.start()
+    instance = read_part10(to_bytes(make_instance()))
+    with site.peer(OFFERED) as peer:
+        peer.send(fragment(1, 3, store_rq(CT, instance.sop_instance)))
+        peer.send(fragment(1, 0, instance.data[:3000]))
+        (left,) = site.eventually(site.spooled_files)
+        site.kill()
+    assert left.exists()
+    other = left.with_name("in-of-another-process.part")
+    other.write_bytes(b"not the receiver's")
+    site.start()
+    assert site.spooled_files() == [other]
+    other.unlink()
+    assert site.images() == []
+
+
+_CALL = re.compile(r"^(?P<tid>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
+
+
+@pytest.mark.slow
+def test_everything_is_on_disk_before_the_answer(
+    make_site: Callable[..., ReceiverSite], tmp_path: Path
+) -> None:
+    """The order of GUARANTEES 2, as the kernel saw it."""
+    trace = tmp_path / "trace"
+    calls = "fdatasync,fsync,link,linkat,rename,renameat,renameat2,pwrite64,sendto,sendmsg,write"
+    site = make_site(
+        wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
+    )
+    site.start()
+    instance = read_part10(to_bytes(make_instance()))
+    with site.peer(OFFERED) as peer:
+        assert peer.store(CT, instance.sop_instance, instance.data).status == 0
+    site.stop()
+
+    (row,) = site.images()
+    stored = site.store / row["storage_key"]
+    events = []
+    for line in trace.read_text(errors="replace").splitlines():
+        found = _CALL.match(line)
+        if found:
+            events.append((found["tid"], found["call"], found["arguments"]))
+
+    def first(after: int, calls: set[str], words: str, tid: str | None = None) -> tuple[int, str]:
+        for position in range(after + 1, len(events)):
+            thread, call, arguments = events[position]
+            if call in calls and words in arguments and tid in (None, thread):
+                return position, thread
+        pytest.fail(f"No {calls} with {words} after event {after}")
+
+    spool = str(site.store / "spool" / "dimse-")
+    synced, worker = first(-1, {"fdatasync", "fsync"}, spool)
+    linked, _ = first(synced, {"link", "linkat"}, str(stored), worker)
+    assert not any(
+        call.startswith("rename") and str(stored) in arguments for _, call, arguments in events
+    )
+    folders, _ = first(linked, {"fsync"}, f"{stored.parent}>", worker)
+    for parent in (stored.parent.parent, site.store):  # both folders were new
+        position, _ = first(linked, {"fsync"}, f"{parent}>", worker)
+        folders = max(folders, position)
+    written, _ = first(folders, {"pwrite64"}, "noctis.sqlite3-wal", worker)
+    committed, _ = first(written, {"fdatasync", "fsync"}, "noctis.sqlite3-wal", worker)
+    # P-DATA-TF of the response; the answer to the association request came long before.
+    sent, _ = first(synced, {"sendto", "sendmsg", "write"}, '"\\4\\0\\0')
+    assert synced < linked < folders < written < committed < sent
