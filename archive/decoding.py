@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -46,13 +46,13 @@ Pixels = NDArray[np.generic]
 _START_TIMEOUT_S = 60.0
 _LONGEST_WAIT_S = 60.0
 # A decode that takes longer no longer counts against the number of workers: others get a new one.
-_SLOW_AFTER_S = 2.0
+SLOW_AFTER_S = 2.0
 # A worker whose memory has grown is replaced, because C libraries give little back.
-_RETIRE_ABOVE_BYTES = 512 * 1024**2
+_RETIRE_ABOVE_BYTES = 384 * 1024**2
 _REFUSED_S = 600.0
 _LONGEST_REASON = 300
 
-_DTYPES = frozenset(
+_DTYPES = tuple(
     np.dtype(code).str
     for code in ("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f4", "<f8")
 )
@@ -63,17 +63,18 @@ class _LimitReachedError(Exception):
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
     """One process and our end of its socket."""
 
     process: subprocess.Popen[bytes]
     channel: socket.socket
+    tenant: Hashable = None
     busy_since: float = 0.0
     idle_since: float = 0.0
     peak_bytes: int = 0
 
     @classmethod
-    def start(cls) -> _Worker:
+    def start(cls) -> Worker:
         """Start a process; it says when it is ready."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -137,17 +138,21 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class _Workers:
+class Workers:
     """The worker processes of this process, started when they are needed."""
 
     size: int
-    idle: list[_Worker] = field(default_factory=list)
-    busy: list[_Worker] = field(default_factory=list)
-    starting: int = 0
+    idle: list[Worker] = field(default_factory=list)
+    busy: list[Worker] = field(default_factory=list)
+    starting: list[Hashable] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def take(self) -> _Worker:
+    def take(self, tenant: Hashable) -> Worker:
         """Return a worker for this thread alone.
+
+        Parameters
+        ----------
+        tenant : whose picture it is; nobody gets the last worker while others may want it
 
         Raises
         ------
@@ -159,33 +164,40 @@ class _Workers:
             while True:
                 self._drop_leaving()
                 now = time.monotonic()
-                if self.idle:
-                    worker = self.idle.pop()
-                    worker.busy_since = now
-                    self.busy.append(worker)
-                    return worker
-                quick = sum(now - worker.busy_since < _SLOW_AFTER_S for worker in self.busy)
-                total = len(self.busy) + self.starting
-                if quick + self.starting < self.size and total < 2 * self.size:
-                    self.starting += 1
+                if self._may_have(tenant, now):
+                    if self.idle:
+                        return self._occupy(self.idle.pop(), tenant)
+                    self.starting.append(tenant)
                     break
                 if now > deadline:
                     raise TransientError("All decoders are busy. Try again in a moment.")
                 self.changed.wait(0.25)
+        worker = None
         try:
-            worker = _Worker.start()
-        except BaseException:
+            worker = Worker.start()
+        finally:
             with self.changed:
-                self.starting -= 1
-                self.changed.notify()
-            raise
-        with self.changed:
-            self.starting -= 1
-            worker.busy_since = time.monotonic()
-            self.busy.append(worker)
+                self.starting.remove(tenant)
+                if worker is not None:
+                    self._occupy(worker, tenant)
+                self.changed.notify_all()
         return worker
 
-    def give_back(self, worker: _Worker, *, is_sound: bool) -> None:
+    def _may_have(self, tenant: Hashable, now: float) -> bool:
+        """Whether a task of this tenant may begin."""
+        quick = sum(now - worker.busy_since < SLOW_AFTER_S for worker in self.busy)
+        total = len(self.busy) + len(self.starting)
+        theirs = sum(worker.tenant == tenant for worker in self.busy) + self.starting.count(tenant)
+        most = 2 * self.size
+        return quick + len(self.starting) < self.size and total < most and theirs < most - 1
+
+    def _occupy(self, worker: Worker, tenant: Hashable) -> Worker:
+        worker.tenant = tenant
+        worker.busy_since = time.monotonic()
+        self.busy.append(worker)
+        return worker
+
+    def give_back(self, worker: Worker, *, is_sound: bool) -> None:
         """Return a worker, or end it."""
         with self.changed:
             self.busy.remove(worker)
@@ -197,7 +209,7 @@ class _Workers:
             if keep:
                 worker.idle_since = time.monotonic()
                 self.idle.append(worker)
-            self.changed.notify()
+            self.changed.notify_all()
         if not keep:
             worker.kill()
 
@@ -217,7 +229,7 @@ class _Workers:
                 worker.kill()
 
 
-_workers = _Workers(size=max(2, os.cpu_count() or 1))
+_workers = Workers(size=max(2, os.cpu_count() or 1))
 # Pictures that cost a worker its life: their other frames are not tried for a while.
 _refused: TTLCache[str, str] = TTLCache(maxsize=1024, ttl=_REFUSED_S)
 _refused_lock = threading.Lock()
@@ -228,13 +240,25 @@ def _forget_parent() -> None:
     global _workers, _refused_lock  # noqa: PLW0603 - locks may be held by threads that are not here
     for worker in (*_workers.idle, *_workers.busy):
         worker.channel.close()
-    _workers = _Workers(size=_workers.size)
+    _workers = Workers(size=_workers.size)
     _refused_lock = threading.Lock()
 
 
 def close() -> None:
     """End this process's workers; the next frame starts new ones."""
     _workers.close()
+
+
+def busy() -> list[int]:
+    """Return the processes that are decoding now."""
+    with _workers.changed:
+        return [worker.process.pid for worker in _workers.busy]
+
+
+def forget_refusals() -> None:
+    """Try pictures again that cost a worker its life."""
+    with _refused_lock:
+        _refused.clear()
 
 
 os.register_at_fork(after_in_child=_forget_parent)
@@ -313,7 +337,7 @@ def _decode_apart(image: DicomImage, facts: PixelFacts, frame_index: int) -> Pix
         "frame_index": frame_index,
         "limits": asdict(limits()),
     }
-    worker = _workers.take()
+    worker = _workers.take(image.facility_id)
     is_sound = False
     try:
         answer, content = worker.ask(
@@ -327,7 +351,7 @@ def _decode_apart(image: DicomImage, facts: PixelFacts, frame_index: int) -> Pix
         raise UndecodableError(str(error)) from error
     finally:
         _workers.give_back(worker, is_sound=is_sound)
-    return _frame_of(answer, content, facts)
+    return frame_of(answer, content, facts)
 
 
 def _excerpt(
@@ -359,7 +383,7 @@ def _excerpt(
     return body, replace(facts, frames=alone), 0
 
 
-def _frame_of(answer: dict[str, object], content: bytearray, facts: PixelFacts) -> Pixels:
+def frame_of(answer: dict[str, object], content: bytearray, facts: PixelFacts) -> Pixels:
     """Check what a worker says before believing it: its decoder may have been taken over."""
     error, dtype, shape = answer.get("error"), answer.get("dtype"), answer.get("shape")
     if isinstance(error, str):

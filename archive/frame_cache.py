@@ -39,7 +39,7 @@ _HEAD = struct.Struct("<IIQ")
 _MAGIC = b"NFC1"
 _REFUSALS_KEPT_S = 60.0
 # After this much was written, a job looks whether the folder is still within its bound.
-_LOOK_AFTER_BYTES = 128 * 1024**2
+LOOK_AFTER_BYTES = 128 * 1024**2
 # The file's time is its last use; it is written at most this often.
 _TOUCH_EVERY_S = 3600.0
 _TRIM_TO = 0.9
@@ -85,7 +85,7 @@ class _Disk:
         self._lock = threading.Lock()
 
     def path(self, key: str) -> Path:
-        return self.root / key[:2] / key[2:4] / key
+        return self.root / key[:2] / key
 
     def get(self, key: str) -> Entry | None:
         path = self.path(key)
@@ -110,8 +110,11 @@ class _Disk:
         path = self.path(key)
         raw = _pack(entry)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+            try:
+                descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
             with os.fdopen(descriptor, "wb", buffering=0) as handle:
                 handle.write(raw)
             Path(name).rename(path)
@@ -121,7 +124,7 @@ class _Disk:
             return
         with self._lock:
             self._written += len(raw)
-            is_due = self._written >= _LOOK_AFTER_BYTES
+            is_due = self._written >= LOOK_AFTER_BYTES
             if is_due:
                 self._written = 0
         if is_due:
@@ -131,7 +134,7 @@ class _Disk:
                 # The picture is made; the next one that is written asks again.
                 logger.warning("Cannot ask for a trim of the frame cache: %s", error)
                 with self._lock:
-                    self._written = _LOOK_AFTER_BYTES
+                    self._written = LOOK_AFTER_BYTES
 
 
 def _pack(entry: Entry) -> bytes:
@@ -264,12 +267,17 @@ def decoded() -> FrameCache:
     return cache
 
 
+def forget_memory() -> None:
+    """Drop what is in memory; what is on disk stays."""
+    _rendered.clear()
+    _decoded.clear()
+
+
 def _after_fork() -> None:
     """Start anew in a child: the parent's locks may be held by threads that are not here."""
     global _making_lock  # noqa: PLW0603
-    _rendered.clear()
-    _decoded.clear()
     _making_lock = threading.Lock()
+    forget_memory()
 
 
 os.register_at_fork(after_in_child=_after_fork)

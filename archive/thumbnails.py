@@ -22,7 +22,7 @@ from worklist.models import DicomImage, Series, Study
 
 _DELAY_S = 0.5
 # Other jobs wait while one runs: the rest of the images goes to the end of the queue.
-_SLICE_S = 1.0
+SLICE_S = 1.0
 # Slides have a hundred thousand tiles, of which few are ever looked at.
 _MOST_PREPARED_FRAMES = 256
 
@@ -41,7 +41,7 @@ def queue_jobs(payloads: runner.Payloads) -> None:
 @jobs.handler("images.prepare")
 def prepare(image_ids: list[str]) -> None:
     """Say of each image whether it can be shown, and encode the frames of compressed ones."""
-    deadline = time.monotonic() + _SLICE_S
+    deadline = time.monotonic() + SLICE_S
     rows = DicomImage.objects.select_related("series").in_bulk([UUID(key) for key in image_ids])
     for number, key in enumerate(image_ids, start=1):
         image = rows.get(UUID(key))

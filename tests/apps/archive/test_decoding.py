@@ -1,0 +1,292 @@
+"""Compressed frames are decoded apart: right, within limits, and without harm to others.
+
+Not covered here: every transfer syntax (tests/doors/test_sidecar_reference.py).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_django import Settings
+
+from archive import decode_worker, decoding, retrieve
+from archive.errors import UndecodableError
+from tests import codestreams, factories
+from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2000
+from worklist.models import DicomImage, Facility
+
+
+@pytest.fixture(autouse=True)
+def own_workers() -> Iterator[None]:
+    """Every test starts its workers with its own settings."""
+    decoding.close()
+    decoding.forget_refusals()
+    yield
+    decoding.close()
+
+
+def stored(content: bytes, facility: Facility) -> DicomImage:
+    return DicomImage.objects.get(pk=factories.store_bytes(content, facility).image_id)
+
+
+def decode(image: DicomImage, frame_index: int = 0) -> np.ndarray:
+    return decoding.decode_exact(image, retrieve.facts_of(image), frame_index)
+
+
+def children() -> set[int]:
+    listing = subprocess.run(
+        ["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {int(line.split()[0]) for line in listing.splitlines() if "decode_worker" in line}
+
+
+def test_a_worker_gives_back_what_was_encoded(store: Path, facility: Facility) -> None:
+    frames = [noise(64, 48, seed) for seed in range(3)]
+    image = stored(compressed_instance([jpeg_2000(f) for f in frames], 64, 48), facility)
+    for index, frame in enumerate(frames):
+        assert np.array_equal(decode(image, index), frame)
+    assert len(children()) == 1
+
+
+def test_plain_pixels_need_no_worker(store: Path, facility: Facility) -> None:
+    from tests.dicom import make_instance, to_bytes
+
+    pixels = noise(32, 32)
+    image = stored(to_bytes(make_instance(pixels)), facility)
+    assert np.array_equal(decode(image), pixels)
+    assert children() == set()
+
+
+def test_an_endless_decoder_is_killed_and_others_go_on(
+    store: Path, facility: Facility, settings: Settings
+) -> None:
+    settings.DECODE_TIMEOUT_S = 0.25
+    slow = stored(compressed_instance([slow_jpeg_2000()], 2500, 2500), facility)
+    quick_pixels = noise(64, 64)
+    quick = stored(compressed_instance([jpeg_2000(quick_pixels)], 64, 64), facility)
+    decode(quick)
+    (first,) = children()
+    outcome: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(UndecodableError) as caught:
+            decoding.decode_exact(slow, retrieve.facts_of(slow), 0)
+        outcome.append(str(caught.value))
+
+    # The rows are read here: a thread of its own would not see this test's transaction.
+    retrieve.facts_of(slow)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while thread.is_alive():
+        assert np.array_equal(decode(quick), quick_pixels)
+    thread.join()
+    assert "longer than 0.25 s" in outcome[0]
+    assert np.array_equal(decode(quick), quick_pixels)
+    assert first not in children() or len(children()) == 1
+
+
+def test_a_picture_that_cost_a_worker_is_not_tried_again(
+    store: Path, facility: Facility, settings: Settings
+) -> None:
+    settings.DECODE_TIMEOUT_S = 0.25
+    code = slow_jpeg_2000()
+    slow = stored(compressed_instance([code, code], 2500, 2500), facility)
+    with pytest.raises(UndecodableError):
+        decode(slow, 0)
+    begin = time.monotonic()
+    with pytest.raises(UndecodableError, match="longer than"):
+        decode(slow, 1)
+    assert time.monotonic() - begin < 0.1
+
+
+def test_a_memory_bomb_grows_no_further_than_its_picture_justifies(
+    store: Path, facility: Facility
+) -> None:
+    sound = stored(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64), facility)
+    decode(sound)
+    (worker,) = children()
+    before = peak_bytes(worker)
+    bomb = stored(compressed_instance([codestreams.memory_bomb(2048, 2048)], 2048, 2048), facility)
+    with pytest.raises(UndecodableError):
+        decode(bomb)
+    if worker in children():
+        assert peak_bytes(worker) - before < 256 * 1024**2
+    decode(sound)
+
+
+def peak_bytes(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
+
+
+def test_large_sound_pictures_fit_their_memory(store: Path, facility: Facility) -> None:
+    pixels = np.add.outer(np.arange(3000), np.arange(2000)).astype(np.uint16) % 4096
+    image = stored(compressed_instance([jpeg_2000(pixels)], 3000, 2000), facility)
+    assert np.array_equal(decode(image), pixels)
+    blank = np.zeros((4000, 4000), np.uint16)
+    code = jpeg_2000(blank)
+    assert blank.size > 1000 * len(code)
+    image = stored(compressed_instance([code], 4000, 4000), facility)
+    assert not decode(image).any()
+
+
+def test_a_worker_that_is_killed_fails_one_picture_alone(
+    store: Path, facility: Facility, settings: Settings
+) -> None:
+    pixels = noise(1500, 1500)
+    image = stored(compressed_instance([jpeg_2000(pixels)], 1500, 1500), facility)
+    other_pixels = noise(64, 64)
+    other = stored(compressed_instance([jpeg_2000(other_pixels)], 64, 64), facility)
+    decode(other)
+    (worker,) = children()
+    facts = retrieve.facts_of(image)
+    failure: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            decoding.decode_exact(image, facts, 0)
+        except UndecodableError as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not decoding.busy():
+        time.sleep(0.005)
+    os.kill(worker, signal.SIGKILL)
+    thread.join()
+    assert "made its decoder fail" in str(failure[0])
+    assert np.array_equal(decode(other), other_pixels)
+
+
+def test_one_facility_cannot_hold_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "SLOW_AFTER_S", 0.0)
+    workers = decoding.Workers(size=1 + 1)
+    held = [workers.take("north") for _ in range(3)]
+    got = threading.Event()
+
+    def ask_for_another() -> None:
+        held.append(workers.take("north"))
+        got.set()
+
+    thread = threading.Thread(target=ask_for_another)
+    thread.start()
+    try:
+        lawful = workers.take("south")
+        assert not got.wait(0.6)
+        workers.give_back(lawful, is_sound=True)
+        workers.give_back(held[0], is_sound=True)
+        assert got.wait(20)
+    finally:
+        thread.join(30)
+        workers.close()
+    assert all(worker.process.poll() is not None for worker in (*held, lawful))
+
+
+def test_workers_that_are_slow_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = decoding.Workers(size=1)
+    monkeypatch.setattr(decoding, "SLOW_AFTER_S", 60.0)
+    slow = workers.take("north")
+    got: list[decoding.Worker] = []
+    thread = threading.Thread(target=lambda: got.append(workers.take("south")))
+    thread.start()
+    try:
+        thread.join(0.6)
+        assert not got
+        monkeypatch.setattr(decoding, "SLOW_AFTER_S", 0.0)
+        thread.join(20)
+        assert got[0] is not slow
+    finally:
+        workers.close()
+
+
+def test_a_worker_knows_no_secret_and_opens_nothing(tmp_path: Path) -> None:
+    """The process that decodes has neither the site's environment nor a way to a file."""
+    worker = decoding.Worker.start()
+    try:
+        pid = worker.process.pid
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert {part.split(b"=")[0] for part in environment.split(b"\0") if part} <= {
+            b"OMP_NUM_THREADS",
+            b"OPENBLAS_NUM_THREADS",
+        }
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        rows = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()[1:]}
+        assert rows["Max open files"] == ["1", "1"]
+        assert rows["Max file size"] == ["0", "0"]
+        assert rows["Max core file size"] == ["0", "0"]
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert "_sqlite3" not in maps
+        assert "psycopg" not in maps
+    finally:
+        worker.kill()
+
+
+def test_answers_that_lie_about_themselves_are_refused(store: Path, facility: Facility) -> None:
+    image = stored(compressed_instance([jpeg_2000(noise(8, 8))], 8, 8), facility)
+    facts = retrieve.facts_of(image)
+    sound = {"dtype": "<u2", "shape": [8, 8]}
+    assert decoding.frame_of(sound, bytearray(128), facts).shape == (8, 8)
+    for lie in (
+        {"dtype": "|O", "shape": [8, 8]},
+        {"dtype": "<u2", "shape": [8, 9]},
+        {"dtype": "<u4", "shape": [8, 8]},
+        {"dtype": ["<u2"], "shape": [8, 8]},
+        {"dtype": "<u2"},
+        {},
+    ):
+        with pytest.raises(UndecodableError, match="no sound answer"):
+            decoding.frame_of(lie, bytearray(128), facts)
+
+
+def test_a_message_larger_than_agreed_ends_the_conversation() -> None:
+    import socket
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        decode_worker.send(theirs, {"a": 1}, b"12345")
+        with pytest.raises(decode_worker.ClosedError):
+            decode_worker.receive(ours, most_body_bytes=4)
+
+
+def test_a_worker_leaves_with_its_parent(tmp_path: Path) -> None:
+    """No decoder survives the process that asked."""
+    program = (
+        "import os, django; django.setup()\n"
+        "from archive import decoding\n"
+        "print(decoding.Worker.start().process.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "noctis_pro.settings"},
+    )
+    pid = int(result.stdout)
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and "Z" not in state_of(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
