@@ -89,5 +89,5 @@ def _comment(sentence: str) -> str:
     first_sentence = plain.partition(". ")[0] + "."
     if len(first_sentence) <= _COMMENT_LENGTH:
         return first_sentence
-    whole_words = plain[: _COMMENT_LENGTH - 2].rsplit(" ", 1)[0]
+    whole_words = plain[: _COMMENT_LENGTH - 3].rsplit(" ", 1)[0]
     return f"{whole_words} .."
