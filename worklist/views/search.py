@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from archive.query import StudyQuery
 from worklist.models import Facility, StudyStatus
 
-ROWS_PER_PAGE = 100
+ROWS_PER_PAGE = 60
 
 _FIELDS = {
     "name": "Patient",

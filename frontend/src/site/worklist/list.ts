@@ -4,7 +4,7 @@ import { getFragment, isAbort, messageOf, postJson } from "../http";
 import { canonical, countText, ofForm } from "./address";
 import { RowCursor } from "./cursor";
 import { Drawer } from "./drawer";
-import { Rows } from "./rows";
+import { idOf, Rows } from "./rows";
 import { Tabs } from "./tabs";
 
 const TYPING_MS = 250;
@@ -41,7 +41,7 @@ class Gather {
       const ids = [...this.ids].slice(0, MOST_IDS);
       this.ids = new Set([...this.ids].slice(MOST_IDS));
       this.timer = undefined;
-      void this.act(ids);
+      this.act(ids).catch((error: unknown) => toast(messageOf(error), "error"));
       for (const rest of this.ids) {
         this.add(rest);
       }
@@ -59,8 +59,8 @@ class Worklist {
   private readonly bulk = required<HTMLElement>("[data-bulk]");
   private readonly canRead = this.main.dataset.canRead === "true";
   private readonly drawer: Drawer;
-  private readonly cursor: RowCursor;
   private readonly rows: Rows;
+  private readonly cursor: RowCursor;
   private readonly tabs: Tabs;
   private request: AbortController | null = null;
   private typing: ReturnType<typeof setTimeout> | undefined;
@@ -71,22 +71,22 @@ class Worklist {
       required("[data-drawer]"),
       (id) => `${this.config.urls.studies}${id}/preview/`,
     );
-    this.cursor = new RowCursor(
-      () => this.rows.all,
-      (id) => this.rows.get(id),
-      (id) => {
+    this.rows = new Rows(this.scroll, this.config.urls.rows, {
+      onRows: (rows) => {
+        for (const row of rows) {
+          this.cursor?.dress(row);
+        }
+      },
+      onChange: () => this.cursor.settle(),
+    });
+    this.rows.params = this.shownAddress();
+    this.cursor = new RowCursor(this.rows, {
+      onMove: (id) => {
         sessionStorage.setItem(LAST_ROW, id);
         this.drawer.follow(id);
       },
-      () => this.drawBulk(),
-    );
-    this.rows = new Rows(
-      this.scroll,
-      this.config.urls.rows,
-      () => this.cursor.settle(),
-      (error) => toast(messageOf(error), "error"),
-    );
-    this.rows.params = this.shownAddress();
+      onSelect: () => this.drawBulk(),
+    });
     this.cursor.settle();
     this.tabs = new Tabs(required("[data-views]"), this.config, (params) => {
       for (const field of ["sort", "dir"]) {
@@ -250,11 +250,11 @@ class Worklist {
       if (event.shiftKey) {
         this.cursor.selectTo(row);
       } else if (box) {
-        this.cursor.select(row, box.checked);
+        this.cursor.select(idOf(row), box.checked);
       }
       this.cursor.moveTo(row, !box);
       if (!box && matchMedia("(width < 45rem)").matches) {
-        this.drawer.open(row.dataset.id ?? "");
+        this.drawer.open(idOf(row));
       }
     });
     this.scroll.addEventListener("dblclick", (event) => {
@@ -324,7 +324,7 @@ class Worklist {
       this.rows.arrive(await this.rows.fetchRows(ids, true));
     });
     const changed = new Gather(CHANGED_ROWS_MS, async (ids) => {
-      this.rows.refresh(await this.rows.fetchRows(ids, false));
+      await this.rows.renew(ids);
       for (const id of ids) {
         this.drawer.renew(id);
       }
@@ -375,8 +375,8 @@ class Worklist {
       this.cursor.step(by);
       const moved = this.cursor.current;
       if (event.shiftKey && row && moved) {
-        this.cursor.select(row, true);
-        this.cursor.select(moved, true);
+        this.cursor.select(idOf(row), true);
+        this.cursor.select(idOf(moved), true);
       }
     };
     const actions: Record<string, () => void> = {
@@ -439,7 +439,7 @@ class Worklist {
       });
       this.cursor.clear();
       if (answer.changed.length) {
-        this.rows.refresh(await this.rows.fetchRows(answer.changed, false));
+        await this.rows.renew(answer.changed);
       }
       this.tabs.countSoon();
     } catch (error) {
@@ -459,7 +459,7 @@ class Worklist {
     if (row) {
       this.cursor.moveTo(row);
       if (Drawer.wasOpen && matchMedia("(width >= 64rem)").matches) {
-        this.drawer.open(row.dataset.id ?? "");
+        this.drawer.open(idOf(row));
       }
     }
   }
