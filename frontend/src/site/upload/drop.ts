@@ -5,9 +5,14 @@ export interface Picked {
 
 const CHUNK = 500;
 
-/** Files of a picker, with their place in the folder that was chosen. */
+/** As people count: I9 before I10. */
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
+
+/** Files of a picker in order, with their place in the folder that was chosen. */
 export function pickedFrom(files: FileList): Picked[] {
-  return [...files].map((file) => ({ file, name: file.webkitRelativePath || file.name }));
+  return [...files]
+    .map((file) => ({ file, name: file.webkitRelativePath || file.name }))
+    .sort((a, b) => byName(a.name, b.name));
 }
 
 /**
@@ -76,7 +81,7 @@ async function childrenOf(folder: FileSystemDirectoryEntry): Promise<FileSystemE
       reader.readEntries(resolve, reject),
     );
     if (some.length === 0) {
-      return children.sort((a, b) => (a.name < b.name ? -1 : 1));
+      return children.sort((a, b) => byName(a.name, b.name));
     }
     children.push(...some);
   }

@@ -15,6 +15,8 @@ const FACES: Record<State, { icon: string; word: string; tone: string }> = {
   failed: { icon: "triangle-alert", word: "Failed", tone: "danger" },
   cancelled: { icon: "ban", word: "Cancelled", tone: "dim" },
 };
+/** Its bytes are gone; the request that carries it goes on with other files. */
+const SENT = { icon: "check", word: "Sent", tone: "dim" };
 
 interface Row {
   root: HTMLElement;
@@ -94,7 +96,8 @@ export class FileList {
   }
 
   private fill(row: Row, item: Item): void {
-    const face = FACES[item.state];
+    const isSent = item.state === "sending" && item.sent >= item.size;
+    const face = isSent ? SENT : FACES[item.state];
     row.item = item;
     row.root.dataset["state"] = item.state;
     row.face.className = `file-state tone-${face.tone}`;
@@ -103,7 +106,7 @@ export class FileList {
     row.name.title = item.name;
     row.reason.textContent = item.reason;
     row.reason.title = item.reason;
-    row.bar.hidden = item.state !== "sending";
+    row.bar.hidden = item.state !== "sending" || isSent;
     row.bar.max = Math.max(item.size, 1);
     row.bar.value = item.sent;
     row.bar.setAttribute("aria-label", `Sent of ${item.name}`);

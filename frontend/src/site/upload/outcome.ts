@@ -32,6 +32,7 @@ const WORDS: [Outcome, string][] = [
   ["refused", "refused"],
 ];
 const MOST_REASONS = 3;
+const LONGEST_REASON = 72;
 
 /** Counts of results and the reasons of what was not taken. */
 export class Tally {
@@ -45,6 +46,19 @@ export class Tally {
     }
   }
 
+  /** The reasons, the most frequent first. */
+  sorted(): [string, number][] {
+    return [...this.reasons].sort((a, b) => b[1] - a[1]);
+  }
+
+  /** Whether the line leaves something of the reasons out. */
+  get isShortened(): boolean {
+    return (
+      this.reasons.size > MOST_REASONS ||
+      [...this.reasons.keys()].some((reason) => short(reason) !== reason)
+    );
+  }
+
   /** One line for people: `12 stored, 2 already here, 1 refused: not DICOM (PNG)`. */
   line(): string {
     const parts = WORDS.filter(([outcome]) => this.counts.get(outcome)).map(
@@ -53,13 +67,19 @@ export class Tally {
     if (parts.length === 0) {
       return "Nothing sent yet";
     }
-    const sorted = [...this.reasons].sort((a, b) => b[1] - a[1]);
+    const sorted = this.sorted();
     const reasons = sorted.slice(0, MOST_REASONS).map(([reason, times]) => {
-      return sorted.length === 1 || times === 1 ? reason : `${times} × ${reason}`;
+      return sorted.length === 1 || times === 1 ? short(reason) : `${times} × ${short(reason)}`;
     });
     if (sorted.length > MOST_REASONS) {
       reasons.push("…");
     }
     return parts.join(", ") + (reasons.length > 0 ? `: ${reasons.join("; ")}` : "");
   }
+}
+
+function short(reason: string): string {
+  return reason.length > LONGEST_REASON
+    ? `${reason.slice(0, LONGEST_REASON - 1).trimEnd()}…`
+    : reason;
 }

@@ -10,6 +10,7 @@ const PARALLEL = 3;
 const MOST_ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
+const MOST_REASONS_SHOWN = 20;
 
 type Show = "all" | "open" | "problems";
 
@@ -352,10 +353,11 @@ export class UploadPage {
     return texts.join(" · ");
   }
 
-  /** Long reasons in full: a row shows their beginning only. */
+  /** Reasons in full where the line above has no room for them. */
   private reasons(): void {
     const place = this.part("reasons");
-    const sorted = [...this.queue.tally.reasons].sort((a, b) => b[1] - a[1]).slice(0, 20);
+    const { tally } = this.queue;
+    const sorted = tally.isShortened ? tally.sorted().slice(0, MOST_REASONS_SHOWN) : [];
     const key = JSON.stringify(sorted);
     if (place.dataset["key"] !== key) {
       place.dataset["key"] = key;

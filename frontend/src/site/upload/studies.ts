@@ -37,16 +37,16 @@ export class StudyList {
 function studyRow(study: StudyResult): HTMLElement {
   const page = element("a", "upload-study-name clip", study.patient);
   page.href = study.url;
-  const facts = [study.StudyDate ?? "no date", study.StudyDescription, imagesOf(study)];
+  const facts = [study.StudyDate ?? "no date", imagesOf(study), study.StudyDescription];
   const viewer = element("a", "button button-small", icon("square-arrow-out-up-right"), "Open");
   viewer.href = study.viewer_url;
   viewer.setAttribute("aria-label", `Open ${study.patient} in the viewer`);
+  const tags = study.ModalitiesInStudy.map((code) => element("span", "tag tag-modality", code));
   return element(
     "li",
     "upload-study",
-    ...study.ModalitiesInStudy.map((code) => element("span", "tag tag-modality", code)),
-    page,
-    element("span", "dim clip upload-study-facts", facts.filter(Boolean).join(" · ")),
+    element("div", "upload-study-head", ...tags, page),
+    element("span", "dim clip", facts.filter(Boolean).join(" · ")),
     viewer,
   );
 }
