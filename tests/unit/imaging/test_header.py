@@ -491,6 +491,21 @@ def test_lossy(syntax: str, flag: str | None, lossy: bool) -> None:
     assert read_index(to_bytes(ds)).lossy is lossy
 
 
+@pytest.mark.parametrize(
+    ("number", "lossy"),
+    [(50, True), (51, True), (57, False), (70, False), (80, False), (90, False)],
+)
+def test_a_lossy_syntax_needs_no_flag(number: int, lossy: bool) -> None:
+    ds = make_instance()
+    raw = to_bytes(ds)
+    head = part10_header(
+        sop_class_uid=ds.SOPClassUID,
+        sop_instance_uid=ds.SOPInstanceUID,
+        transfer_syntax_uid=f"1.2.840.10008.1.2.4.{number}",
+    )
+    assert read_index(head + raw[read_index(raw).data_set_offset :]).lossy is lossy
+
+
 def test_lossy_by_transfer_syntax(data: Path) -> None:
     folder = data / "transfer_syntax/ctimage"
     lossy = {

@@ -137,6 +137,16 @@ def test_nesting_inside_un_and_implicit() -> None:
         read_index(with_inserted(un + defined))
 
 
+def test_what_is_inside_un_is_implicit() -> None:
+    """A length of 0x4F4C spells LO: read as explicit, it would be another element."""
+    inner = struct.pack("<HHI", 8, 0x0104, 0x4F4C) + b"x" * 0x4F4C
+    item = ITEM + struct.pack("<I", UNDEFINED) + inner + ITEM_END
+    un = struct.pack("<HH2sHI", 9, 0x1010, b"UN", 0, UNDEFINED)
+    index = read_index(with_inserted(un + item + SEQUENCE_END))
+    assert index.patient_name == "Test^Anna"
+    assert index.warnings == ()
+
+
 def test_nesting_behind_the_pixel_data() -> None:
     raw = to_bytes(make_instance())
     tail = SQ.pack(0x7FE1, 0x1001, b"SQ", 0, UNDEFINED) + ITEM + struct.pack("<I", UNDEFINED)
