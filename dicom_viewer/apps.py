@@ -13,5 +13,5 @@ class DicomViewerConfig(AppConfig):
 
     def ready(self) -> None:
         """Register what follows events."""
-        import_module("dicom_viewer.series")
-        import_module("dicom_viewer.hounsfield")
+        for name in ("series", "manifest", "hounsfield"):
+            import_module(f"dicom_viewer.{name}")

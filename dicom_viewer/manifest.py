@@ -12,9 +12,9 @@ from uuid import UUID
 from django.urls import reverse
 
 from accounts.models import User
-from archive import access, retrieve
-from archive.access import Actor, Scope
-from archive.errors import TransientError, UndecodableError
+from archive import access, jobs, retrieve
+from archive.access import EVERYTHING, Actor, Scope
+from archive.errors import NotFoundError, TransientError, UndecodableError
 from dicom_viewer import services
 from dicom_viewer.documents import drawing_document, preset_document, session_document
 from dicom_viewer.series import Image, describe, kept_images
@@ -50,6 +50,16 @@ def series_documents(study: Study) -> list[dict[str, Any]]:
     _describe_stale(images)
     _note_problems(images)
     return [_series_document(row, images[row.pk] or []) for row in rows]
+
+
+@jobs.handler("study.preview")
+def warm_preview(study_id: str) -> None:
+    """Make the picture that a study's first answer will carry, before anybody asks."""
+    try:
+        study = access.study_for(EVERYTHING, UUID(study_id))
+    except NotFoundError:
+        return  # deleted meanwhile
+    _first_document(EVERYTHING, first_image(series_documents(study)))
 
 
 def series_images(series: Series) -> list[Image]:

@@ -65,10 +65,12 @@ def queue_metadata(payloads: Payloads) -> None:
 
 @jobs.handler("series.metadata")
 def make_metadata(series_id: str) -> None:
-    """Keep the images of one series on its row."""
+    """Keep the images of one series on its row; then the study's first picture may be chosen."""
     series = Series.objects.filter(pk=UUID(series_id)).first()
     if series is not None:
         keep(series)
+        study_id = str(series.study_id)
+        jobs.enqueue("study.preview", study_id, study_id=study_id)
 
 
 def keep(series: Series) -> None:

@@ -19,8 +19,9 @@ from PIL import Image as PillowImage
 from pydicom.uid import generate_uid
 
 from accounts.models import User
-from archive import access, runner
+from archive import access, retrieve, runner, stores
 from archive.access import Actor
+from archive.models import Job
 from dicom_viewer import manifest, series
 from dicom_viewer.models import WindowLevelPreset
 from tests import factories
@@ -214,6 +215,33 @@ def test_arriving_images_queue_the_metadata(facility: Facility) -> None:
     kept = series.kept_images(study.series.get())
     assert kept is not None
     assert len(kept) == 2
+
+
+def test_the_first_picture_is_made_before_anybody_asks(
+    facility: Facility, reader: Actor, radiologist: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, _ = slices(facility, [(1, 10.0), (2, 20.0)])
+    series.make_metadata(str(study.series.get().pk))
+    (job,) = Job.objects.filter(kind="study.preview")
+    manifest.warm_preview(**job.payload)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the picture is made again")
+
+    monkeypatch.setattr(retrieve, "_make_preview", refuse)
+    first = build(reader, radiologist, study)["first_image"]
+    assert first["preview"].startswith("data:image/jpeg;base64,")
+
+
+def test_a_picture_that_cannot_be_made_leaves_the_rest(
+    facility: Facility, reader: Actor, radiologist: User
+) -> None:
+    study, _ = slices(facility, [(1, 10.0)])
+    image = study.series.get().images.get()
+    stores.instances().delete(image.storage_key)
+    first = build(reader, radiologist, study)["first_image"]
+    assert first["image_id"] == str(image.pk)
+    assert first["preview"] is None
 
 
 def test_a_problem_found_later_shows_at_once(facility: Facility) -> None:
