@@ -68,7 +68,7 @@ def tell_of_study(study_id: str) -> None:
         Message(
             kind=Kind.STUDY_NEW,
             key=study_id,
-            title=f"New {study.modality} study" if study.modality else "New study",
+            title=_title(study),
             body=f"{study.facility.name}: {_count(study.instance_count, 'image', 'images')} in "
             f"{study.series_count} series",
             url=_url(study),
@@ -125,6 +125,11 @@ def tell_of_caller(knock_id: str) -> None:
             url=reverse("worklist:knock-list"),
         )
     )
+
+
+def _title(study: Study) -> str:
+    what = f"New {study.modality} study" if study.modality else "New study"
+    return f"{what}: {study.study_description}" if study.study_description else what
 
 
 def _warn(study: Study) -> None:

@@ -210,7 +210,8 @@ def test_a_study_is_one_notification(radiologist: User, facility: Facility) -> N
     study = store(facility, 3)
     assert run_jobs("notify.study") == 1
     (row,) = Notification.objects.filter(user=radiologist)
-    assert (row.title, row.body) == ("New CT study", "North Clinic: 3 images in 1 series")
+    assert row.title == "New CT study: Head"
+    assert row.body == "North Clinic: 3 images in 1 series"
     assert row.url == f"/worklist/studies/{study.pk}/"
     assert "Test" not in row.title + row.body
     OutboxEvent.objects.update(dispatched_at=None)
