@@ -1,0 +1,133 @@
+"""Headless Chromium on the whole product, started as `make run` starts it, with real pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests import product
+
+CHROMIUM = Path("/usr/bin/chromium")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_USER, _PASSWORD = "reader", "a-long-passphrase-for-tests"
+_FOLDERS = (
+    "ct/head_phantom_1mm",
+    "study_ct_sr/1001",
+    "cr_dx_mg/gdcm-CR-MONO1-10-chest.dcm",
+    "cr_dx_mg/GH133.dcm",
+    "color/sc_rgb/SC_rgb.dcm",
+    "us/YBR_FULL-RLE.dcm",
+    "us/cine/IM00001.implicit_little_endian.dcm",
+    "xa_rf",
+    "pr_pdf_stl/sample-pdf.dcm",
+    "transfer_syntax/jpegxl_unsupported",
+)
+
+
+@dataclass(frozen=True)
+class ReadingSite:
+    """A running site, and its studies by Study Instance UID."""
+
+    address: str
+    studies: dict[str, str]
+
+    def viewer(self, study_instance_uid: str) -> str:
+        return f"{self.address}/viewer/{self.studies[study_instance_uid]}/"
+
+
+@pytest.fixture(scope="session")
+def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingSite]:
+    """The product with a user who may read everything, and the pictures of `_FOLDERS`."""
+    folder = tmp_path_factory.mktemp("browser")
+    environ = product.environment(folder / "var", NOCTIS_ADMIN_USER="boss")
+    with product.started(environ, folder / "terminal") as here:
+        here.wait_for("NoctisPro is ready")
+        added = here.manage(
+            "add_user", _USER, "--role", "radiologist", "--facility", "LOCAL", "--password-stdin",
+            input=_PASSWORD,
+        )  # fmt: skip
+        assert added.returncode == 0, added.stderr
+        paths = [str(data / name) for name in _FOLDERS]
+        imported = here.manage("import_dicom", *paths)
+        assert imported.returncode == 0, imported.stdout + imported.stderr
+        credentials = _basic(_USER, _PASSWORD)
+        rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
+        studies = {row["StudyInstanceUID"]: row["id"] for row in rows}
+        yield ReadingSite(f"http://127.0.0.1:{here.web_port}", studies)
+
+
+def _basic(username: str, password: str) -> str:
+    import base64
+
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium(playwright: Playwright) -> Iterator[Browser]:
+    if not CHROMIUM.is_file():
+        pytest.fail("Chromium is missing: apt-get install chromium")
+    browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(chromium: Browser, reading_site: ReadingSite, tmp_path_factory: Any) -> Path:
+    """Cookies of a session, made by the real sign-in page; returns their file."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{reading_site.address}/accounts/login/")
+    page.fill("input[name=username]", _USER)
+    page.fill("input[name=password]", _PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url("**/worklist/**")
+    kept = tmp_path_factory.mktemp("cookies") / "state.json"
+    context.storage_state(path=kept)
+    context.close()
+    return Path(kept)
+
+
+@pytest.fixture
+def new_page(chromium: Browser, signed_in: Path) -> Iterator[Callable[..., Page]]:
+    """Makes pages of the signed-in reader; at the end none may have met an error of its script."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def make(width: int = 1440, height: int = 900, **options: Any) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, storage_state=signed_in, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                faults.append(message.text) if "Content Security Policy" in message.text else None
+            ),
+        )
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert faults == [], json.dumps(faults, indent=1)
