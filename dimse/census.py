@@ -41,7 +41,8 @@ class Guest:
 
     Attributes
     ----------
-    evict : ends its association at once; must not block
+    evict : takes its place away: says why and ends its association at once; must not block
+    close : ends its association at once; must not block
     last_progress : monotonic seconds of its last complete PDU or our last answer
     is_served : a request of its is being worked on: it is not idle however long that takes
     """
@@ -49,6 +50,7 @@ class Guest:
     address: str
     ae_title: str
     evict: Callable[[], None]
+    close: Callable[[], None]
     last_progress: float = field(default_factory=time.monotonic)
     is_served: bool = False
 

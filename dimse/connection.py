@@ -19,8 +19,8 @@ MAX_REQUEST_BYTES = 256 * 1024
 # A-RELEASE and A-ABORT carry four bytes.
 _MAX_OTHER_BYTES = 1024
 
-# PS3.8 9.3.8: service provider; invalid PDU parameter value.
-ABORT = struct.pack(">BxIxxBB", 0x07, 4, 2, 6)
+# PS3.8 9.3.8: by the service provider, for no reason that it names.
+ABORT = struct.pack(">BxIxxBB", 0x07, 4, 2, 0)
 
 
 class ProtocolError(Exception):
@@ -141,7 +141,8 @@ def send_last(connection: socket.socket, pdu: bytes) -> None:
 
 def break_off(connection: socket.socket) -> None:
     """End a connection from another thread, politely where the peer still reads; never blocks."""
-    with contextlib.suppress(OSError):
+    # TLS cannot send without waiting (ValueError): its peer sees the end of the stream alone.
+    with contextlib.suppress(OSError, ValueError):
         connection.send(ABORT, socket.MSG_DONTWAIT)
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)

@@ -91,7 +91,7 @@ class InboundAssociation(Association):
         self.visit = visit
         self.services = services
         self.news = threading.Event()
-        self.guest = Guest(visit.address, visit.ae_title, evict=self._evict)
+        self.guest = Guest(visit.address, visit.ae_title, self._evict, self.break_off)
         self._on_end = on_end
         self.acse = Control(self)
         self.dul = UpperLayer(self)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
+import ssl
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from django.conf import settings
 from pynetdicom import _config, evt
@@ -29,21 +32,42 @@ _GRACE_S = 10.0
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
+class Tls(Protocol):
+    """The encrypted port, as the configuration has it."""
+
+    @property
+    def port(self) -> int:
+        """To listen on."""
+
+    @property
+    def cert(self) -> Path:
+        """Our certificate, with those that vouch for it."""
+
+    @property
+    def key(self) -> Path:
+        """Its private key."""
+
+    @property
+    def ca(self) -> Path | None:
+        """Who vouches for callers; where set, they must present a certificate."""
+
+
 class Receiver:
-    """Our application entity on its port.
+    """Our application entity on its port, and on its TLS port where there is one.
 
     Parameters
     ----------
     host, port : to listen on; port 0 takes a free one
     ae_title : ours; callers must use it
+    tls : the encrypted port; the same callers, facilities and limits
 
     Raises
     ------
     OSError
-        When the port cannot be had.
+        When a port cannot be had, or the certificate and its key cannot be used.
     """
 
-    def __init__(self, host: str, port: int, ae_title: str) -> None:
+    def __init__(self, host: str, port: int, ae_title: str, tls: Tls | None = None) -> None:
         pace = Pace(
             request_timeout_s=settings.DIMSE_REQUEST_TIMEOUT_S,
             pdu_timeout_s=settings.DIMSE_PDU_TIMEOUT_S,
@@ -60,35 +84,49 @@ class Receiver:
         self._census = Census(limits)
         self._clerk = Clerk()
         desk = Desk(Admissions(ae_title), self._census, self._clerk, pace)
-        self._listener = Listener(
-            _application_entity(ae_title, pace), (host, port), desk, _HANDLERS
-        )
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        return self._listener.port
+        ae = _application_entity(ae_title, pace)
+        self.listeners = [Listener(ae, (host, port), desk, _HANDLERS)]
+        if tls is not None:
+            self.listeners.append(Listener(ae, (host, tls.port), desk, _HANDLERS, _encrypt(tls)))
 
     def start(self) -> None:
         """Serve from now on."""
+        # What start-up made stays for good: the collections that free ended associations (they are
+        # rings of references) then take a millisecond, not a hundred.
+        gc.collect()
+        gc.freeze()
         removed = stream.sweep()
         if removed:
             logger.warning("Removed %d unfinished instances of a receiver that died", removed)
         self._clerk.start()
-        self._listener.start()
+        for listener in self.listeners:
+            listener.start()
 
     def stop(self) -> None:
         """Accept nobody any more, let what is being stored be answered, end the rest."""
-        self._listener.shutdown()
+        for listener in self.listeners:
+            listener.shutdown()
         deadline = time.monotonic() + _GRACE_S
         while self._census.guests and time.monotonic() < deadline:
             for guest in self._census.guests:
                 if not guest.is_served:
-                    guest.evict()
+                    guest.close()
             time.sleep(0.05)
         for guest in self._census.guests:
-            guest.evict()
+            guest.close()
         self._clerk.stop()
+
+
+def _encrypt(tls: Tls) -> ssl.SSLContext:
+    """Return what PS3.15 B.12 (the BCP 195 profile) asks for."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM")
+    context.load_cert_chain(tls.cert, tls.key)
+    if tls.ca is not None:
+        context.load_verify_locations(tls.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _application_entity(ae_title: str, pace: Pace) -> ApplicationEntity:
@@ -120,7 +158,10 @@ def serve(host: str, port: int, ae_title: str) -> int:
     ae_title : ours (PS3.5 6.2)
     """
     try:
-        receiver = Receiver(host, port, ae_title)
+        receiver = Receiver(host, port, ae_title, settings.DICOM_TLS)
+    except ssl.SSLError as error:
+        logger.critical("DICOM_TLS_CERT, _KEY or _CA cannot be used: %s.", error.reason)
+        return 1
     except OSError as error:
         logger.critical(
             "Cannot listen on %s port %s: %s. Stop the other program, or set DICOM_PORT.",
@@ -133,7 +174,9 @@ def serve(host: str, port: int, ae_title: str) -> int:
     # gives the signal to another thread than the first.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     receiver.start()
-    logger.info("%s listens on %s port %d", ae_title, host, receiver.port)
+    for listener in receiver.listeners:
+        how = " with TLS" if listener.ssl_context is not None else ""
+        logger.info("%s listens on %s port %d%s", ae_title, host, listener.port, how)
     signal.sigwait(_STOP_SIGNALS)
     logger.info("%s stops", ae_title)
     receiver.stop()

@@ -79,6 +79,7 @@ class ReceiverSite:
     ----------
     settings : Django settings that differ from the product's
     wrapper : a command that runs the receiver, such as strace's
+    environment : further variables of the receiver
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class ReceiverSite:
         data_dir: Path,
         settings: Mapping[str, Any] | None = None,
         wrapper: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
+        self.environment = dict(environment or {})
         self.settings = dict(settings or {})
         self.wrapper = list(wrapper)
         self.port = 0
@@ -100,7 +103,7 @@ class ReceiverSite:
         with out.open("wb") as handle:
             self.process = subprocess.Popen(
                 [*self.wrapper, sys.executable, "dicom_receiver.py", "--port", "0", *arguments],
-                env=_environment(self.data_dir, self.settings),
+                env=_environment(self.data_dir, self.settings) | self.environment,
                 cwd=PROJECT,
                 stdout=handle,
                 stderr=subprocess.STDOUT,
@@ -235,11 +238,13 @@ def make_site(
     sites: list[ReceiverSite] = []
 
     def make(
-        settings: Mapping[str, Any] | None = None, wrapper: Sequence[str] = ()
+        settings: Mapping[str, Any] | None = None,
+        wrapper: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> ReceiverSite:
         folder = tmp_path_factory.mktemp("receiver")
         shutil.copytree(receiver_template, folder, dirs_exist_ok=True)
-        site = ReceiverSite(folder, settings, wrapper)
+        site = ReceiverSite(folder, settings, wrapper, environment)
         sites.append(site)
         return site
 

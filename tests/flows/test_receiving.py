@@ -151,6 +151,7 @@ def test_everything_is_on_disk_before_the_answer(
     """The order of GUARANTEES 2, as the kernel saw it."""
     trace = tmp_path / "trace"
     calls = "fdatasync,fsync,link,linkat,rename,renameat,renameat2,pwrite64,sendto,sendmsg,write"
+    calls += ",setsockopt"
     site = make_site(
         wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
     )
@@ -188,5 +189,10 @@ def test_everything_is_on_disk_before_the_answer(
     written, _ = first(folders, {"pwrite64"}, "noctis.sqlite3-wal", worker)
     committed, _ = first(written, {"fdatasync", "fsync"}, "noctis.sqlite3-wal", worker)
     # P-DATA-TF of the response; the answer to the association request came long before.
-    sent, _ = first(synced, {"sendto", "sendmsg", "write"}, '"\\4\\0\\0')
+    sent, _ = first(synced, {"sendto", "sendmsg", "write"}, '"\\4\\0')
     assert synced < linked < folders < written < committed < sent
+    # One write for the answer, not held back by Nagle, and what came was acknowledged at once.
+    answers = [e for e in events if e[1] in {"sendto", "sendmsg", "write"} and '"\\4\\0' in e[2]]
+    assert len(answers) == 1
+    first(-1, {"setsockopt"}, "TCP_NODELAY, [1]")
+    first(-1, {"setsockopt"}, "TCP_QUICKACK, [1]")

@@ -280,7 +280,9 @@ def test_hostile_uids_are_refused(receiver: ReceiverSite, uid: bytes) -> None:
     assert instance.data.count(old) == 1
     with receiver.peer() as peer:
         for data in (instance.data, instance.data.replace(old, new)):
-            assert peer.store(CT, uid, data, context_id=3).status == 0xA900
+            answer = peer.store(CT, uid, data, context_id=3)
+            assert answer.status == 0xA900
+            assert answer.comment == "The SOP Instance UID is no lawful UID (PS3.5 9.1)."
         answer = peer.store(CT, instance.sop_instance, instance.data.replace(old, new))
         assert answer.status == 0xA900
         # The association goes on, and the sound one is taken.

@@ -18,7 +18,7 @@ def evicted() -> list[str]:
 
 
 def guest(evicted: list[str], title: str, address: str = "10.0.0.1", idle_s: float = 0) -> Guest:
-    someone = Guest(address, title, evict=lambda: evicted.append(title))
+    someone = Guest(address, title, lambda: evicted.append(title), lambda: None)
     someone.last_progress -= idle_s
     return someone
 
@@ -107,7 +107,7 @@ def test_many_threads_never_exceed_the_cap() -> None:
 
     def come_and_go() -> None:
         for _ in range(200):
-            someone = Guest("10.0.0.1", "A", evict=lambda: None)
+            someone = Guest("10.0.0.1", "A", lambda: None, lambda: None)
             if not here.enter(someone):
                 most.append(len(here.guests))
                 here.leave(someone)
