@@ -195,12 +195,20 @@ def delete_drawing(actor: Actor, drawing_id: UUID, version: int) -> None:
 
 
 def presets_for(user_id: UUID | None) -> list[WindowLevelPreset]:
-    """Return the site's presets, then the person's own."""
+    """Return the site's presets, then the person's own, which take over names and digits."""
     rows = WindowLevelPreset.objects.filter(Q(user=None) | Q(user=user_id))
+    own = [row for row in rows if row.user_id is not None]
+    names = {(row.modality, row.name) for row in own}
+    keys = {(row.modality, row.key) for row in own}
+    site = [row for row in rows if row.user_id is None and (row.modality, row.name) not in names]
+    for row in site:
+        if (row.modality, row.key) in keys:
+            row.key = ""
     # Those without a digit stand behind those with one.
-    return sorted(
-        rows, key=lambda row: (row.user_id is not None, row.modality, row.key or "~", row.name)
-    )
+    return [
+        *sorted(site, key=lambda row: (row.modality, row.key or "~", row.name)),
+        *sorted(own, key=lambda row: (row.modality, row.key or "~", row.name)),
+    ]
 
 
 def create_preset(actor: Actor, body: PresetBody) -> WindowLevelPreset:

@@ -38,6 +38,15 @@ describe("window presets", () => {
     expect(Object.values(found)).toContain("Lung");
   });
 
+  it("show a name that the server has once, as the server has it", () => {
+    const all = presetsFor("CT", frame(), [
+      preset({ name: "Lung", window_center: -500, window_width: 1400, key: "2" }),
+    ]);
+    const lungs = all.filter(({ name }) => name === "Lung");
+    expect(lungs).toHaveLength(1);
+    expect(lungs[0]).toMatchObject({ key: "2", window: { center: -500, width: 1400 } });
+  });
+
   it("never give one digit to two", () => {
     const all = presetsFor("CT", frame(), [
       preset({ key: "5" }),

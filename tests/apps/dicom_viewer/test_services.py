@@ -305,6 +305,31 @@ def test_presets_are_ones_own(reader: Actor, facility: Facility) -> None:
     assert not WindowLevelPreset.objects.filter(user=reader.user_id).exists()
 
 
+def test_ones_own_preset_takes_over_name_and_digit(reader: Actor, facility: Facility) -> None:
+    def named(user_id: UUID | None) -> dict[str, tuple[float, str]]:
+        return {
+            row.name: (row.window_width, row.key)
+            for row in services.presets_for(user_id)
+            if row.modality == "CT"
+        }
+
+    usual = named(None)
+    services.create_preset(
+        reader, PresetBody(name="Lung", Modality="CT", window_center=-500, window_width=1400)
+    )
+    services.create_preset(
+        reader, PresetBody(name="Mine", Modality="CT", window_center=1, window_width=2, key="1")
+    )
+    assert named(reader.user_id) == {
+        **usual,
+        "Lung": (1400, ""),
+        "Mine": (2, "1"),
+        "Abdomen": (400, ""),
+    }
+    other = factories.user("otto", Role.RADIOLOGIST, [facility])
+    assert named(other.pk) == usual
+
+
 def test_a_session_is_kept_for_each_person(reader: Actor, study: Study, facility: Facility) -> None:
     series = study.series.get()
     body = SessionBody(

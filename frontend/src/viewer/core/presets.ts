@@ -40,7 +40,9 @@ export function presetsFor(
       window: linear(preset.window_center, preset.window_width),
       key: preset.key,
     }));
-  const builtIn: Preset[] = modality === "CT" ? [...CT] : [];
+  // The server's presets have the same names; what stands here serves a site that has none.
+  const names = new Set(own.map((preset) => preset.name));
+  const builtIn = modality === "CT" ? CT.filter((preset) => !names.has(preset.name)) : [];
   const file: Preset[] = (frame ? fileWindows(frame) : []).map(({ name, window }) => ({
     name,
     window,
