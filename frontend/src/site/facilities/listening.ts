@@ -72,7 +72,7 @@ export class Listening {
 
   private async look(): Promise<void> {
     clearTimeout(this.timer);
-    const address = this.root.dataset["live"] ?? "";
+    const address = this.root.dataset["liveUrl"] ?? "";
     const question = this.isOn && this.since ? `?since=${encodeURIComponent(this.since)}` : "";
     try {
       const answer = await getJson<LiveAnswer>(address + question);

@@ -5,7 +5,7 @@ import { Listening } from "./listening";
 
 export function start(frame: Frame): void {
   askBefore(document);
-  const root = document.querySelector<HTMLElement>("[data-facility][data-live]");
+  const root = document.querySelector<HTMLElement>("[data-facility][data-live-url]");
   if (root) {
     new Listening(root, frame);
     for (const row of root.querySelectorAll<HTMLElement>("[data-echo]")) {
