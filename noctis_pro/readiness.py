@@ -42,7 +42,7 @@ def readiness() -> list[Check]:
     checks = [database, _receiver()]
     if database.ok:
         checks.append(_worker())
-    checks.append(_store())
+    checks.append(store())
     return checks
 
 
@@ -93,7 +93,8 @@ def _worker() -> Check:
     )
 
 
-def _store() -> Check:
+def store() -> Check:
+    """Check that the DICOM store takes a file."""
     try:
         settings.DICOM_SPOOL_DIR.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=settings.DICOM_SPOOL_DIR, prefix="ready-") as probe:
