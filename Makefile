@@ -11,6 +11,9 @@ RUNTIME := .venv/.installed-runtime
 DEV := .venv/.installed-dev
 NODE_MODULES := frontend/node_modules/.package-lock.json
 BUILT := static/dist/.vite/manifest.json
+COMPILED := .venv/.compiled
+PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis_pro notifications \
+	worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 
 PYTEST := $(PYTHON) -m pytest
@@ -19,7 +22,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: run
-run: $(RUNTIME) $(BUILT) ## start the site with everything it needs, in the foreground
+run: $(RUNTIME) $(BUILT) $(COMPILED) ## start the site with everything it needs, in the foreground
 	@exec $(PYTHON) -m noctis_pro.supervisor
 
 .PHONY: test
@@ -52,6 +55,11 @@ $(NODE_MODULES): frontend/package-lock.json frontend/package.json | $(UV)
 
 $(BUILT): $(FRONTEND) $(NODE_MODULES)
 	@scripts/npm.sh run build
+	@touch $@
+
+# Python does this by itself, unless PYTHONDONTWRITEBYTECODE tells it not to.
+$(COMPILED): $(shell find $(PACKAGES) -name '*.py') | $(RUNTIME)
+	@$(PYTHON) -m compileall -q $(PACKAGES)
 	@touch $@
 
 .PHONY: frontend

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import hashlib
 import http.client
 import json
 import os
@@ -28,6 +29,8 @@ from noctis_pro.config import PROJECT_DIR, Config, ConfigError
 
 ADMIN_PASSWORD_FILE = "initial-admin-password"  # noqa: S105 - a file's name
 DEMO_PASSWORDS_FILE = "demo-passwords"
+
+_PREPARED_FILE = "prepared"
 
 _POLL_S = 0.1
 _STOP_AFTER_S = 15.0
@@ -248,6 +251,34 @@ def _port_trouble(port_name: str, host_name: str, host: str, port: int, error: O
     return f"{host_name}={host!r} cannot be listened on: {error.strerror}."
 
 
+def is_prepared(chosen: Config) -> bool:
+    """Whether this code has already prepared this very database; looking costs Django's start."""
+    try:
+        return (chosen.data_dir / _PREPARED_FILE).read_text("ascii") == _state(chosen)
+    except OSError:
+        return False
+
+
+def note_prepared(chosen: Config) -> None:
+    """Remember that the site is prepared, until code, database or demo change."""
+    (chosen.data_dir / _PREPARED_FILE).write_text(_state(chosen), "ascii")
+
+
+def _state(chosen: Config) -> str:
+    """Return a digest of what preparing depends on; a database on a server is always looked at."""
+    digest = hashlib.sha256(f"{chosen.database_url} {chosen.demo}".encode())
+    path = chosen.database_url.removeprefix("sqlite:///")
+    if path != chosen.database_url:
+        digest.update(str(Path(path).stat().st_ino).encode())
+    else:
+        digest.update(os.urandom(16))
+    for migration in sorted(PROJECT_DIR.glob("*/migrations/*.py")):
+        digest.update(str(migration).encode())
+    # Django's own migrations come with its version.
+    digest.update((PROJECT_DIR / "requirements.lock").read_bytes())
+    return digest.hexdigest()
+
+
 # While it runs ------------------------------------------------------------------------------------
 
 
@@ -371,11 +402,13 @@ def run(environ: Mapping[str, str]) -> int:
     with only_one(chosen.data_dir):
         require_free_ports(chosen)
         before = _secret_files(chosen)
-        status = supervisor.run_once([sys.executable, "manage.py", "prepare_site"])
-        if supervisor.is_asked_to_stop():
-            return 0
-        if status:
-            raise StartError("The site could not be prepared; the reason stands above.")
+        if not is_prepared(chosen):
+            status = supervisor.run_once([sys.executable, "manage.py", "prepare_site"])
+            if supervisor.is_asked_to_stop():
+                return 0
+            if status:
+                raise StartError("The site could not be prepared; the reason stands above.")
+            note_prepared(chosen)
         try:
             started = time.monotonic()
             supervisor.start()

@@ -4,7 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 lock=$1
 echo "Installing Python packages of $lock."
-if VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --require-hashes -r "$lock"; then
+# Compiled at once, so that no start has to do it.
+if VIRTUAL_ENV="$PWD/.venv" .venv/bin/uv pip install --quiet --compile-bytecode \
+    --require-hashes -r "$lock"; then
   exit 0
 fi
 # uv knows nothing of pip's own configuration: a mirror or certificate may be set there alone.

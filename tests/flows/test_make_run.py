@@ -19,7 +19,7 @@ from noctis_pro import config, supervisor
 from noctis_pro.supervisor import Service, StartError, Supervisor
 from tests import product
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

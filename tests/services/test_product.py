@@ -16,7 +16,7 @@ from tests import product
 from tests.dicom import make_instance, to_bytes
 from tests.services import servers
 
-pytestmark = [pytest.mark.services, pytest.mark.slow]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
