@@ -55,13 +55,13 @@ app.conf.update(
 )
 
 
-@app.task(name="noctis.drain")  # type: ignore[untyped-decorator]
+@app.task(name="noctis.drain")
 def drain() -> int:
     """Dispatch events and do the due jobs."""
     return runner.drain(most_jobs=200)
 
 
-@app.task(name="noctis.care")  # type: ignore[untyped-decorator]
+@app.task(name="noctis.care")
 def care() -> None:
     """Do the housekeeping of the tables."""
     runner.care()
