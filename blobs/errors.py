@@ -9,8 +9,8 @@ class BlobMissingError(BlobError):
     """A row names a file that is not there."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"The stored file {key} is missing. Run verify_storage.")
+        super().__init__(f"The stored file {key} is missing; see verify_storage.")
 
 
 class BlobStoreUnavailableError(BlobError):
-    """The store takes nothing now (disk full, read-only, not mounted); trying again later is right."""
+    """The store takes nothing now (disk full, read-only, not mounted); later it may."""
