@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import signal
 import ssl
 import time
@@ -23,6 +24,8 @@ from dimse.clerk import Clerk
 from dimse.connection import Pace
 from dimse.handlers import c_echo
 from dimse.listener import Desk, Listener
+from imaging import aetitle
+from imaging.errors import ImagingError
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 logger = logging.getLogger(__name__)
@@ -149,6 +152,21 @@ def _echo(event: evt.Event) -> int:
 _HANDLERS: list[Any] = [(evt.EVT_C_ECHO, _echo)]
 
 
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as the caps may need: six an association, one a connection."""
+    needed = 6 * settings.DIMSE_MAX_ASSOCIATIONS + settings.DIMSE_MAX_PENDING_CONNECTIONS + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        logger.warning(
+            "Only %d open files are allowed, %d may be needed. Raise the limit of the service.",
+            allowed,
+            needed,
+        )
+
+
 def serve(host: str, port: int, ae_title: str) -> int:
     """Receive until SIGTERM or SIGINT; returns the exit code.
 
@@ -157,8 +175,12 @@ def serve(host: str, port: int, ae_title: str) -> int:
     host, port : to listen on; port 0 takes a free one, and the log says which
     ae_title : ours (PS3.5 6.2)
     """
+    _raise_descriptor_limit()
     try:
-        receiver = Receiver(host, port, ae_title, settings.DICOM_TLS)
+        receiver = Receiver(host, port, aetitle.validate(ae_title), settings.DICOM_TLS)
+    except ImagingError as error:
+        logger.critical("%s Set DICOM_AET.", error)
+        return 1
     except ssl.SSLError as error:
         logger.critical("DICOM_TLS_CERT, _KEY or _CA cannot be used: %s.", error.reason)
         return 1

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -229,3 +230,33 @@ def test_unnamed_connections_are_capped_by_dropping_the_oldest(
         silent[-1].recv(1)
     for client in silent:
         client.close()
+
+
+def test_descriptors_suffice_for_the_caps(make_site: Callable[..., ReceiverSite]) -> None:
+    site = make_site(wrapper=["prlimit", "--nofile=256:2048"])
+    site.start()
+    limits = Path(f"/proc/{site.pid}/limits").read_text()
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
+    assert int(line.split()[3]) > 6 * 128 + 256
+
+
+def test_a_title_that_cannot_be_one_stops_the_start(
+    make_site: Callable[..., ReceiverSite],
+) -> None:
+    site = make_site()
+    with pytest.raises(AssertionError):
+        site.start("--aet", "A TITLE THAT IS FAR TOO LONG")
+    assert site.process is not None
+    assert site.process.wait(timeout=10) == 1
+    assert "at most 16 are allowed. Set DICOM_AET." in site.log()
+
+
+def test_a_port_that_is_taken_stops_the_start(
+    make_site: Callable[..., ReceiverSite], receiver: ReceiverSite
+) -> None:
+    site = make_site()
+    with pytest.raises(AssertionError):
+        site.start("--port", str(receiver.port))
+    assert site.process is not None
+    assert site.process.wait(timeout=10) == 1
+    assert "Stop the other program, or set DICOM_PORT." in site.log()
