@@ -101,3 +101,9 @@ def _counting(receive: Receive, most_bytes: int) -> Receive:
 
 def _too_large(most_bytes: int) -> TooLargeError:
     return TooLargeError(f"The request is larger than {most_bytes} bytes. Send fewer files.")
+
+
+def forget() -> None:
+    """Let everybody begin with a full share."""
+    with _lock:
+        _buckets.clear()

@@ -12,7 +12,6 @@ from fastapi_app import gate
 from fastapi_app.services import dicom_processor
 
 router = APIRouter(prefix="/api/v1/dicom", tags=["pictures"])
-_METHODS = ["GET", "HEAD"]
 
 
 def _parameter(name: str, kind: str, description: str, *, required: bool = False) -> dict[str, Any]:
@@ -61,26 +60,26 @@ def _add_frame_route(form: Form) -> None:
         )
         return await gate.serve(request, work)
 
-    router.add_api_route(
-        f"/image/{{image}}/frames/{{number}}.{form}",
-        frame,
-        methods=_METHODS,
+    path = f"/image/{{image}}/frames/{{number}}.{form}"
+    router.head(path, include_in_schema=False)(frame)
+    router.get(
+        path,
         summary=_SUMMARIES[form],
         name=f"frame-{form}",
         operation_id=f"frame_{form}",
         response_class=Response,
         responses=_binary(CONTENT_TYPES[form]),
         openapi_extra={"parameters": [*_PARAMETERS[form], _VERSION]},
-    )
+    )(frame)
 
 
 for _form in _PARAMETERS:
     _add_frame_route(_form)
 
 
-@router.api_route(
+@router.head("/image/{image}/thumbnail", include_in_schema=False)
+@router.get(
     "/image/{image}/thumbnail",
-    methods=_METHODS,
     summary="A PNG of at most 256 pixels a side; a tile with words where there is no picture",
     operation_id="image_thumbnail",
     response_class=Response,
@@ -95,9 +94,9 @@ async def image_thumbnail(request: Request, image: str) -> Response:
     return await gate.serve(request, work)
 
 
-@router.api_route(
+@router.head("/studies/{study}/thumbnail", include_in_schema=False)
+@router.get(
     "/studies/{study}/thumbnail",
-    methods=_METHODS,
     summary="The thumbnail of the image that stands for a study",
     operation_id="study_thumbnail",
     response_class=Response,
@@ -109,9 +108,9 @@ async def study_thumbnail(request: Request, study: str) -> Response:
     return await gate.serve(request, work)
 
 
-@router.api_route(
+@router.head("/image/{image}/file", include_in_schema=False)
+@router.get(
     "/image/{image}/file",
-    methods=_METHODS,
     summary="The stored DICOM file (PS3.10), with a preamble of zeros",
     operation_id="image_file",
     response_class=Response,

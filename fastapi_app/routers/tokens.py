@@ -21,6 +21,7 @@ from fastapi_app import auth, gate
 router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
 
 _VALID_FOR = timedelta(days=30)
+_MOST_BODY_BYTES = 16 * 1024
 
 
 class SignIn(BaseModel):
@@ -30,7 +31,11 @@ class SignIn(BaseModel):
     password: str = Field(max_length=1024)
 
 
-@router.post("/token", summary="Get a token for a user name and a password")
+@router.post(
+    "/token",
+    summary="Get a token for a user name and a password",
+    max_body_size=_MOST_BODY_BYTES,
+)
 async def issue(request: Request, body: SignIn) -> Response:
     """Answer with a token that is shown this once and is good for 30 days."""
     address = gate.address_of(request)

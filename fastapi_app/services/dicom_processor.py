@@ -307,7 +307,7 @@ def batch(wanted: list[str], form: str, parameters: Mapping[str, str]) -> Callab
             raise InvalidInputError(f"'format' is one of {', '.join(Form)}.")
         if not 1 <= len(wanted) <= MOST_BATCH_FRAMES:
             raise InvalidInputError(
-                f"Ask for 1 to {MOST_BATCH_FRAMES} frames: f=<image>:<frame>&f=…"
+                f"Ask for 1 to {MOST_BATCH_FRAMES} frames: f=<image>:<frame>, repeated."
             )
         rendering = rendering_of(form, parameters)
         pairs = [_pair(text) for text in wanted]

@@ -224,10 +224,15 @@ def upload_one(
         raise NotDicomError("This file was left behind by an operating system; it is not DICOM.")
     result = results[0]
     if result.error is not None:
-        raise result.error
+        # The reason is written to stand after a file's name; here it stands alone.
+        raise type(result.error)(_sentence(str(result.error))) from result.error
     if result.instance is None:
         raise InvalidInputError(f"Nothing was stored: {result.reason}.")
     return _uploaded(result)
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
 
 
 def _check_patient(actor: Actor, text: str, stream: BinaryIO) -> None:
