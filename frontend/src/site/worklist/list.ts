@@ -4,6 +4,7 @@ import { getFragment, isAbort, messageOf, postJson } from "../http";
 import { canonical, countText, ofForm } from "./address";
 import { RowCursor } from "./cursor";
 import { Drawer } from "./drawer";
+import { Pictures } from "./pictures";
 import { idOf, Rows } from "./rows";
 import { Tabs } from "./tabs";
 
@@ -71,11 +72,13 @@ class Worklist {
       required("[data-drawer]"),
       (id) => `${this.config.urls.studies}${id}/preview/`,
     );
+    const pictures = new Pictures(this.scroll);
     this.rows = new Rows(this.scroll, this.config.urls.rows, {
       onRows: (rows) => {
         for (const row of rows) {
           this.cursor?.dress(row);
         }
+        pictures.showSoon();
       },
       onChange: () => this.cursor.settle(),
     });

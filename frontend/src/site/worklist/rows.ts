@@ -6,8 +6,10 @@ import { Chunk } from "./chunk";
 
 /** How far from the top one still counts as looking at the newest rows. */
 const AT_TOP_PX = 40;
-/** Pages are loaded, and woken, this far before they come into the window. */
-const AHEAD_PX = 2000;
+/** The next page is loaded this far before it is needed. */
+const AHEAD_PX = 2500;
+/** Rows that were put away come back this far before they are seen. */
+const WAKE_PX = 1000;
 
 export interface RowsHooks {
   /** Rows came into the page: those that a reader marked are to be marked again. */
@@ -41,13 +43,13 @@ export class Rows {
     private readonly address: string,
     private readonly hooks: RowsHooks,
   ) {
-    const options = { root: scroll, rootMargin: `${AHEAD_PX}px 0px` };
+    const around = (margin: number) => ({ root: scroll, rootMargin: `${margin}px 0px` });
     new IntersectionObserver((entries) => {
       if (entries.some((entry) => entry.isIntersecting)) {
         void this.loadMore();
       }
-    }, options).observe(this.more);
-    this.near = new IntersectionObserver((entries) => this.turn(entries), options);
+    }, around(AHEAD_PX)).observe(this.more);
+    this.near = new IntersectionObserver((entries) => this.turn(entries), around(WAKE_PX));
     this.pill.addEventListener("click", () => this.showWaiting());
     this.adopt([...this.slot.querySelectorAll<HTMLElement>(".chunk")]);
   }
@@ -340,7 +342,8 @@ function copyCells(from: HTMLElement, to: HTMLElement): boolean {
   // The picture may have come after the row.
   const missing = to.querySelector<HTMLImageElement>(".c-preview img.is-missing");
   if (missing) {
-    missing.replaceWith(...(from.querySelector(".c-preview")?.childNodes ?? []));
+    missing.classList.remove("is-missing");
+    missing.src = missing.dataset.src ?? "";
   }
   return isChanged;
 }
