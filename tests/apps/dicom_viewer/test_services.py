@@ -390,6 +390,16 @@ def test_bodies_that_cannot_be_used_are_refused_in_words(content: bytes) -> None
     assert parse(DrawingBody, GOOD).kind == "length"
 
 
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", '"\\u0000"', '"\\udfff"'])
+def test_what_no_database_keeps_is_refused_in_free_parts_too(value: str) -> None:
+    text = (
+        f'{{"series_id": "{uuid4()}", "image_id": "{uuid4()}", "viewport": {{"deep": [{value}]}}}}'
+    )
+    with pytest.raises(InvalidInputError):
+        parse(SessionBody, text.encode())
+    assert parse(SessionBody, text.replace(value, "1.5").encode()).viewport == {"deep": [1.5]}
+
+
 def test_a_body_is_bounded() -> None:
     with pytest.raises(TooLargeError):
         parse(SessionBody, b" " * 300_000)

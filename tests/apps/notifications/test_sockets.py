@@ -42,6 +42,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay_module, "_AFTER_FAILURE_S", 0.05)
 
 
+@pytest.fixture(autouse=True)
+async def _leave_no_connection() -> AsyncIterator[None]:
+    """Close what the thread behind `sync_to_async` keeps, so that the database can be dropped."""
+    yield
+    await sync_to_async(connections.close_all)()
+
+
 def cookie_of(user: User | None) -> str:
     client = Client()
     if user is not None:
@@ -306,12 +313,6 @@ async def test_one_task_serves_all_pages_and_ends_with_the_last(
     again = await open_socket(radiologist)
     study_id = await change(facility)
     assert (await next_of(again, "study.changed"))["study_id"] == str(study_id)
-
-
-@pytest.fixture(autouse=True)
-def _leave_no_connection() -> Any:
-    yield
-    connections.close_all()
 
 
 async def test_a_page_that_comes_during_a_recheck_stays(
