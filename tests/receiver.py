@@ -24,7 +24,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 _LISTENS = re.compile(r"listens on \S+ port (\d+)")
 
 # Senders that the tests use; SOUTH calls from elsewhere, EAST is switched off.
-_PREPARE = """
+PREPARE = """
+from django.core.management import call_command
+call_command("migrate", verbosity=0, skip_checks=True)
 from archive.access import system_actor
 from archive.facilities import FacilityDraft, save_facility
 from worklist.models import Facility
@@ -57,11 +59,16 @@ def _environment(data_dir: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     return environment
 
 
-def run_python(data_dir: Path, code: str, settings: Mapping[str, Any] | None = None) -> str:
+def run_python(
+    data_dir: Path,
+    code: str,
+    settings: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Run code under the product's settings on the data directory of a receiver."""
     done = subprocess.run(
         [sys.executable, "-c", f"import django; django.setup()\n{code}"],
-        env=_environment(data_dir, settings or {}),
+        env=_environment(data_dir, settings or {}) | dict(environment or {}),
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -199,7 +206,7 @@ class ReceiverSite:
         return int(found[1]) / 1024
 
     def run_python(self, code: str) -> str:
-        return run_python(self.data_dir, code, self.settings)
+        return run_python(self.data_dir, code, self.settings, self.environment)
 
     def eventually(self, look: Callable[[], Any], timeout_s: float = 10) -> Any:
         """Wait until `look` finds something; returns it."""
@@ -222,9 +229,7 @@ class ReceiverSite:
 def receiver_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database with facilities, made once."""
     folder = tmp_path_factory.mktemp("receiver-template")
-    migrate = "from django.core.management import call_command\n"
-    migrate += "call_command('migrate', verbosity=0, skip_checks=True)\n"
-    run_python(folder, migrate + _PREPARE)
+    run_python(folder, PREPARE)
     with contextlib.closing(sqlite3.connect(folder / "noctis.sqlite3")) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return folder

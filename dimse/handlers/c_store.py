@@ -6,6 +6,7 @@ import logging
 
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db import connections
 
 from archive import errors, ingest
 from archive.ingest import Provenance
@@ -164,8 +165,12 @@ def handle(spooled: Spooled, visit: Visit, command: StoreCommand) -> Answer:
         result = ingest.ingest_instance(spooled, provenance)
     except errors.ArchiveError as error:
         answer = status.of_error(error)
+        if isinstance(error, errors.TransientError):
+            # An association lives long: a connection that broke must not fail all that follows.
+            connections.close_all()
     except DatabaseError:
         logger.exception("%s The database failed on %s", visit, command.sop_instance_uid)
+        connections.close_all()
         answer = status.refusal(
             status.OUT_OF_RESOURCES, "The archive's database takes nothing now. Send again later."
         )
