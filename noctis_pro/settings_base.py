@@ -94,7 +94,9 @@ if _database["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
-    _database.setdefault("OPTIONS", {})
+    # As above: a server that is down or unreachable is an error within 10 s.
+    _limits = {"connect_timeout": 5, "tcp_user_timeout": 8000}
+    _database["OPTIONS"] = _limits | _database.get("OPTIONS", {})
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
