@@ -28,12 +28,12 @@ _FOLDERS = (
     "study_ct_sr/1001",
     "cr_dx_mg/gdcm-CR-MONO1-10-chest.dcm",
     "cr_dx_mg/GH133.dcm",
-    "color/sc_rgb/SC_rgb.dcm",
+    "us/gdcm-US-RGB-8-esopecho.dcm",
     "us/YBR_FULL-RLE.dcm",
-    "us/cine/IM00001.implicit_little_endian.dcm",
+    "us/cine/US-PAL-8-10x-echo",
     "xa_rf",
     "pr_pdf_stl/sample-pdf.dcm",
-    "transfer_syntax/jpegxl_unsupported",
+    "waveform/waveform_ecg.dcm",
 )
 
 

@@ -88,6 +88,22 @@ class ViewerPage:
         )
         return answer
 
+    def erase(self) -> None:
+        """Begin without anything drawn: tests share the site."""
+        self.page.evaluate(
+            """async () => {
+              const {links} = JSON.parse(document.getElementById("study-manifest").textContent);
+              const token = document.querySelector('meta[name="csrf-token"]').content;
+              for (const {id, version} of await (await fetch(links.measurements)).json()) {
+                await fetch(`/viewer/api/measurements/${id}/?version=${version}`,
+                  {method: "DELETE", headers: {"X-CSRFToken": token}});
+              }
+            }"""
+        )
+        self.page.reload()
+        self.wait()
+        assert self.saved() == []
+
     def marks(self) -> dict[str, float]:
         marks: dict[str, float] = self.page.evaluate(
             """() => Object.fromEntries(

@@ -82,6 +82,18 @@ describe("painting", () => {
     expect(levels(found, window(50, 100, "LINEAR_EXACT"), negative, true)).toEqual([0, 255]);
   });
 
+  it("takes Presentation LUT Shape INVERSE for the same, not for a second turn", () => {
+    const found = pixels(Uint16Array.of(0, 100));
+    for (const PhotometricInterpretation of ["MONOCHROME1", "MONOCHROME2"]) {
+      const inverse = frame({
+        PhotometricInterpretation,
+        PresentationLUTShape: "INVERSE",
+        RescaleIntercept: 0,
+      });
+      expect(levels(found, window(50, 100, "LINEAR_EXACT"), inverse)).toEqual([255, 0]);
+    }
+  });
+
   it("paints signed pixels", () => {
     const plain = frame({ RescaleIntercept: 0 });
     expect(

@@ -73,6 +73,7 @@ export interface ImageFacts {
   AcquisitionTime: string | null;
   SequenceOfUltrasoundRegions: readonly UltrasoundRegion[] | null;
   PixelPaddingValue: number | null;
+  PresentationLUTShape?: string | null;
   LossyImageCompression: boolean;
   frames: readonly FrameFacts[] | null;
   transport: "jphc" | "raw" | null;

@@ -146,9 +146,14 @@ export interface Rendering {
   inverted: boolean;
 }
 
-/** MONOCHROME1 shows its lowest value white; `chosen` is the person's own inversion on top of it. */
-export function isInverted(frame: StackFrame, chosen: boolean): boolean {
-  return (frame.image.PhotometricInterpretation === "MONOCHROME1") !== chosen;
+/**
+ * MONOCHROME1 shows its lowest value white; Presentation LUT Shape INVERSE says the same thing
+ * (PS3.3 C.11.6.1). `chosen` is the person's own inversion on top of it.
+ */
+export function isInverted({ image }: StackFrame, chosen: boolean): boolean {
+  const isNegative =
+    image.PhotometricInterpretation === "MONOCHROME1" || image.PresentationLUTShape === "INVERSE";
+  return isNegative !== chosen;
 }
 
 export function renderingOf(frame: StackFrame, window: Window, chosenInvert: boolean): Rendering {
