@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -94,7 +93,13 @@ def visit(chromium: Browser, intake_site: IntakeSite) -> Iterator[Callable[..., 
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
-    def open_page(path: str, name: str = "tess", width: int = 1440, height: int = 900) -> Page:
+    def open_page(
+        path: str,
+        name: str = "tess",
+        width: int = 1440,
+        height: int = 900,
+        port: int | None = None,
+    ) -> Page:
         context = chromium.new_context(
             viewport={"width": width, "height": height}, storage_state=intake_site.cookies[name]
         )
@@ -103,7 +108,7 @@ def visit(chromium: Browser, intake_site: IntakeSite) -> Iterator[Callable[..., 
         page.set_default_timeout(20_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if _is_fault(said.text) else None)
-        page.goto(intake_site.address + path)
+        page.goto(f"http://127.0.0.1:{port or intake_site.here.web_port}{path}")
         return page
 
     yield open_page
@@ -116,17 +121,14 @@ def _is_fault(text: str) -> bool:
     return "Content Security Policy" in text
 
 
-def slow_down(page: Page, bytes_a_second: int) -> Any:
-    """Throttle what the page sends; returns the session that can change it."""
+def slow_down(page: Page, bytes_a_second: int) -> None:
+    """Throttle what the page sends."""
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
-    session.send(
-        "Network.emulateNetworkConditions",
-        {
-            "offline": False,
-            "latency": 5,
-            "downloadThroughput": -1,
-            "uploadThroughput": bytes_a_second,
-        },
-    )
-    return session
+    conditions = {
+        "offline": False,
+        "latency": 5,
+        "downloadThroughput": -1,
+        "uploadThroughput": bytes_a_second,
+    }
+    session.send("Network.emulateNetworkConditions", conditions)

@@ -23,7 +23,7 @@ Visit = Callable[..., Page]
 def north(visit: Visit) -> Page:
     page = visit("/worklist/facilities/", "boss")
     page.get_by_role("main").get_by_role("link", name="North Clinic").click()
-    expect(page.get_by_role("heading", name="North Clinic")).to_be_visible()
+    page.wait_for_selector("[data-facility][data-ready]")
     return page
 
 

@@ -11,6 +11,7 @@ export function start(frame: Frame): void {
     for (const row of root.querySelectorAll<HTMLElement>("[data-echo]")) {
       offerEcho(row);
     }
+    root.dataset["ready"] = "";
   }
   document
     .querySelector('[data-action="print"]')

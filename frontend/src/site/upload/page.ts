@@ -40,6 +40,7 @@ export class UploadPage {
       }
     });
     addEventListener("online", () => this.tryNow());
+    this.root.dataset["ready"] = "";
   }
 
   private part(name: string): HTMLElement {
