@@ -232,6 +232,13 @@ def load(environ: Mapping[str, str]) -> Config:
             radiology_storage,
             f"write {FILESYSTEM_STORAGE} or {S3_STORAGES[0]}",
         )
+    if radiology_storage in S3_STORAGES:
+        # Better no start than instances on a disk that their owner believes to be in S3.
+        raise ConfigError(
+            "RADIOLOGY_STORAGE",
+            radiology_storage,
+            f"this version stores on file systems alone; write {FILESYSTEM_STORAGE}",
+        )
     log_level = read.text("LOG_LEVEL", default="INFO").upper()
     if log_level not in _LOG_LEVELS:
         raise ConfigError("LOG_LEVEL", log_level, f"write one of {', '.join(_LOG_LEVELS)}")

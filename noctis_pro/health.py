@@ -25,7 +25,6 @@ from blobs import BlobMissingError
 from imaging import aetitle
 from imaging.errors import ImagingError
 from noctis_pro import probe, readiness
-from noctis_pro.config import FILESYSTEM_STORAGE
 from noctis_pro.readiness import Check
 from worklist.models import DicomImage, Facility, FacilityAE
 
@@ -165,13 +164,6 @@ def _weak_durability() -> str:
 
 def _storage() -> Check:
     name = "DICOM storage configuration"
-    if settings.RADIOLOGY_STORAGE != FILESYSTEM_STORAGE:
-        return Check(
-            name,
-            ok=False,
-            message="Object storage is set, but this version stores on file systems alone.",
-            remedy="Unset RADIOLOGY_STORAGE.",
-        )
     try:
         aetitle.validate(settings.DICOM_SCP_AE_TITLE)
     except ImagingError as error:

@@ -128,8 +128,6 @@ def _set(**values: Any) -> Callable[[Path, Any], None]:
     ("damage", "name", "says"),
     [
         (_lose_migration, "database", "not applied"),
-        (_set(RADIOLOGY_STORAGE="storages.backends.s3.S3Storage"),
-         "DICOM storage configuration", "file systems alone"),
         (_set(DICOM_SCP_AE_TITLE="SEVENTEEN_LETTERS"), "DICOM storage configuration", "16"),
         (lambda *_: User.objects.all().update(is_active=False), "user accounts", "administrator"),
         (lambda *_: User.objects.all().update(password="!"), "user accounts", "password"),
