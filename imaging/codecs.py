@@ -188,15 +188,14 @@ def decode_rle(data: bytes, *, samples: int, bytes_per_sample: int, plane_size: 
 
 
 def _unpack_bits(segment: bytes, size: int) -> bytes:
-    """Decode one segment; a padding byte, or a few samples too many, are passed over."""
-    for attempt in (segment, segment[:-1]):
-        try:
-            decoded = imagecodecs.packbits_decode(attempt, out=size + 256)
-        except RuntimeError:
-            continue
-        if len(decoded) >= size:
-            return bytes(decoded[:size])
-    raise _damaged_rle()
+    """Decode one segment; its padding byte, or a few samples too many, are passed over."""
+    try:
+        decoded = imagecodecs.packbits_decode(segment, out=size + 256)
+    except RuntimeError as error:
+        raise _damaged_rle() from error
+    if len(decoded) < size:
+        raise _damaged_rle()
+    return bytes(decoded[:size])
 
 
 def _damaged_rle() -> DecodeError:

@@ -41,6 +41,10 @@ def stream_of(path: Path, frame: int = 0) -> bytes:
         ("color/sc_rgb/SC_rgb_dcmtk_+eb+cr.dcm", CodeStream("jpeg", 100, 100, 3, is_ybr=False)),
         ("color/sc_rgb/SC_rgb_dcmtk_+eb+cy+n1.dcm", CodeStream("jpeg", 100, 100, 3, is_ybr=True)),
         ("color/sc_rgb/SC_jpeg_no_color_transform.dcm", CodeStream("jpeg", 256, 256, 3)),
+        (
+            "color/sc_rgb/SC_jpeg_no_color_transform_2.dcm",  # Adobe's mark: no transform
+            CodeStream("jpeg", 256, 256, 3, is_ybr=False),
+        ),
         ("color/sc_rgb/GDCMJ2K_TextGBR.dcm", CodeStream("jpeg2000", 400, 400, 3, is_ybr=False)),
     ],
 )
@@ -53,7 +57,18 @@ def test_what_a_code_stream_says_of_itself(data: Path, name: str, expected: Code
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1), (7, 300), (512, 512), (600, 800), (768, 1024), (900, 1600), (5000, 3)]
+    "shape",
+    [
+        (1, 1),
+        (7, 300),
+        (512, 512),
+        (600, 800),
+        (768, 1024),
+        (900, 1600),
+        (5000, 3),
+        (8, 8),
+        (64, 128),
+    ],
 )
 @pytest.mark.parametrize("is_wrapped", [False, True])
 def test_jpeg_xl_sizes(shape: tuple[int, int], is_wrapped: bool) -> None:

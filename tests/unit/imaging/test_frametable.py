@@ -117,6 +117,13 @@ def test_frames_closed_by_their_end_marker() -> None:
     ]
 
 
+def test_frames_opened_by_their_start_marker() -> None:
+    """Padding hides the end markers, or a fragment in the middle happens to end like one."""
+    pieces = [JPEG + b"a" * 4, b"bb" + EOI, b"cc" + bytes(8), JPEG + b"dd", b"ee" + bytes(8)]
+    raw = instance(item(b"") + b"".join(map(item, pieces)), 2)
+    assert frames_of(raw, read_index(raw)) == [b"".join(pieces[:3]), b"".join(pieces[3:])]
+
+
 def test_frames_that_cannot_be_told_apart_are_not_guessed() -> None:
     raw = instance(item(b"") + b"".join(item(bytes(4)) for _ in range(5)), 3)
     index = read_index(raw)

@@ -19,12 +19,16 @@ from tests.dicom import make_instance, to_bytes
 
 
 def with_palette(
-    descriptor: list[int], tables: list[bytes], *, is_segmented: bool = False, **keywords: Any
+    descriptor: list[int],
+    tables: list[bytes],
+    *,
+    is_segmented: bool = False,
+    vr: str = "US",
+    **keywords: Any,
 ) -> bytes:
     ds = make_instance(
         np.zeros((2, 2), np.uint8), PhotometricInterpretation="PALETTE COLOR", **keywords
     )
-    vr = "SS" if keywords.get("PixelRepresentation") else "US"
     for element, table in enumerate(tables, 1):
         ds.add_new(0x00281100 + element, vr, descriptor)
         ds.add_new(0x00281200 + element + (0x20 if is_segmented else 0), "OW", table)
@@ -62,8 +66,10 @@ def test_sixteen_announced_and_eight_stored() -> None:
     assert colours(raw) == [[255, 0, 9], [1, 2, 3]]
 
 
-def test_a_first_value_below_zero() -> None:
-    raw = with_palette([2, -3, 8], [b"\x01\x02", b"\x03\x04", b"\x05\x06"], PixelRepresentation=1)
+@pytest.mark.parametrize(("vr", "first"), [("SS", -3), ("US", 65533)])
+def test_a_first_value_below_zero(vr: str, first: int) -> None:
+    tables = [b"\x01\x02", b"\x03\x04", b"\x05\x06"]
+    raw = with_palette([2, first, 8], tables, vr=vr, PixelRepresentation=1)
     palette = read_palette(raw)
     assert palette is not None
     assert palette.first == -3

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import time
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -286,8 +287,9 @@ def rle(image: np.ndarray[Any, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32"])
-def test_rle_grey(dtype: str) -> None:
-    image = RNG.integers(0, 120, (9, 11)).astype(dtype) * np.dtype(dtype).type(1)
+@pytest.mark.parametrize("shape", [(9, 11), (10, 10)], ids=["even", "padded"])
+def test_rle_grey(dtype: str, shape: tuple[int, int]) -> None:
+    image = RNG.integers(0, 120, shape).astype(dtype)
     raw = compressed(make_instance(image), "1.2.840.10008.1.2.5", [rle(image)])
     np.testing.assert_array_equal(decoded(raw), image)
 
@@ -402,11 +404,26 @@ def test_hostile_rle(head: bytes) -> None:
         decoded(raw)
 
 
+def test_an_rle_segment_inside_its_own_header() -> None:
+    """Zeros of the header would pass as pixels and move the picture."""
+    image = RNG.integers(1, 120, (10, 10)).astype(np.uint8)
+    frame = bytearray(rle(image))
+    frame[4:8] = struct.pack("<I", 60)
+    raw = compressed(make_instance(image), "1.2.840.10008.1.2.5", [bytes(frame)])
+    with pytest.raises(DecodeError, match="segments"):
+        decoded(raw)
+
+
 def test_a_deflated_frame_that_lies() -> None:
     bomb = zlib.compressobj(9, wbits=-15)
     large = bomb.compress(bytes(50 * 2**20)) + bomb.flush()
     raw = compressed(make_instance(GREY), "1.2.840.10008.1.2.8.1", [large])
-    assert decoded(raw).max() == 0, "only as much is inflated as a frame holds"
+    facts = facts_of(raw)
+    tracemalloc.start()
+    assert decode_frame(raw, facts, 0).max() == 0
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20, "only as much is inflated as a frame holds"
     for body in (b"\xff" * 40, large[:2]):
         raw = compressed(make_instance(GREY), "1.2.840.10008.1.2.8.1", [body + b"\0\0"])
         with pytest.raises(DecodeError, match="deflated picture"):

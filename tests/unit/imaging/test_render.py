@@ -183,6 +183,8 @@ def test_presentation_of_an_index() -> None:
     )
     assert with_window.window == Window(1, 2)
     assert with_window.voi_lut is None
+    person = to_eight_bit(np.array([[9, 0]], np.uint16), presentation, window=Window(500, 1))
+    assert person.tolist() == [[0, 0]], "a person's window comes before the file's table too"
     frame = np.array([[3, 2, 2]], np.uint16)  # 2 * 3 - 5 = 1, 2 * 2 - 5 = -1
     assert to_eight_bit(frame, presentation).tolist() == [[255, 0, 0]]
 

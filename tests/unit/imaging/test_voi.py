@@ -214,6 +214,15 @@ def test_a_table_that_begins_below_zero() -> None:
     assert table.apply(np.array([-9, -1, 0, 1, 2], np.int16)).tolist() == [5, 5, 6, 7, 7]
 
 
+def test_the_output_of_a_modality_lut_has_no_sign() -> None:
+    ds = make_instance(np.zeros((4, 4), np.int16))
+    ds.ModalityLUTSequence = Sequence([lut([2, 0, 16], [40000, 40001])])
+    ds.VOILUTSequence = Sequence([lut([2, 40000, 8], [5, 6])])
+    assert read_lookup_tables(to_bytes(ds)).voi[0].first == 40000
+    del ds.ModalityLUTSequence
+    assert read_lookup_tables(to_bytes(ds)).voi[0].first == 40000 - 65536
+
+
 def test_damaged_tables_count_as_absent() -> None:
     ds = make_instance()
     broken = lut([4, 10], [1])
