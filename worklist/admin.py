@@ -32,6 +32,25 @@ class ModalityAdmin(ListAdmin):
     search_fields = ("code", "name")
 
 
+class _FacilityForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the checker alone
+    """A facility with its networks one a line, as people write them."""
+
+    address_ranges = forms.CharField(
+        label="Networks it may call from",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 40}),
+        help_text="One a line, such as 10.1.0.0/16. Empty: from any address.",
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial["address_ranges"] = "\n".join(map(str, self.instance.address_ranges))
+
+    def clean_address_ranges(self) -> list[str]:
+        """Return the networks; the model checks each."""
+        return str(self.cleaned_data["address_ranges"]).split()
+
+
 class FacilityAEInline(admin.TabularInline):  # type: ignore[type-arg] # generic for the checker alone
     """The AE titles of a facility."""
 
@@ -47,6 +66,8 @@ class FacilityAEInline(admin.TabularInline):  # type: ignore[type-arg] # generic
 class FacilityAdmin(ListAdmin):
     """Places that send studies."""
 
+    form = _FacilityForm
+    fields = ("code", "name", "address_ranges", "is_active", "is_demo", "created_at")
     list_display = ("name", "code", "titles", "members", "is_active", "is_demo", "page")
     list_filter = ("is_active", "is_demo")
     search_fields = ("name", "code", "ae_titles__ae_title")
@@ -179,8 +200,8 @@ class StudyAdmin(_NameSearch, ViewOnlyAdmin):
     """Studies with the counters that the worklist shows."""
 
     list_display = (
-        "patient_name", "patient_identifier", "study_date", "modality", "study_description",
-        "accession_number", "facility", "instance_count", "status", "last_received_at", "page",
+        "patient_name", "page", "patient_identifier", "study_date", "modality",
+        "study_description", "accession_number", "facility", "instance_count", "status",
     )  # fmt: skip
     list_filter = ("facility", "status", "modality", "study_date", "is_demo")
     search_fields = ("=study_instance_uid", "^accession_number", "^patient_identifier")
@@ -215,8 +236,8 @@ class SeriesAdmin(ViewOnlyAdmin):
     """Series of studies."""
 
     list_display = (
-        "series_description", "modality", "series_number", "body_part_examined", "instance_count",
-        "facility", "source_ae_title", "created_at", "page",
+        "__str__", "page", "modality", "body_part_examined", "instance_count", "facility",
+        "source_ae_title", "created_at",
     )  # fmt: skip
     list_filter = ("study__facility", "modality", "created_at")
     search_fields = ("=series_instance_uid", "=study__study_instance_uid")
@@ -256,8 +277,8 @@ class DicomImageAdmin(ViewOnlyAdmin):
     """Stored instances: where their bytes lie, and what is known of them."""
 
     list_display = (
-        "sop_instance_uid", "instance_number", "rows", "columns", "number_of_frames", "size_bytes",
-        "facility", "received_at", "problem", "page",
+        "sop_instance_uid", "page", "instance_number", "rows", "columns", "number_of_frames",
+        "size_bytes", "facility", "received_at", "problem",
     )  # fmt: skip
     list_filter = (
         "facility", "has_pixels", "is_lossy", ("problem", admin.EmptyFieldListFilter),

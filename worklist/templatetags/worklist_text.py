@@ -94,12 +94,10 @@ def grouped(number: int) -> str:
 @register.filter
 def file_size(size_bytes: int) -> str:
     """Write a size with three digits that matter: 1.23 GB."""
-    size = float(size_bytes)
-    unit = _SIZES[0]
-    for unit in _SIZES:  # noqa: B007 - the last one is used
-        if size < 1000:
-            break
-        size /= 1000
+    size, steps = float(size_bytes), 0
+    while size >= 1000 and steps < len(_SIZES) - 1:
+        size, steps = size / 1000, steps + 1
+    unit = _SIZES[steps]
     digits = 0 if unit == "B" or size >= 100 else 1
     return f"{size:.{digits}f}{_THIN_SPACE}{unit}"
 

@@ -45,7 +45,7 @@ def test_a_token_is_kept_as_a_digest_alone(radiologist: User) -> None:
 @pytest.mark.parametrize("case", ["expired", "revoked", "inactive user", "other", "empty"])
 def test_a_token_that_opens_nothing(radiologist: User, case: str) -> None:
     now = timezone.now()
-    token, secret = ApiToken.issue(radiologist, expires_at=now + timedelta(minutes=1))
+    _, secret = ApiToken.issue(radiologist, expires_at=now + timedelta(minutes=1))
     if case == "expired":
         ApiToken.objects.update(expires_at=now - timedelta(seconds=1))
     elif case == "revoked":
