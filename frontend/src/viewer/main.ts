@@ -8,7 +8,7 @@ import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
 import { CanvasSurface } from "./engine/canvas-surface";
 import { chooseRenderer } from "./engine/choose";
-import { keepSession } from "./tools/session";
+import { keepSession, restoreSession } from "./tools/session";
 import { Workspace } from "./tools/workspace";
 import "./ui/viewer";
 import type { ViewerPageElement } from "./ui/viewer";
@@ -124,6 +124,7 @@ function start(): void {
     markMoments(workspace);
     showPreview(workspace);
     element.open(workspace);
+    restoreSession(workspace);
     keepSession(workspace);
     guardUnsaved(workspace);
     upgradeSurfaces(workspace);

@@ -189,7 +189,8 @@ describe("saving by itself", () => {
     peer.kept.set("a", {
       ...facts("a", "theirs"),
       version: 7,
-      author: { id: "x", name: "Dr. Other" },
+      author: { id: "x", name: "Dr. First" },
+      updated_by: { name: "Dr. Other" },
     });
     list.commit("a", facts("a", "mine"), facts("a", "mine again"));
     await vi.waitFor(() => expect(list.get("a")?.facts.label).toBe("theirs"));

@@ -137,7 +137,8 @@ export interface MeasurementFacts {
   unit: string | null;
   unit_source: string;
   statistics: Statistics | null;
-  author?: { id: string; name: string } | null;
+  author?: { id: string | null; name: string } | null;
+  updated_by?: { name: string } | null;
   version?: number;
   created_at?: string;
   updated_at?: string;

@@ -266,7 +266,7 @@ export class MeasurementSaver extends Emitter<Events> {
     record.attempts = 0;
     this.list.restore(key, theirs);
     this.mark(record, "saved", null);
-    const who = theirs.author?.name ?? "Somebody else";
+    const who = theirs.updated_by?.name || theirs.author?.name || "Somebody else";
     this.emit("notice", {
       message: `${who} changed this measurement meanwhile. Theirs is shown; your change was not kept.`,
     });

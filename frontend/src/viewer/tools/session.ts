@@ -1,5 +1,5 @@
 import { ApiError, request } from "../net/api";
-import type { Workspace } from "./workspace";
+import { LAYOUTS, type Workspace } from "./workspace";
 
 const QUIET_MS = 1500;
 
@@ -33,10 +33,21 @@ export function keepSession(workspace: Workspace): void {
       }
     }
   };
+  const later = (): void => {
+    clearTimeout(timer);
+    timer = window.setTimeout(() => void send(), QUIET_MS);
+  };
+  workspace.on("change", later);
   for (const pane of workspace.panes) {
-    pane.on("focus", () => {
-      clearTimeout(timer);
-      timer = window.setTimeout(() => void send(), QUIET_MS);
-    });
+    pane.on("focus", later);
+  }
+}
+
+/** Takes up the layout in which this person left the study. */
+export function restoreSession(workspace: Workspace): void {
+  const wanted = workspace.manifest.session?.viewport?.["layout"];
+  const layout = LAYOUTS.find((candidate) => candidate.layout === wanted)?.layout;
+  if (layout && layout !== workspace.layout) {
+    workspace.setLayout(layout);
   }
 }
