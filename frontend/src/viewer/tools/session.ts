@@ -45,7 +45,7 @@ export function keepSession(workspace: Workspace): void {
 
 /** Takes up the layout in which this person left the study. */
 export function restoreSession(workspace: Workspace): void {
-  const wanted = workspace.manifest.session?.viewport?.["layout"];
+  const wanted = workspace.manifest.session?.viewport?.layout;
   const layout = LAYOUTS.find((candidate) => candidate.layout === wanted)?.layout;
   if (layout && layout !== workspace.layout) {
     workspace.setLayout(layout);
