@@ -23,7 +23,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.browser.conftest import ReadingSite
 from tests.browser.viewer_page import ViewerPage
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 NewPage = Callable[..., Page]
 
