@@ -138,7 +138,7 @@ class InstanceConflictAdmin(ActionAdmin):
     """The same SOP Instance UID with other content, kept aside."""
 
     list_display = (
-        "received_at", "facility", "sop_instance_uid", "study", "source", "size_bytes",
+        "received_at", "study", "facility", "sop_instance_uid", "source", "size_bytes",
         "resolved_at",
     )  # fmt: skip
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), "facility", "received_at")
@@ -166,12 +166,20 @@ class _FacilityActionForm(ActionForm):
     )
 
 
+_WHY = {
+    "calling-ae": "unknown caller",
+    "called-ae": "wrong name for us",
+    "address": "outside its networks",
+    "inactive": "facility switched off",
+}
+
+
 @admin.register(Knock)
 class KnockAdmin(ActionAdmin):
     """Callers that were refused."""
 
     list_display = (
-        "calling_ae_title", "address", "called_ae_title", "reason", "count", "last_at", "state",
+        "calling_ae_title", "address", "called_ae_title", "why", "count", "last_at", "state",
         "admitted_to",
     )  # fmt: skip
     list_filter = ("state", "reason_code", "last_at")
@@ -181,6 +189,11 @@ class KnockAdmin(ActionAdmin):
     readonly_fields = ("offers",)
     action_form = _FacilityActionForm
     actions = ("admit", "dismiss")
+
+    @admin.display(description="why", ordering="reason_code")
+    def why(self, knock: Knock) -> str:
+        """Say in two words why it was refused; its page has the whole sentence."""
+        return _WHY.get(knock.reason_code, knock.reason_code)
 
     @admin.display(description="proposed")
     def offers(self, knock: Knock) -> SafeString:

@@ -42,7 +42,7 @@ class _FacilityForm(forms.ModelForm):  # type: ignore[type-arg] # generic for th
         help_text="One a line, such as 10.1.0.0/16. Empty: from any address.",
     )
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as Django has it
         super().__init__(*args, **options)
         self.initial["address_ranges"] = "\n".join(map(str, self.instance.address_ranges))
 
