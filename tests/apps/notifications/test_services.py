@@ -71,12 +71,15 @@ def test_wishes_overrule_what_is_usual(everybody: dict[str, User], facility: Fac
     assert "radiologist" in told(Kind.STUDY_NEW, facility)
 
 
-def test_callers_are_for_administrators_whatever_one_wishes(everybody: dict[str, User]) -> None:
+def test_callers_are_for_administrators_whatever_one_wishes(
+    everybody: dict[str, User], facility: Facility
+) -> None:
     radiologist = everybody["radiologist"]
     with pytest.raises(ForbiddenError):
         services.choose(radiologist, {Kind.CALLER_REFUSED: True})
     radiologist.notification_preferences.create(kind=Kind.CALLER_REFUSED, is_in_app=True)
     assert told(Kind.CALLER_REFUSED, None) == {"admin"}
+    assert told(Kind.CALLER_REFUSED, facility) == {"admin"}
     assert {choice.kind for choice in services.choices_of(radiologist)} == {
         Kind.STUDY_NEW,
         Kind.STUDY_CONFLICT,
