@@ -42,7 +42,6 @@ _REAL_FILES = (
     "examples_rgb_color.dcm",
     "examples_ybr_color.dcm",
     "waveform_ecg.dcm",
-    "test-SR.dcm",
 )
 
 Progress = Callable[[int, int, str], None]
