@@ -315,9 +315,11 @@ def test_measures_the_phantoms_rod(clean: ViewerPage, data: Path) -> None:
 
 
 def test_everything_drawn_is_kept_changed_and_undone(clean: ViewerPage) -> None:
-    clean.go_to(20)
-    clean.button("Length")
-    clean.drag((0.3, 0.3), (0.5, 0.3))
+    with clean.page.expect_response("**/session/") as kept_place:
+        clean.go_to(20)
+        clean.button("Length")
+        clean.drag((0.3, 0.3), (0.5, 0.3))
+    assert kept_place.value.ok
     clean.button("Angle")
     clean.drag((0.3, 0.5), (0.3, 0.6))
     clean.page.mouse.click(*clean.place(0.4, 0.6))

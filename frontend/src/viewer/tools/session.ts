@@ -3,28 +3,32 @@ import { LAYOUTS, type Workspace } from "./workspace";
 
 const QUIET_MS = 1500;
 
+function placeOf(workspace: Workspace): object | null {
+  const { stack, wantedFrame: frame } = workspace.active;
+  return stack && frame
+    ? {
+        series_id: stack.series.id,
+        image_id: frame.image.id,
+        frame_number: frame.frame_number,
+        viewport: { layout: workspace.layout },
+      }
+    : null;
+}
+
 /** Keeps where this person stopped reading, so that reopening goes on there. */
 export function keepSession(workspace: Workspace): void {
   let timer = 0;
-  let sent = "";
-  const send = async (): Promise<void> => {
-    const pane = workspace.active;
-    const frame = pane.wantedFrame;
-    if (!frame || !pane.stack) {
-      return;
-    }
-    const body = {
-      series_id: pane.stack.series.id,
-      image_id: frame.image.id,
-      frame_number: frame.frame_number,
-      viewport: { layout: workspace.layout },
-    };
-    const text = JSON.stringify(body);
+  let sent = JSON.stringify(placeOf(workspace));
+  let waiting = sent;
+  const send = async (keepalive: boolean): Promise<void> => {
+    clearTimeout(timer);
+    const text = waiting;
     if (text === sent) {
       return;
     }
     try {
-      await request(workspace.manifest.links.session, { method: "PUT", body });
+      const body: unknown = JSON.parse(text);
+      await request(workspace.manifest.links.session, { method: "PUT", body, keepalive });
       sent = text;
     } catch (error) {
       // The place is a convenience: the next step sends it again, pictures tell of a lost network.
@@ -33,14 +37,21 @@ export function keepSession(workspace: Workspace): void {
       }
     }
   };
+  // Drawing and saving also change the workspace: only another place starts the wait anew.
   const later = (): void => {
-    clearTimeout(timer);
-    timer = window.setTimeout(() => void send(), QUIET_MS);
+    const place = placeOf(workspace);
+    const text = JSON.stringify(place);
+    if (place && text !== waiting) {
+      waiting = text;
+      clearTimeout(timer);
+      timer = window.setTimeout(() => void send(false), QUIET_MS);
+    }
   };
   workspace.on("change", later);
   for (const pane of workspace.panes) {
     pane.on("focus", later);
   }
+  window.addEventListener("pagehide", () => void send(true));
 }
 
 /** Takes up the layout in which this person left the study. */
