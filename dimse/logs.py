@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging.config
+import warnings
 from pathlib import Path
 
 from django.conf import settings
@@ -30,3 +31,5 @@ def configure(*, debug: bool) -> None:
     if debug:
         configuration["root"]["level"] = "DEBUG"
     logging.config.dictConfig(configuration)
+    # pydicom warns of every odd value that a peer proposes.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import InvalidEventError
 from pynetdicom.transport import AssociationSocket
 
 from dimse import connection
@@ -135,8 +136,12 @@ class UpperLayer(DULServiceProvider):
         try:
             while not self._kill_thread:
                 self._turn()
+        except InvalidEventError as error:
+            # The peer did not wait for our answer; no state of PS3.8 goes on from there.
+            self._inbound.blame(f"It broke off out of turn ({error}).")
+            self._inbound.break_off()
         except Exception:
-            # The edge of the thread: pynetdicom's state machine raises on what it does not expect.
+            # The edge of the thread.
             logger.exception("%s The association broke", self._inbound.visit)
             self._inbound.break_off()
         finally:

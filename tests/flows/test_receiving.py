@@ -121,6 +121,7 @@ def test_killed_again_and_again_it_loses_nothing_that_it_answered(
     assert site.spooled_files() == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_receiver_left_in_the_spool_is_swept(
     make_site: Callable[..., ReceiverSite],
 ) -> None:

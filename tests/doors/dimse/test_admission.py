@@ -178,6 +178,7 @@ def test_what_is_no_request_is_aborted_at_once(receiver: ReceiverSite, data: byt
     assert receiver.echo() < 1
 
 
+@pytest.mark.slow
 def test_without_any_facility_nobody_is_let_in(
     make_site: Callable[..., ReceiverSite],
 ) -> None:
@@ -191,6 +192,7 @@ def test_without_any_facility_nobody_is_let_in(
     assert rejection(site, calling="ANYBODY") == (1, 1, 3)
 
 
+@pytest.mark.slow
 def test_without_the_database_callers_are_put_off(
     make_site: Callable[..., ReceiverSite],
 ) -> None:

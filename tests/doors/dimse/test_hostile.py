@@ -5,6 +5,7 @@ After every attack the process is alive, an echo is answered within a second, ro
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import random
 import socket
@@ -33,6 +34,7 @@ from tests.pdu import (
     Response,
     associate_rq,
     command,
+    echo_rq,
     element,
     fragment,
     pdu,
@@ -52,6 +54,9 @@ OVER_THE_NETWORK = {
     # The meta group does not travel; without a readable one the sender has nothing to send.
     "no_preamble.dcm": "survive",
 }
+
+
+OFFERED = [(VERIFICATION, [IMPLICIT_LE]), (CT, [EXPLICIT_LE])]
 
 
 def build(**keywords: object) -> Part10:
@@ -261,6 +266,20 @@ def test_a_pdu_that_breaks_the_rules_ends_the_association_alone(
         assert other.echo().status == 0
 
 
+@pytest.mark.parametrize("ahead", [b"", associate_rq("CT_NORTH", "NOCTIS_SCP", OFFERED)])
+def test_a_peer_that_does_not_wait_for_its_admission(receiver: ReceiverSite, ahead: bytes) -> None:
+    """A request and more in one segment: ended, or served when our answer was first."""
+    request = associate_rq("CT_NORTH", "NOCTIS_SCP", OFFERED)
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as client:
+            client.sendall(request + ahead + fragment(1, 3, echo_rq()) + pdu(0x05, bytes(4)))
+            client.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionError):
+                while client.recv(4096):
+                    pass
+    assert "Traceback" not in receiver.log()
+
+
 @pytest.mark.parametrize(
     "uid",
     [
@@ -305,6 +324,7 @@ def test_hostile_study_and_series_uids_are_refused(
         assert peer.store(CT, instance.sop_instance, data).status == 0xA900
 
 
+@pytest.mark.slow
 def test_a_deflate_bomb_is_refused_in_bounds(receiver: ReceiverSite) -> None:
     instance = build()
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -332,6 +352,7 @@ def test_noise_as_a_data_set_is_refused(receiver: ReceiverSite) -> None:
         assert empty.status in (0xA900, 0xC000)
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_refused_and_what_never_ends_is_cut_off(
     make_site: Callable[..., ReceiverSite],
 ) -> None:
@@ -350,6 +371,7 @@ def test_what_is_too_large_is_refused_and_what_never_ends_is_cut_off(
     site.assert_consistent()
 
 
+@pytest.mark.slow
 def test_a_full_spool_is_told_and_heals(make_site: Callable[..., ReceiverSite]) -> None:
     site = make_site()
     site.start()
@@ -366,6 +388,7 @@ def test_a_full_spool_is_told_and_heals(make_site: Callable[..., ReceiverSite]) 
     assert len(site.images()) == 1
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_the_middle_is_told(
     make_site: Callable[..., ReceiverSite],
 ) -> None:
@@ -381,6 +404,7 @@ def test_a_disk_that_fills_up_in_the_middle_is_told(
     site.assert_consistent()
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_told_within_ten_seconds(
     make_site: Callable[..., ReceiverSite],
 ) -> None:

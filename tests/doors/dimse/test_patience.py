@@ -26,6 +26,8 @@ from tests.pdu import (
 )
 from tests.receiver import ReceiverSite
 
+pytestmark = pytest.mark.slow
+
 OFFERED = [(CT, [EXPLICIT_LE])]
 BUSY = (2, 3, 2)
 
@@ -110,7 +112,6 @@ def cpu_seconds(site: ReceiverSite) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@pytest.mark.slow
 def test_a_crowd_of_silent_idle_and_dribbling_peers_shuts_nobody_out(
     receiver: ReceiverSite, crowd: list[RawPeer | socket.socket]
 ) -> None:

@@ -21,7 +21,7 @@ from tests.pdu import CT, EXPLICIT_LE, Part10, RejectedError, fragment, read_par
 from tests.receiver import PREPARE, ReceiverSite
 from tests.services import servers
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 OFFERED = [(CT, [EXPLICIT_LE])]
 

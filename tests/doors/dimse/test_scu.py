@@ -187,6 +187,7 @@ def test_what_the_other_side_does_not_take_is_told_per_file(
     assert told[lossless] == "ELSEWHERE does not take this kind of instance in its encoding."
 
 
+@pytest.mark.slow
 @pytest.mark.peers
 def test_more_kinds_than_one_association_offers_take_several(
     storescp: Callable[..., SimpleNamespace], tmp_path: Path
@@ -205,6 +206,7 @@ def test_more_kinds_than_one_association_offers_take_several(
     assert report.sent == 140
 
 
+@pytest.mark.slow
 def test_warnings_and_refusals_of_the_receiver_are_told(
     make_site: Callable[..., ReceiverSite], tmp_path: Path
 ) -> None:

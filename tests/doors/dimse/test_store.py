@@ -157,6 +157,7 @@ def lacks_identity(raw: bytes, instance: Part10) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # what it says about odd files
 def test_every_real_file_is_kept_byte_for_byte(
     make_site: Callable[..., ReceiverSite], data: Path
@@ -437,6 +438,7 @@ def test_a_lost_connection_leaves_nothing_behind(receiver: ReceiverSite) -> None
     assert entry["last_error"] == "The connection was lost: The peer closed the connection."
 
 
+@pytest.mark.slow
 def test_a_stopped_receiver_answers_what_it_has_and_leaves_in_peace(
     make_site: Callable[..., ReceiverSite],
 ) -> None:

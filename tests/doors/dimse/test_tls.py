@@ -13,7 +13,7 @@ import pytest
 from tests.pdu import read_part10
 from tests.receiver import ReceiverSite
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
