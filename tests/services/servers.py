@@ -73,9 +73,6 @@ def postgres() -> Iterator[str]:
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            # The data dies with the test run: nothing is worth a wait for the disk.
-            "fsync": "off",
-            "full_page_writes": "off",
             "max_connections": "200",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
