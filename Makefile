@@ -16,7 +16,8 @@ PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis
 	worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 
-PYTEST := $(PYTHON) -m pytest
+# Real servers and browsers on a busy machine: a failure is tried once more, and the summary says so.
+PYTEST := $(PYTHON) -m pytest --reruns 1 -rR
 WORKERS ?= 2
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
