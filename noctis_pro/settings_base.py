@@ -195,7 +195,6 @@ DIMSE_PDU_BYTES = 128 * 1024
 
 # Limits: what one sender may ask of the machine.
 MAX_INSTANCE_BYTES = 4 * 1024**3
-MAX_HEADER_BYTES = 64 * 1024**2
 MAX_ARCHIVE_MEMBERS = 20_000
 MAX_ARCHIVE_RATIO = 200
 MAX_ARCHIVE_BYTES = 16 * 1024**3
@@ -207,7 +206,6 @@ FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
 FRAME_DISK_CACHE_BYTES = 10 * 1024**3
 # Of one person; pictures that are in memory are not counted.
 API_REQUESTS_PER_MINUTE = 60_000
-SPOOL_MEMORY_BYTES = 0  # everything spools to disk: the blob store adopts the file by renaming it
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 # A request body beyond this waits in a file; 0 would mean "never" to Python's SpooledTemporaryFile.
