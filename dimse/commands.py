@@ -7,45 +7,57 @@ any sequence (PS3.7 6.3). It is read here without recursion; what does not fit e
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dimse.status import Answer
 
+# Command fields (PS3.7 table E.1-1); a response is its request with the highest bit set.
 C_STORE_RQ = 0x0001
-C_STORE_RSP = 0x8001
+C_GET_RQ = 0x0010
+C_FIND_RQ = 0x0020
+C_MOVE_RQ = 0x0021
+C_ECHO_RQ = 0x0030
+C_CANCEL_RQ = 0x0FFF
+N_EVENT_REPORT_RQ = 0x0100
+N_GET_RQ = 0x0110
+N_SET_RQ = 0x0120
+N_ACTION_RQ = 0x0130
+N_CREATE_RQ = 0x0140
+RESPONSE = 0x8000
+
 NO_DATA_SET = 0x0101
+HAS_DATA_SET = 0x0001
 
 MAX_BYTES = 64 * 1024
 MAX_ELEMENTS = 128
 
-_AFFECTED_SOP_CLASS_UID = 0x0002
-_COMMAND_FIELD = 0x0100
-_MESSAGE_ID = 0x0110
-_MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
-_COMMAND_DATA_SET_TYPE = 0x0800
-_STATUS = 0x0900
-_ERROR_COMMENT = 0x0902
-_AFFECTED_SOP_INSTANCE_UID = 0x1000
+# Elements of group 0000 (PS3.7 table E.1-1).
+AFFECTED_SOP_CLASS_UID = 0x0002
+REQUESTED_SOP_CLASS_UID = 0x0003
+COMMAND_FIELD = 0x0100
+MESSAGE_ID = 0x0110
+MESSAGE_ID_BEING_RESPONDED_TO = 0x0120
+MOVE_DESTINATION = 0x0600
+PRIORITY = 0x0700
+COMMAND_DATA_SET_TYPE = 0x0800
+STATUS = 0x0900
+OFFENDING_ELEMENT = 0x0901
+ERROR_COMMENT = 0x0902
+AFFECTED_SOP_INSTANCE_UID = 0x1000
+REQUESTED_SOP_INSTANCE_UID = 0x1001
+EVENT_TYPE_ID = 0x1002
+ACTION_TYPE_ID = 0x1008
+REMAINING_SUBOPERATIONS = 0x1020
+COMPLETED_SUBOPERATIONS = 0x1021
+FAILED_SUBOPERATIONS = 0x1022
+WARNING_SUBOPERATIONS = 0x1023
+MOVE_ORIGINATOR_AE_TITLE = 0x1030
+MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
 
 
 class CommandError(Exception):
     """The command set breaks PS3.7 section 6.3; the association cannot go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreCommand:
-    """What a C-STORE-RQ says about its data set (PS3.7 9.3.1.1).
-
-    Attributes
-    ----------
-    message_id : (0000,0110)
-    sop_class_uid, sop_instance_uid : (0000,0002), (0000,1000) without padding, not yet checked;
-        empty where they are missing
-    """
-
-    message_id: int
-    sop_class_uid: str
-    sop_instance_uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +69,48 @@ class CommandSet:
     @property
     def command_field(self) -> int:
         """Which message it is (PS3.7 table E.1-1)."""
-        return self._whole(_COMMAND_FIELD)
+        return self.whole(COMMAND_FIELD)
 
     @property
     def has_data_set(self) -> bool:
         """Whether a data set follows."""
-        return self._whole(_COMMAND_DATA_SET_TYPE) != NO_DATA_SET
+        return self.whole(COMMAND_DATA_SET_TYPE) != NO_DATA_SET
 
-    def as_store(self) -> StoreCommand:
-        """Return the fields of a C-STORE-RQ."""
-        return StoreCommand(
-            message_id=self._whole(_MESSAGE_ID),
-            sop_class_uid=self._text(_AFFECTED_SOP_CLASS_UID),
-            sop_instance_uid=self._text(_AFFECTED_SOP_INSTANCE_UID),
-        )
+    @property
+    def message_id(self) -> int:
+        """Message ID of a request."""
+        return self.whole(MESSAGE_ID)
 
-    def _whole(self, element: int) -> int:
+    @property
+    def status(self) -> int:
+        """Status of a response."""
+        return self.whole(STATUS)
+
+    @property
+    def sop_class_uid(self) -> str:
+        """Affected or Requested SOP Class UID, not yet checked; empty where it is missing."""
+        return self.text(AFFECTED_SOP_CLASS_UID) or self.text(REQUESTED_SOP_CLASS_UID)
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Affected or Requested SOP Instance UID, not yet checked; empty where it is missing."""
+        return self.text(AFFECTED_SOP_INSTANCE_UID) or self.text(REQUESTED_SOP_INSTANCE_UID)
+
+    def whole(self, element: int) -> int:
+        """Return an element with VR US.
+
+        Raises
+        ------
+        CommandError
+            If it is missing or not two bytes long.
+        """
         value = self.values.get(element, b"")
         if len(value) != 2:
             raise CommandError(f"The command has no usable element (0000,{element:04X}).")
         return int.from_bytes(value, "little")
 
-    def _text(self, element: int) -> str:
+    def text(self, element: int) -> str:
+        """Return an element with VR UI, AE or LO without padding; empty where it is missing."""
         value = self.values.get(element, b"").rstrip(b"\0 ").lstrip(b" ")
         return value.decode("ascii", "backslashreplace")
 
@@ -115,30 +147,72 @@ def parse(data: bytes) -> CommandSet:
     return CommandSet(values)
 
 
-def c_store_response(command: StoreCommand, answer: Answer) -> bytes:
-    """Return the command set of the C-STORE-RSP.
+def request(
+    command_field: int, message_id: int, fields: Mapping[int, bytes], *, has_data_set: bool
+) -> bytes:
+    """Return the command set of a request of ours.
+
+    Parameters
+    ----------
+    fields : further elements by element number, encoded
+    """
+    return _build(
+        {
+            COMMAND_FIELD: us(command_field),
+            MESSAGE_ID: us(message_id),
+            COMMAND_DATA_SET_TYPE: us(HAS_DATA_SET if has_data_set else NO_DATA_SET),
+            **fields,
+        }
+    )
+
+
+def response(
+    to: CommandSet, answer: Answer, fields: Mapping[int, bytes], *, has_data_set: bool = False
+) -> bytes:
+    """Return the command set of a response; SOP class and instance are those of the request.
+
+    Parameters
+    ----------
+    to : the request
+    fields : further elements by element number, encoded; they win over the request's
 
     References
     ----------
-    DICOM PS3.7 section 9.3.1.2.
+    DICOM PS3.7 sections 9.3, 10.3 and E.
     """
-    elements = [
-        _element(_AFFECTED_SOP_CLASS_UID, _uid(command.sop_class_uid)),
-        _element(_COMMAND_FIELD, struct.pack("<H", C_STORE_RSP)),
-        _element(_MESSAGE_ID_BEING_RESPONDED_TO, struct.pack("<H", command.message_id)),
-        _element(_COMMAND_DATA_SET_TYPE, struct.pack("<H", NO_DATA_SET)),
-        _element(_STATUS, struct.pack("<H", answer.status)),
-        _element(_ERROR_COMMENT, _even(answer.comment.encode("ascii"), b" ")),
-        _element(_AFFECTED_SOP_INSTANCE_UID, _uid(command.sop_instance_uid)),
-    ]
-    body = b"".join(elements)
-    return _element(0x0000, struct.pack("<I", len(body))) + body
+    return _build(
+        {
+            AFFECTED_SOP_CLASS_UID: ui(to.sop_class_uid),
+            COMMAND_FIELD: us(to.command_field | RESPONSE),
+            MESSAGE_ID_BEING_RESPONDED_TO: us(to.message_id),
+            COMMAND_DATA_SET_TYPE: us(HAS_DATA_SET if has_data_set else NO_DATA_SET),
+            STATUS: us(answer.status),
+            ERROR_COMMENT: lo(answer.comment),
+            AFFECTED_SOP_INSTANCE_UID: ui(to.sop_instance_uid),
+            **fields,
+        }
+    )
 
 
-def _uid(text: str) -> bytes:
-    """Give a UID back as it came; what no UID can be is left out."""
-    value = text.encode("ascii")
+def us(value: int) -> bytes:
+    """Encode an unsigned short."""
+    return struct.pack("<H", value)
+
+
+def ui(uid: str) -> bytes:
+    """Encode a UID as it came; what no UID can be is left out."""
+    value = uid.encode("ascii")
     return _even(value, b"\0") if len(value) <= 64 else b""
+
+
+def lo(text: str) -> bytes:
+    """Encode plain ASCII text (LO, AE)."""
+    return _even(text.encode("ascii"), b" ")
+
+
+def _build(elements: Mapping[int, bytes]) -> bytes:
+    body = b"".join(_element(number, elements[number]) for number in sorted(elements))
+    return _element(0x0000, struct.pack("<I", len(body))) + body
 
 
 def _even(value: bytes, padding: bytes) -> bytes:

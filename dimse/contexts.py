@@ -99,8 +99,8 @@ def _answer(
         return _refused(context, ABSTRACT_SYNTAX_NOT_SUPPORTED)
     if not usable:
         return _refused(context, TRANSFER_SYNTAXES_NOT_SUPPORTED)
-    if not roles.get(offer.abstract_syntax, (True, False))[0]:
-        # The caller wants to be the server alone (C-GET): we are none of its clients.
+    if not any(roles.get(offer.abstract_syntax, (True, False))):
+        # Nobody could send a request on it.
         return _refused(context, USER_REJECTION)
     context.transfer_syntax = [usable[0]]
     context.result = ACCEPTED

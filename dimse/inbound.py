@@ -1,10 +1,12 @@
-"""An admitted association, served by pynetdicom's service classes and our C-STORE."""
+"""An admitted association on pynetdicom's state machine: our messages, our services."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db import connections
@@ -13,17 +15,33 @@ from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import P_DATA, SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.pdu_primitives import (
+    P_DATA,
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+)
 
 from dimse import commands, connection, contexts
 from dimse.census import Guest
+from dimse.commands import CommandError
 from dimse.contexts import Offer
-from dimse.handlers.c_store import Reception
-from dimse.messages import Messages
+from dimse.handlers.c_store import EndlessError, Reception
+from dimse.messages import Assembler
+from dimse.peer import Context, PeerLostError, Request, Response
+from dimse.services import Table
 from dimse.upperlayer import WAKE_AT_LEAST_EVERY_S, UpperLayer
 from dimse.visit import Visit
 
 logger = logging.getLogger(__name__)
+
+# Requests that a peer sends without waiting for answers; more wait in its socket.
+_MOST_WAITING = 4
+_MOST_CANCELS = 10
+# PDUs of ours that wait to be written; a service that makes them faster waits.
+_MOST_UNSENT = 8
+# A sender that announces no limit gets fragments of this size.
+_FRAGMENT_BYTES = 128 * 1024
 
 
 class Control(ACSE):
@@ -46,18 +64,33 @@ class Control(ACSE):
                 )
                 for context in request.presentation_context_definition_list
             ],
-            inbound.services,
+            inbound.services.transfer_syntaxes,
             roles,
         )
         accepted = {c.context_id: c for c in answers if c.result == contexts.ACCEPTED}
         inbound._accepted_cx = accepted
         inbound._rejected_cx = [c for c in answers if c.result != contexts.ACCEPTED]
         for uid in {str(c.abstract_syntax) for c in accepted.values()} & roles.keys():
-            # We are never the client on an association that others open.
             item = SCP_SCU_RoleSelectionNegotiation()
             item.sop_class_uid = uid
-            item.scu_role, item.scp_role = roles[uid][0], False
+            item.scu_role, item.scp_role = roles[uid]
             self.acceptor.add_negotiation_item(item)
+        for uid, information in self.requestor.sop_class_extended.items():
+            agreed = inbound.services.negotiate(str(uid), information)
+            if agreed is not None:
+                extended = SOPClassExtendedNegotiation()
+                extended.sop_class_uid = uid
+                extended.service_class_application_information = agreed
+                self.acceptor.add_negotiation_item(extended)
+                inbound.extended[str(uid)] = agreed
+        for number, context in accepted.items():
+            uid = str(context.abstract_syntax)
+            inbound.contexts[number] = Context(
+                context_id=number,
+                abstract_syntax=uid,
+                transfer_syntax=str(context.transfer_syntax[0]),
+                is_ours_to_call=roles.get(uid, (True, False))[1],
+            )
         self.send_accept()
         evt.trigger(inbound, evt.EVT_ACCEPTED, {})
         inbound.is_established = True
@@ -65,14 +98,60 @@ class Control(ACSE):
         inbound.visit.note_association()
 
 
+class Messages(DIMSEServiceProvider):
+    """What pynetdicom's upper layer hands its data PDUs to."""
+
+    def __init__(self, assoc: InboundAssociation) -> None:
+        super().__init__(assoc)
+        self._inbound = assoc
+        self.assembler = Assembler(assoc.visit, assoc.contexts)
+        self.cancelled: set[int] = set()
+        self.responses: queue.Queue[Response] = queue.Queue()
+        self.unanswered = 0
+
+    def receive_primitive(self, primitive: Any) -> None:  # noqa: ANN401 - a P_DATA
+        """Take the fragments of one P-DATA-TF."""
+        try:
+            self._take_all(primitive.presentation_data_value_list)
+        except (CommandError, EndlessError) as error:
+            self.assembler.discard()
+            self._inbound.blame(str(error))
+            self.dul.event_queue.put("Evt19")
+
+    def _take_all(self, values: list[tuple[int, bytes]]) -> None:
+        if not values:
+            raise CommandError("A data PDU without any fragment came.")
+        for context_id, value in values:
+            whole = self.assembler.take(context_id, value)
+            if whole is not None:
+                self._deliver(*whole)
+
+    def _deliver(self, context_id: int, message: Reception | Request | Response) -> None:
+        if isinstance(message, Response):
+            if not self.unanswered:
+                raise CommandError("An answer came to what was not asked.")
+            self.unanswered -= 1
+            self.responses.put(message)
+            self._inbound.news.set()
+            return
+        if isinstance(message, Request) and (message.command.command_field == commands.C_CANCEL_RQ):
+            if len(self.cancelled) < _MOST_CANCELS:
+                self.cancelled.add(message.command.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO))
+            return
+        while self.msg_queue.qsize() >= _MOST_WAITING and not self._inbound.is_ending:
+            # Asynchronous operations were not negotiated: its next bytes wait in the network.
+            time.sleep(0.005)
+        self.msg_queue.put((context_id, message))
+
+
 class InboundAssociation(Association):
-    """An admitted association; its thread ends with it.
+    """An admitted association; its thread ends with it. Services see it as their `Peer`.
 
     Parameters
     ----------
     ae : our application entity
     visit : whose association it is
-    services : abstract syntaxes other than storage, with their transfer syntaxes
+    services : of its port
     on_end : called once when the association's thread ends
     """
 
@@ -80,7 +159,7 @@ class InboundAssociation(Association):
         self,
         ae: ApplicationEntity,
         visit: Visit,
-        services: dict[str, tuple[str, ...]],
+        services: Table,
         on_end: Callable[[], None],
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
@@ -90,6 +169,8 @@ class InboundAssociation(Association):
         self.is_aborted: bool
         self.visit = visit
         self.services = services
+        self.contexts: dict[int, Context] = {}
+        self.extended: dict[str, bytes] = {}
         self.news = threading.Event()
         self.guest = Guest(visit.address, visit.ae_title, self._evict, self.break_off)
         self._on_end = on_end
@@ -104,10 +185,6 @@ class InboundAssociation(Association):
     def is_ending(self) -> bool:
         """Whether nobody will take further messages."""
         return self._kill or self.is_aborted or self.is_released
-
-    def accepted(self, context_id: int) -> Any | None:  # noqa: ANN401 - a PresentationContext
-        """Return an accepted presentation context."""
-        return self._accepted_cx.get(context_id)
 
     def blame(self, sentence: str) -> None:
         """Remember what the peer did wrong; the association ends."""
@@ -145,7 +222,7 @@ class InboundAssociation(Association):
             self.visit.note_end("Released" if self.is_released else "Ended")
 
     def _discard_unserved(self) -> None:
-        self.dimse.discard()
+        self.dimse.assembler.discard()
         while not self.dimse.msg_queue.empty():
             _, message = self.dimse.msg_queue.get(block=False)
             if isinstance(message, Reception):
@@ -168,33 +245,85 @@ class InboundAssociation(Association):
             if self._has_ended():
                 return
 
-    def _serve(self, message: Any, context_id: int) -> None:  # noqa: ANN401
+    def _serve(self, message: Reception | Request, context_id: int) -> None:
         self.guest.is_served = True
         try:
             if isinstance(message, Reception):
-                answer = message.finish()
-                self._send_command(context_id, commands.c_store_response(message.command, answer))
-            elif not message.is_valid_request:
-                self.blame(f"A {message.msg_type} came that is no valid request.")
-                self.abort(block=False)
+                self.send(self.contexts[context_id], message.finish())
             else:
-                self._serve_request(message, context_id)
+                self.services.serve(self, message)
+        except PeerLostError:
+            logger.info("%s Went before its answer", self.visit)
+        except CommandError as error:
+            self.blame(str(error))
+            self.abort(block=False)
         finally:
+            self.dimse.cancelled.clear()
             self.guest.is_served = False
             self.guest.touch()
             # Our work is not the peer's idleness.
             self.dul._idle_timer.restart()
 
-    def _send_command(self, context_id: int, command: bytes) -> None:
+    def send(
+        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
+    ) -> None:
+        """Send one message; see `dimse.peer.Peer`."""
+        if not commands.parse(command).command_field & commands.RESPONSE:
+            self.dimse.unanswered += 1
         most = self.requestor.maximum_length or 0
-        step = max(1, most - 6) if most else len(command)
-        for start in range(0, len(command), step):
-            is_last = start + step >= len(command)
-            part = P_DATA()
-            part.presentation_data_value_list.append(
-                (context_id, (b"\x03" if is_last else b"\x01") + command[start : start + step])
-            )
-            self.dul.send_pdu(part)
+        step = max(2, most - 6) if most else _FRAGMENT_BYTES
+        self._send_fragments(context.context_id, 1, [command], step)
+        # A command that announces no data set has none to send.
+        if data_set:
+            self._send_fragments(context.context_id, 0, data_set, step)
+
+    def _send_fragments(
+        self, context_id: int, kind: int, pieces: Iterable[bytes | memoryview], step: int
+    ) -> None:
+        waiting = b""
+        for piece in pieces:
+            for start in range(0, len(piece), step):
+                if waiting:
+                    self._send_fragment(context_id, kind, waiting)
+                waiting = bytes(piece[start : start + step])
+        self._send_fragment(context_id, kind | 2, waiting)
+
+    def _send_fragment(self, context_id: int, control: int, value: bytes) -> None:
+        while self.dul.to_provider_queue.qsize() >= _MOST_UNSENT and not self.is_ending:
+            self.news.wait(timeout=0.05)
+            self.news.clear()
+        if self._is_over:
+            raise PeerLostError
+        part = P_DATA()
+        part.presentation_data_value_list.append((context_id, bytes([control]) + value))
+        self.dul.send_pdu(part)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_ending or self.acse.is_aborted() or not self.dul.is_alive()
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Whether C-CANCEL came; see `dimse.peer.Peer`."""
+        if self._is_over:
+            raise PeerLostError
+        return message_id in self.dimse.cancelled
+
+    def response_to(self, message_id: int, timeout_s: float) -> Response:
+        """Wait for an answer; see `dimse.peer.Peer`."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and not self._is_over:
+            try:
+                found = self.dimse.responses.get(block=False)
+            except queue.Empty:
+                self.news.wait(timeout=0.05)
+                self.news.clear()
+                continue
+            if found.command.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO) == message_id:
+                return found
+        if not self._is_over:
+            self.blame("It did not answer a request of ours in time.")
+            self.abort(block=False)
+        raise PeerLostError
 
     def _has_ended(self) -> bool:
         if self.is_established and self.acse.is_release_requested():

@@ -16,13 +16,11 @@ import struct
 import sys
 import threading
 import time
-from copy import deepcopy
 from dataclasses import dataclass
 from socketserver import BaseRequestHandler
 from typing import Any
 
 from django.db import close_old_connections, connections
-from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import AddressInformation, ThreadedAssociationServer
 
@@ -32,6 +30,7 @@ from dimse.census import Census
 from dimse.clerk import Clerk
 from dimse.connection import Pace, PeerGoneError, ProtocolError
 from dimse.inbound import InboundAssociation
+from dimse.services import Table
 from dimse.upperlayer import Socket
 from dimse.visit import Visit
 
@@ -145,9 +144,7 @@ class Connection(BaseRequestHandler):
         acceptor.address_info = AddressInformation.from_tuple(server.server_address)
         acceptor.implementation_class_uid = server.ae.implementation_class_uid
         acceptor.implementation_version_name = server.ae.implementation_version_name
-        acceptor.supported_contexts = deepcopy(server.contexts)
         assoc.requestor.address_info = AddressInformation.from_tuple(self.client_address)
-        server.bind_handlers(assoc)
         return assoc
 
 
@@ -156,10 +153,9 @@ class Listener(ThreadedAssociationServer):
 
     Parameters
     ----------
-    ae : the application entity with the contexts of every service but storage
+    ae : our application entity
     address : host and port to bind; port 0 takes a free one
     desk : shared by all ports of the receiver
-    handlers : pynetdicom's events and what serves them
     ssl_context : for a TLS port
     """
 
@@ -173,21 +169,16 @@ class Listener(ThreadedAssociationServer):
         ae: ApplicationEntity,
         address: tuple[str, int],
         desk: Desk,
-        handlers: list[Any],
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.desk = desk
-        self.services = {
-            str(context.abstract_syntax): tuple(str(uid) for uid in context.transfer_syntax)
-            for context in ae.supported_contexts
-        }
+        self.services = Table()
         super().__init__(
             ae,
             address,
             ae.ae_title,
             ae.supported_contexts,
             ssl_context,
-            evt_handlers=handlers,
             request_handler=Connection,
         )
         self._thread = threading.Thread(
@@ -228,13 +219,3 @@ class Listener(ThreadedAssociationServer):
         logger.error("The connection from %s broke", client_address, exc_info=sys.exc_info())
         with contextlib.suppress(OSError):
             request.close()
-
-    def bind_handlers(self, assoc: InboundAssociation) -> None:
-        """Give an association the handlers of its events."""
-        for event, bound in self._handlers.items():
-            if isinstance(event, evt.InterventionEvent):
-                if bound:
-                    assoc.bind(event, *bound)
-            else:
-                for handler, arguments in bound:
-                    assoc.bind(event, handler, arguments)

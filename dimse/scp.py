@@ -9,20 +9,17 @@ import signal
 import ssl
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from django.conf import settings
-from pynetdicom import _config, evt
+from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.presentation import DEFAULT_TRANSFER_SYNTAXES
-from pynetdicom.sop_class import Verification
 
 from dimse import stream
 from dimse.association import Admissions
 from dimse.census import Census, Limits
 from dimse.clerk import Clerk
 from dimse.connection import Pace
-from dimse.handlers import c_echo
 from dimse.listener import Desk, Listener
 from imaging import aetitle
 from imaging.errors import ImagingError
@@ -88,9 +85,9 @@ class Receiver:
         self._clerk = Clerk()
         desk = Desk(Admissions(ae_title), self._census, self._clerk, pace)
         ae = _application_entity(ae_title, pace)
-        self.listeners = [Listener(ae, (host, port), desk, _HANDLERS)]
+        self.listeners = [Listener(ae, (host, port), desk)]
         if tls is not None:
-            self.listeners.append(Listener(ae, (host, tls.port), desk, _HANDLERS, _encrypt(tls)))
+            self.listeners.append(Listener(ae, (host, tls.port), desk, _encrypt(tls)))
 
     def start(self) -> None:
         """Serve from now on."""
@@ -141,15 +138,7 @@ def _application_entity(ae_title: str, pace: Pace) -> ApplicationEntity:
     ae.maximum_pdu_size = pace.pdu_bytes
     ae.acse_timeout = pace.request_timeout_s
     ae.network_timeout = pace.idle_timeout_s
-    ae.add_supported_context(Verification, DEFAULT_TRANSFER_SYNTAXES)
     return ae
-
-
-def _echo(event: evt.Event) -> int:
-    return c_echo.handle(event.assoc.visit)
-
-
-_HANDLERS: list[Any] = [(evt.EVT_C_ECHO, _echo)]
 
 
 def _raise_descriptor_limit() -> None:

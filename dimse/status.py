@@ -10,6 +10,9 @@ from archive.ingest import Outcome
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 NOT_AUTHORISED = 0x0124
+UNRECOGNISED_OPERATION = 0x0211
+PENDING = 0xFF00
+CANCELLED = 0xFE00
 OUT_OF_RESOURCES = 0xA700
 MISMATCH = 0xA900
 KEPT_ASIDE = 0xB000
@@ -61,6 +64,9 @@ class Answer:
     def is_success(self) -> bool:
         """Whether the sender may forget the instance."""
         return self.status == SUCCESS
+
+
+OK = Answer(SUCCESS)
 
 
 def of_outcome(outcome: Outcome) -> Answer:

@@ -188,7 +188,7 @@ class UpperLayer(DULServiceProvider):
         try:
             pdu, event = self._decode_pdu(sock.receive_pdu())
         except PeerGoneError as error:
-            if self._inbound.dimse.is_receiving:
+            if self._inbound.dimse.assembler.is_receiving:
                 self._inbound.visit.note_trouble(f"The connection was lost: {error}")
             self.event_queue.put("Evt17")
         except OSError:

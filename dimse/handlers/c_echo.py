@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dimse import status
-from dimse.visit import Visit
+from pynetdicom.presentation import DEFAULT_TRANSFER_SYNTAXES
+from pynetdicom.sop_class import Verification
+
+from dimse import commands, status
+from dimse.peer import Peer, Request, Service, answer
 
 
-def handle(visit: Visit) -> int:
+def handle(peer: Peer, request: Request) -> None:
     """Answer an echo and remember it for the facility's page."""
-    visit.note_echo()
-    return status.SUCCESS
+    peer.visit.note_echo()
+    answer(peer, request, status.OK)
+
+
+SERVICE = Service(
+    abstract_syntaxes=(str(Verification),),
+    transfer_syntaxes=tuple(map(str, DEFAULT_TRANSFER_SYNTAXES)),
+    operations={commands.C_ECHO_RQ: handle},
+)

@@ -11,8 +11,8 @@ from django.db import connections
 from archive import errors, ingest
 from archive.ingest import Provenance
 from archive.spool import Spooled
-from dimse import status
-from dimse.commands import StoreCommand
+from dimse import commands, status
+from dimse.commands import CommandSet
 from dimse.status import Answer
 from dimse.stream import DataSetStream
 from dimse.visit import Visit
@@ -40,7 +40,7 @@ class Reception:
     """
 
     def __init__(
-        self, visit: Visit, command: StoreCommand, *, abstract_syntax: str, transfer_syntax: str
+        self, visit: Visit, command: CommandSet, *, abstract_syntax: str, transfer_syntax: str
     ) -> None:
         self.command = command
         self._visit = visit
@@ -49,7 +49,7 @@ class Reception:
         self._sink: DataSetStream | Answer = self._open(command, abstract_syntax, transfer_syntax)
 
     def _open(
-        self, command: StoreCommand, abstract_syntax: str, transfer_syntax: str
+        self, command: CommandSet, abstract_syntax: str, transfer_syntax: str
     ) -> DataSetStream | Answer:
         refused = _look_at(command, abstract_syntax)
         if refused is not None:
@@ -90,8 +90,11 @@ class Reception:
         except OSError as error:
             self._refuse(self._disk_refuses(error))
 
-    def finish(self) -> Answer:
-        """Store what was received and return the answer; success only after the commit."""
+    def finish(self) -> bytes:
+        """Store what was received and return the C-STORE-RSP; success only after the commit."""
+        return commands.response(self.command, self._finish(), {})
+
+    def _finish(self) -> Answer:
         if isinstance(self._sink, DataSetStream):
             try:
                 return self._store(self._sink)
@@ -125,7 +128,7 @@ class Reception:
         )
 
 
-def _look_at(command: StoreCommand, abstract_syntax: str) -> Answer | None:
+def _look_at(command: CommandSet, abstract_syntax: str) -> Answer | None:
     """Refuse what the command alone shows to be wrong, before a byte is kept."""
     for what, uid in (
         ("SOP Class UID", command.sop_class_uid),
@@ -140,7 +143,7 @@ def _look_at(command: StoreCommand, abstract_syntax: str) -> Answer | None:
     return None
 
 
-def handle(spooled: Spooled, visit: Visit, command: StoreCommand) -> Answer:
+def handle(spooled: Spooled, visit: Visit, command: CommandSet) -> Answer:
     """Store one received instance.
 
     Parameters

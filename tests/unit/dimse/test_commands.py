@@ -11,7 +11,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
 from dimse import commands, status
-from dimse.commands import CommandError, StoreCommand
+from dimse.commands import CommandError
 from tests.pdu import CT, command, store_rq, us
 
 
@@ -39,12 +39,13 @@ def test_a_store_request_is_read_as_pydicom_writes_it() -> None:
     found = commands.parse(raw)
     assert found.command_field == commands.C_STORE_RQ
     assert found.has_data_set
-    assert found.as_store() == StoreCommand(4711, CT, "1.2.3")
+    assert (found.message_id, found.sop_class_uid) == (4711, CT)
+    assert found.sop_instance_uid == "1.2.3"
 
 
 def test_the_response_is_what_pydicom_reads() -> None:
     answer = status.refusal(0xA900, "No lawful UID")
-    raw = commands.c_store_response(StoreCommand(4711, CT, "1.2.34"), answer)
+    raw = commands.response(commands.parse(store_rq(CT, "1.2.34", 4711)), answer, {})
     found = read_dataset(DicomBytesIO(raw), is_implicit_VR=True, is_little_endian=True)
     assert found.CommandGroupLength == len(raw) - 12
     assert found.AffectedSOPClassUID == CT
@@ -57,7 +58,9 @@ def test_the_response_is_what_pydicom_reads() -> None:
 
 
 def test_a_uid_that_cannot_be_one_is_not_given_back() -> None:
-    raw = commands.c_store_response(StoreCommand(1, CT, "9" * 65), status.refusal(0xA900, ""))
+    raw = commands.response(
+        commands.parse(store_rq(CT, "9" * 65)), status.refusal(0xA900, ""), {}
+    )
     found = read_dataset(DicomBytesIO(raw), is_implicit_VR=True, is_little_endian=True)
     assert "AffectedSOPInstanceUID" not in found
     assert "ErrorComment" not in found
@@ -86,7 +89,8 @@ def test_missing_and_misshapen_fields_are_refused_when_they_are_asked_for() -> N
         _ = found.command_field
     with pytest.raises(CommandError, match="0800"):
         _ = found.has_data_set
-    assert found.as_store() == StoreCommand(1, "", "")
+    assert found.message_id == 1
+    assert (found.sop_class_uid, found.sop_instance_uid) == ("", "")
 
 
 @given(st.binary(max_size=300))
