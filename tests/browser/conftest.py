@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import product
 
 CHROMIUM = Path("/usr/bin/chromium")
+# The whole product, its browser and other tests share the machine.
+expect.set_options(timeout=20_000)
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-quic",

@@ -178,17 +178,11 @@ def nested_command(depth: int) -> bytes:
         command((0x0100, us(1)), (0x0100, us(1)), (0x0110, us(1)), (0x0800, us(0))),
         b"".join(element(n, b"") for n in range(200)),
         command((0x0100, b"\1"), (0x0110, b"\1\0\0"), (0x0800, us(0))),
-        command(
-            (0x0002, uid_bytes(CT)), (0x0100, us(0x0020)), (0x0110, us(1)), (0x0800, us(0x0101))
-        ),
-        command(
-            (0x0003, uid_bytes(CT)), (0x0100, us(0x0100)), (0x0110, us(1)), (0x0800, us(0x0101))
-        ),
     ],
     ids=[
         "nested", "undefined length", "length lie", "cut", "empty", "zeros", "no type",
         "unknown command", "a response", "echo without id", "store without data", "repeated",
-        "many elements", "wrong lengths", "find on CT", "event report",
+        "many elements", "wrong lengths",
     ],
 )  # fmt: skip
 def test_a_command_that_breaks_the_rules_ends_the_association_alone(
@@ -201,6 +195,27 @@ def test_a_command_that_breaks_the_rules_ends_the_association_alone(
         with pytest.raises(AbortedError):
             peer.receive()
         assert other.echo().status == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "class_element"), [(0x0020, 0x0002), (0x0100, 0x0003)], ids=["find", "event report"]
+)
+def test_a_message_that_its_sop_class_does_not_have_is_refused_in_words(
+    receiver: ReceiverSite, field: int, class_element: int
+) -> None:
+    raw = command(
+        (class_element, uid_bytes(CT)),
+        (0x0100, us(field)),
+        (0x0110, us(7)),
+        (0x0800, us(0x0101)),
+    )
+    with receiver.peer() as peer:
+        peer.send(fragment(peer.context_of(CT), 3, raw))
+        answer = peer.response()
+        assert answer.status == 0x0211
+        assert answer.values[0x0120] == us(7)
+        assert peer.echo().status == 0
+    assert "Traceback" not in receiver.log()
 
 
 def is_cut_off(peer: RawPeer, part: bytes) -> None:

@@ -235,13 +235,15 @@ def test_contexts_are_answered_one_by_one(receiver: ReceiverSite) -> None:
         assert peer.most == 128 * 1024
 
 
-def test_nobody_makes_us_a_client(receiver: ReceiverSite) -> None:
-    mr = "1.2.840.10008.5.1.4.1.1.4"
-    offered = [(CT, [EXPLICIT_LE]), (mr, [EXPLICIT_LE])]
-    request = associate_rq("CT_NORTH", "NOCTIS_SCP", offered, roles=[(CT, 1, 1), (mr, 0, 1)])
+def test_roles_are_answered_as_c_get_needs_them(receiver: ReceiverSite) -> None:
+    mr, us = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.6.1"
+    offered = [(uid, [EXPLICIT_LE]) for uid in (CT, mr, us)]
+    roles = [(CT, 1, 1), (mr, 0, 1), (us, 0, 0)]
+    request = associate_rq("CT_NORTH", "NOCTIS_SCP", offered, roles=roles)
     with receiver.peer(offered, request=request) as peer:
-        assert peer.roles == {CT: (1, 0)}
-        assert peer.results == {1: 0, 3: 1}
+        assert peer.roles == {CT: (1, 1), mr: (0, 1)}
+        # Nobody could speak on the last one.
+        assert peer.results == {1: 0, 3: 0, 5: 1}
 
 
 def test_other_content_under_a_known_uid_is_kept_aside(receiver: ReceiverSite) -> None:

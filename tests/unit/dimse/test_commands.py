@@ -58,9 +58,7 @@ def test_the_response_is_what_pydicom_reads() -> None:
 
 
 def test_a_uid_that_cannot_be_one_is_not_given_back() -> None:
-    raw = commands.response(
-        commands.parse(store_rq(CT, "9" * 65)), status.refusal(0xA900, ""), {}
-    )
+    raw = commands.response(commands.parse(store_rq(CT, "9" * 65)), status.refusal(0xA900, ""), {})
     found = read_dataset(DicomBytesIO(raw), is_implicit_VR=True, is_little_endian=True)
     assert "AffectedSOPInstanceUID" not in found
     assert "ErrorComment" not in found
