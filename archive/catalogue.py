@@ -12,10 +12,8 @@ from django.utils import timezone
 
 from imaging import header
 from imaging.header import InstanceIndex
+from imaging.sopclass import COMPANION_MODALITIES
 from worklist.models import DicomImage, Facility, Patient, Series, Study
-
-# Objects that describe images; the study's own modality is another one where there is one.
-_COMPANIONS = {"SR", "PR", "KO", "SEG", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +204,7 @@ def _count(study: Study, series: Series, size_bytes: int, *, is_new_series: bool
     if series.modality and series.modality not in codes:
         codes.append(series.modality)
         study.modalities = ("\\" + "\\".join(codes) + "\\")[:128]
-        if not study.modality or study.modality in _COMPANIONS:
+        if not study.modality or study.modality in COMPANION_MODALITIES:
             study.modality = series.modality
     if not study.body_part_examined:
         study.body_part_examined = series.body_part_examined

@@ -99,13 +99,17 @@ class FirstImage:
 
 
 def first_image(series: list[dict[str, Any]]) -> FirstImage | None:
-    """Choose where reading starts: in the first series of pictures that is not a localizer.
+    """Choose where reading starts: in the first series of images that is not a localizer.
+
+    What describes images (segmentations, dose, key objects) comes first only where there is no image.
 
     A volume opens in its middle, where there is something to see; everything else at its start.
     """
     pictures = [entry for entry in series if _shown(entry["images"])]
     if not pictures:
         return None
+    images = [entry for entry in pictures if entry["Modality"] not in sopclass.COMPANION_MODALITIES]
+    pictures = images or pictures
     entry = next((entry for entry in pictures if not _is_localizer(entry)), pictures[0])
     shown = _shown(entry["images"])
     is_volume = len(shown) >= _VOLUME_SLICES and all(

@@ -6,6 +6,12 @@ from pydicom._uid_dict import UID_dictionary
 
 Kind = Literal["image", "document", "waveform", "other"]
 
+# Modalities of objects that describe images; a study's own modality is another one where there is
+# one, and reading starts with another one.
+COMPANION_MODALITIES = frozenset(
+    {"SR", "PR", "KO", "SEG", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "AU"}
+)
+
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 # The longest prefix decides. PS3.4 Annex B.5 numbers related classes alike.
 _GROUPS: dict[str, tuple[Kind, str]] = {

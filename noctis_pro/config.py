@@ -114,6 +114,11 @@ class Config:
         return self.data_dir / "cache"
 
     @property
+    def temp_dir(self) -> Path:
+        """Files of a moment: uploads that are still coming in."""
+        return self.data_dir / "tmp"
+
+    @property
     def spool_dir(self) -> Path:
         """Beside the store: a rename from here into the layout never crosses a file system."""
         return self.dicom_root / "spool"

@@ -33,10 +33,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "servestatic.runserver_nostatic",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",
     "channels",
     "csp",
-    "django_htmx",
     "django_vite",
     "accounts",
     "worklist",
@@ -55,7 +53,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
     "noctis_pro.middleware.ErrorAnswers",
 ]
 
@@ -107,7 +104,7 @@ LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "worklist:study-list"
 LOGOUT_REDIRECT_URL = "accounts:login"
 
-# Cache, channel layer, broker ------------------------------------------------------------------
+# Cache, broker ---------------------------------------------------------------------------------
 
 if CONFIG.redis_url:
     CACHES: dict[str, Any] = {
@@ -117,15 +114,8 @@ if CONFIG.redis_url:
             "KEY_PREFIX": "noctis",
         }
     }
-    CHANNEL_LAYERS: dict[str, Any] = {
-        "default": {
-            "BACKEND": "channels_redis.core.RedisChannelLayer",
-            "CONFIG": {"hosts": [CONFIG.redis_url], "prefix": "noctis"},
-        }
-    }
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
 REDIS_URL = CONFIG.redis_url
 CELERY_BROKER_URL = CONFIG.celery_broker_url

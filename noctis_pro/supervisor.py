@@ -396,6 +396,9 @@ def say(text: str) -> None:
 def run(environ: Mapping[str, str]) -> int:
     """Prepare, start, watch, stop; returns the exit status."""
     chosen = config.load(environ)
+    # Uploads wait here while they come in: on the archive's own disk, not in a small /tmp.
+    chosen.temp_dir.mkdir(parents=True, exist_ok=True)
+    environ = {**environ, "TMPDIR": str(chosen.temp_dir)}
     supervisor = Supervisor(services(chosen), environ)
     supervisor.listen()
     began = time.monotonic()

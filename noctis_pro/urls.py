@@ -1,6 +1,7 @@
 """Addresses of the site; the sidecar's routes are joined in `noctis_pro.asgi`."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -9,6 +10,8 @@ from noctis_pro import health_views
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="worklist:study-list"), name="home"),
+    # Asked for by browsers and programs that show something else than our pages.
+    path("favicon.ico", RedirectView.as_view(url=static("images/mark.svg")), name="favicon"),
     path("accounts/", include("accounts.urls")),
     path("worklist/", include("worklist.urls")),
     path("viewer/", include("dicom_viewer.urls")),

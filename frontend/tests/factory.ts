@@ -69,6 +69,7 @@ export function series(
     instance_count: images.length,
     frame_count: images.length,
     kind: "image",
+    warning: null,
     thumbnail_url: null,
     images,
     ...facts,

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import product
+from tests.dicom import make_instance, to_bytes
 
 CHROMIUM = Path("/usr/bin/chromium")
 # The whole product, its browser and other tests share the machine.
@@ -24,6 +25,8 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A CT study whose files lack the rescale that makes HU of their values.
+UNCALIBRATED = "1.2.826.0.1.3680043.10.1338.4711"
 _USER, _PASSWORD = "reader", "a-long-passphrase-for-tests"
 _FOLDERS = (
     "ct/head_phantom_1mm",
@@ -62,7 +65,9 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             input=_PASSWORD,
         )  # fmt: skip
         assert added.returncode == 0, added.stderr
-        paths = [str(data / name) for name in _FOLDERS]
+        uncalibrated = folder / "uncalibrated.dcm"
+        uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
+        paths = [str(uncalibrated), *(str(data / name) for name in _FOLDERS)]
         imported = here.manage("import_dicom", *paths)
         assert imported.returncode == 0, imported.stdout + imported.stderr
         credentials = _basic(_USER, _PASSWORD)

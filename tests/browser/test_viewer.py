@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import ReadingSite
+from tests.browser.conftest import UNCALIBRATED, ReadingSite
 from tests.browser.viewer_page import ViewerPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -542,6 +542,23 @@ def test_a_frame_that_cannot_be_decoded_says_why_and_can_be_tried_again(
     panel.get_by_role("button", name="Try again").click()
     viewer.wait("ready")
     expect(panel).to_have_count(0)
+
+
+def test_says_what_the_archive_found_wrong_with_a_series(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    page = new_page()
+    viewer = ViewerPage(page).open(reading_site.viewer(UNCALIBRATED))
+    notice = page.locator(".notice[data-kind=warning]")
+    # The check is a job that runs after the import.
+    for _ in range(30):
+        if notice.count():
+            break
+        viewer.open(reading_site.viewer(UNCALIBRATED))
+    expect(notice).to_contain_text("Series 1:")
+    expect(notice).to_contain_text("HU")
+    notice.get_by_role("button", name="Dismiss").click()
+    expect(notice).to_be_hidden()
 
 
 def test_lost_network_and_ended_session_say_so_and_go_on(

@@ -95,6 +95,8 @@ export interface SeriesFacts {
   instance_count: number;
   frame_count: number;
   kind: "image" | "document" | "waveform" | "other";
+  /** What readers must know before they trust it, as "rescale missing". */
+  warning: string | null;
   thumbnail_url: string | null;
   images: readonly ImageFacts[];
 }
@@ -175,6 +177,7 @@ export interface Manifest {
     NumberOfStudyRelatedInstances: number | null;
     is_demo: boolean;
     status: string | null;
+    warning: string | null;
   };
   patient: {
     id: string;

@@ -55,6 +55,7 @@ export class Workspace extends Emitter<Events> {
   tool: Tool;
   showsTexts = true;
   notices: readonly Notice[] = [];
+  private readonly readWarnings = new Set<string>();
 
   constructor(
     readonly manifest: Manifest,
@@ -95,6 +96,23 @@ export class Workspace extends Emitter<Events> {
     const { stack } = this.active;
     const modality = stack?.series.Modality ?? null;
     return presetsFor(modality, this.active.wantedFrame, this.manifest.presets);
+  }
+
+  /** What the archive found wrong with the study and with the series on the screen. */
+  get warnings(): Notice[] {
+    const series = this.visible.flatMap(({ pane }) => pane.stack?.series ?? []);
+    const found = series.flatMap(({ id, SeriesNumber, warning }) =>
+      warning
+        ? [{ id: `series-${id}`, text: `Series ${SeriesNumber ?? "without number"}: ${warning}` }]
+        : [],
+    );
+    const { warning } = this.manifest.study;
+    const said = this.manifest.series.some((entry) => entry.warning === warning);
+    const all = warning && !said ? [{ id: "study", text: warning }, ...found] : found;
+    const distinct = new Map(all.map((entry) => [entry.id, entry]));
+    return [...distinct.values()]
+      .filter(({ id }) => !this.readWarnings.has(id))
+      .map(({ id, text }) => ({ id, text, kind: "warning" as const }));
   }
 
   setTool(tool: Tool): void {
@@ -246,6 +264,10 @@ export class Workspace extends Emitter<Events> {
   }
 
   dismiss(id: string): void {
+    if (this.warnings.some((warning) => warning.id === id)) {
+      this.readWarnings.add(id);
+      this.emit("change", undefined);
+    }
     if (this.notices.some((notice) => notice.id === id)) {
       this.notices = this.notices.filter((notice) => notice.id !== id);
       this.emit("change", undefined);

@@ -231,7 +231,7 @@ export class ViewerPageElement extends ViewerElement {
     const workspace = this.workspace as Workspace;
     const { saver } = workspace;
     const state = saver.overall;
-    const notices = [...workspace.notices];
+    const notices = [...workspace.notices, ...workspace.warnings];
     if (
       (state === "waiting" || state === "failed") &&
       !notices.some(({ id }) => id === "network")
