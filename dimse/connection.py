@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 A_ASSOCIATE_RQ = 0x01
+A_ASSOCIATE_AC = 0x02
 P_DATA_TF = 0x04
 _KNOWN_TYPES = range(0x01, 0x08)
 _HEADER = struct.Struct(">BxI")
@@ -84,7 +85,8 @@ def receive_pdu(connection: socket.socket, timeout_s: float, *, first: bool, mos
         # Some senders do not count the headers of what they fit into the announced length.
         limit = most + 64
     else:
-        limit = MAX_REQUEST_BYTES if kind == A_ASSOCIATE_RQ else _MAX_OTHER_BYTES
+        is_negotiation = kind in (A_ASSOCIATE_RQ, A_ASSOCIATE_AC)
+        limit = MAX_REQUEST_BYTES if is_negotiation else _MAX_OTHER_BYTES
     if length > limit:
         raise ProtocolError(f"A PDU of type 0x{kind:02X} announces {length} bytes.")
     return bytes(header + _receive(connection, length, deadline))

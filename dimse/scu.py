@@ -5,42 +5,25 @@ Only registered destinations are called; what came over the network names none.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import socket
-import ssl
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from django.conf import settings
-from pynetdicom import _config, evt
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
-from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import Verification
-from pynetdicom.transport import AddressInformation, AssociationSocket
-
-from archive.errors import ForbiddenError
 from archive.models import Destination
-from dimse import connection, status
-from imaging import header
-from imaging.errors import ImagingError
-from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from archive.retrieval import StoredInstance
+from dimse import commands, status, suboperations
+from dimse.commands import CommandError
+from dimse.contexts import Offer
+from dimse.outbound import MOST_CONTEXTS, Association, CallError
+from dimse.peer import PeerLostError
+from dimse.suboperations import Delivery, Fate, Originator
+from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
-logger = logging.getLogger(__name__)
-
-_CONNECT_TIMEOUT_S = 5.0
-_ANSWER_TIMEOUT_S = 10.0
-# A receiver may have to write gigabytes before it answers.
-_STORE_TIMEOUT_S = 120.0
-# PS3.8 9.3.2.2: identifiers are the odd numbers of a byte.
-_MOST_CONTEXTS = 128
-
-# Data sets are sent as they lie in the store, in pieces; without this they would be decoded.
-_config.STORE_SEND_CHUNKED_DATASET = True
+_VERIFICATION = "1.2.840.10008.1.1"
+_ECHO_TIMEOUT_S = 10.0
+_MOST_MESSAGE_ID = 0xFFFF
+# A receiver that broke off this often in a row is left alone.
+_MOST_LOSSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +42,6 @@ class EchoReport:
     elapsed_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFailure:
-    """One file that did not arrive, and why."""
-
-    path: Path
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreReport:
-    """What became of the files that were sent.
-
-    Attributes
-    ----------
-    sent : answered with success or with a warning
-    warnings : sentences of those answered with a warning
-    failures : the others
-    """
-
-    sent: int
-    warnings: tuple[str, ...]
-    failures: tuple[StoreFailure, ...]
-
-    @property
-    def is_success(self) -> bool:
-        """Whether every file arrived."""
-        return not self.failures
-
-
-class _Socket(AssociationSocket):
-    """Sends without delay, and closes what it opened, also where nothing answered."""
-
-    def _create_socket(self, address: AddressInformation) -> socket.socket:
-        client: socket.socket = super()._create_socket(address)
-        connection.tune(client)
-        return client
-
-    def _shutdown_socket(self) -> None:
-        client: socket.socket | None = self.socket
-        if client is not None:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            client.close()
-
-
-class _Caller(ApplicationEntity):
-    """Our application entity when we call."""
-
-    def _create_socket(
-        self,
-        assoc: Association,
-        address: AddressInformation,
-        tls_args: tuple[ssl.SSLContext, str] | None,
-    ) -> AssociationSocket:
-        client = _Socket(assoc, address=address)
-        client.tls_args = tls_args
-        return client
-
-
-class _CallError(Exception):
-    """The association does not stand; the message says why and what to do."""
-
-
 def echo(destination: Destination) -> EchoReport:
     """Ask a destination whether it is there.
 
@@ -135,53 +55,43 @@ def echo(destination: Destination) -> EchoReport:
     DICOM PS3.4 annex A, PS3.7 section 9.1.5.
     """
     began = time.monotonic()
-
-    def report(*, is_success: bool, message: str) -> EchoReport:
-        elapsed_ms = (time.monotonic() - began) * 1000
-        return EchoReport(is_success=is_success, message=message, elapsed_ms=elapsed_ms)
-
+    name = destination.ae_title
     try:
-        association = _call(destination, [build_context(Verification)], _ANSWER_TIMEOUT_S)
-    except _CallError as error:
-        return report(is_success=False, message=str(error))
-    try:
-        answer = association.send_c_echo()
-    except (RuntimeError, ValueError) as error:
-        logger.info("Echo to %s: %s", destination, error)
-        return report(
-            is_success=False,
-            message=f"{destination.ae_title} took the association, but offers no C-ECHO.",
-        )
-    finally:
-        _hang_up(association)
-    code = answer.get("Status")
-    if code is None:
-        return report(
-            is_success=False,
-            message=f"{destination.ae_title} took the association, but did not answer the echo "
-            f"within {_ANSWER_TIMEOUT_S:.0f} s.",
-        )
+        code = _echo(destination)
+    except (CallError, PeerLostError) as error:
+        return EchoReport(False, str(error), (time.monotonic() - began) * 1000)
+    elapsed_ms = (time.monotonic() - began) * 1000
     if code != status.SUCCESS:
-        return report(
-            is_success=False,
-            message=f"{destination.ae_title} answered the echo with an error (0x{code:04X}). Its "
-            "log says more.",
-        )
-    done = report(is_success=True, message="")
-    return EchoReport(
-        is_success=True,
-        message=f"{destination.ae_title} answered in {max(1, round(done.elapsed_ms))} ms.",
-        elapsed_ms=done.elapsed_ms,
-    )
+        message = f"{name} answered the echo with an error (0x{code:04X}). Its log says more."
+        return EchoReport(False, message, elapsed_ms)
+    return EchoReport(True, f"{name} answered in {max(1, round(elapsed_ms))} ms.", elapsed_ms)
 
 
-def store(destination: Destination, paths: Iterable[Path]) -> StoreReport:
-    """Send Part 10 files as they are, in their own transfer syntax.
+def _echo(destination: Destination) -> int:
+    offer = Offer(1, _VERIFICATION, (IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN))
+    with Association(destination, [offer]) as association:
+        fields = {commands.AFFECTED_SOP_CLASS_UID: commands.ui(_VERIFICATION)}
+        command = commands.request(commands.C_ECHO_RQ, 1, fields, has_data_set=False)
+        association.send(association.contexts[1], command)
+        return association.response_to(1, _ECHO_TIMEOUT_S).command.status
+
+
+def send(
+    destination: Destination,
+    instances: Sequence[StoredInstance],
+    originator: Originator | None = None,
+) -> Generator[Delivery, None, None]:
+    """Send stored instances and yield what became of each.
+
+    Associations are opened as they are needed, several where one cannot offer every kind, and
+    released when the iterator is closed. A receiver that cannot be reached, or that breaks off,
+    fails the instances that it would have got; nothing is raised for it.
 
     Parameters
     ----------
     destination : a registered one
-    paths : stored instances
+    instances : in the order in which they are sent, as far as their kinds allow
+    originator : who asked for them by C-MOVE
 
     Raises
     ------
@@ -192,167 +102,88 @@ def store(destination: Destination, paths: Iterable[Path]) -> StoreReport:
     ----------
     DICOM PS3.4 annex B, PS3.7 section 9.1.1.
     """
-    warnings: list[str] = []
-    failures: list[StoreFailure] = []
-    sent = 0
-    for kinds, batch in _batches(paths, failures):
-        contexts = [build_context(sop_class, [syntax]) for sop_class, syntax in kinds]
-        try:
-            association = _call(destination, contexts, _STORE_TIMEOUT_S)
-        except _CallError as error:
-            failures += [StoreFailure(path, str(error)) for path in batch]
-            continue
-        try:
-            for number, path in enumerate(batch):
-                problem, warning = _send(association, destination, path, number % 65535 + 1)
-                if problem:
-                    failures.append(StoreFailure(path, problem))
-                    continue
-                sent += 1
-                if warning:
-                    warnings.append(warning)
-        finally:
-            _hang_up(association)
-    return StoreReport(sent=sent, warnings=tuple(warnings), failures=tuple(failures))
+    for offers, batch in _batches(instances):
+        rest = list(reversed(batch))
+        losses = 0
+        while rest:
+            before = len(rest)
+            try:
+                yield from _send_some(destination, offers, rest, originator)
+            except CallError as error:
+                while rest:
+                    yield Delivery(rest.pop(), Fate.FAILED, str(error))
+            except (PeerLostError, CommandError) as error:
+                # The one that was being sent may be the reason; the others are tried again.
+                losses = losses + 1 if len(rest) == before else 1
+                count = 1 if losses < _MOST_LOSSES else len(rest)
+                for _ in range(count):
+                    yield Delivery(rest.pop(), Fate.FAILED, str(error))
+
+
+def _send_some(
+    destination: Destination,
+    offers: Sequence[Offer],
+    rest: list[StoredInstance],
+    originator: Originator | None,
+) -> Iterator[Delivery]:
+    """Send from the end of `rest` on one association; what was answered is taken off."""
+    with Association(destination, offers) as association:
+        by_class = {
+            uid: association.contexts_of(uid) for uid in {offer.abstract_syntax for offer in offers}
+        }
+        message_id = 0
+        while rest:
+            message_id = message_id % _MOST_MESSAGE_ID + 1
+            instance = rest[-1]
+            delivery = suboperations.store(
+                association, by_class[instance.sop_class_uid], instance, message_id, originator
+            )
+            rest.pop()
+            yield delivery
 
 
 def _batches(
-    paths: Iterable[Path], failures: list[StoreFailure]
-) -> list[tuple[list[tuple[str, str]], list[Path]]]:
-    """Group files so that each group's SOP classes and syntaxes fit into one association."""
-    by_kind: dict[tuple[str, str], list[Path]] = {}
-    for path in paths:
-        try:
-            index = header.read_index(path)
-        except (ImagingError, OSError) as error:
-            failures.append(StoreFailure(path, str(error)))
-            continue
-        by_kind.setdefault((index.sop_class_uid, index.transfer_syntax_uid), []).append(path)
-    kinds = list(by_kind)
-    return [
-        (group, [path for kind in group for path in by_kind[kind]])
-        for start in range(0, len(kinds), _MOST_CONTEXTS)
-        if (group := kinds[start : start + _MOST_CONTEXTS])
-    ]
-
-
-def _send(
-    association: Association, destination: Destination, path: Path, message_id: int
-) -> tuple[str, str]:
-    """Send one file; returns the failure and the warning, empty where there is none."""
-    name = destination.ae_title
-    if not association.is_established:
-        return (f"{name} ended the association before this instance.", "")
-    try:
-        answer = association.send_c_store(path, msg_id=message_id)
-    except ValueError:
-        return (f"{name} does not take this kind of instance in its encoding.", "")
-    except (RuntimeError, OSError) as error:
-        return (f"The instance could not be sent to {name}: {error}", "")
-    code = answer.get("Status")
-    if code is None:
-        return (f"{name} did not answer, or ended the association.", "")
-    comment = str(answer.get("ErrorComment", "") or "").strip().rstrip(".")
-    said = f"{name} answered 0x{code:04X}{': ' + comment if comment else ''}."
-    if code == status.SUCCESS:
-        return ("", "")
-    return ("", said) if code >> 12 == 0xB else (said, "")
-
-
-def _call(
-    destination: Destination, contexts: Sequence[PresentationContext], timeout_s: float
-) -> Association:
-    if destination._state.adding:
-        raise ForbiddenError("Only registered destinations are called.")
-    ae = _Caller(settings.DICOM_SCU_AE_TITLE)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = _CONNECT_TIMEOUT_S
-    ae.acse_timeout = _ANSWER_TIMEOUT_S
-    ae.dimse_timeout = timeout_s
-    ae.network_timeout = timeout_s
-    connected: list[bool] = []
-    try:
-        association = ae.associate(
-            destination.host,
-            destination.port,
-            contexts=list(contexts),
-            ae_title=destination.ae_title,
-            tls_args=_tls(destination),
-            evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: connected.append(True))],
+    instances: Sequence[StoredInstance],
+) -> Iterator[tuple[list[Offer], list[StoredInstance]]]:
+    """Group instances so that the contexts of each group fit into one association."""
+    by_class: dict[str, dict[str, list[StoredInstance]]] = {}
+    for instance in instances:
+        syntaxes = by_class.setdefault(instance.sop_class_uid, {})
+        syntaxes.setdefault(instance.transfer_syntax_uid, []).append(instance)
+    proposed: list[tuple[str, tuple[str, ...]]] = []
+    batch: set[tuple[str, str]] = set()
+    groups: list[tuple[list[tuple[str, tuple[str, ...]]], set[tuple[str, str]]]] = []
+    for sop_class, stored in by_class.items():
+        for some in _chunks(list(stored), MOST_CONTEXTS - len(_FALLBACKS)):
+            wanted = _proposals(some)
+            if len(proposed) + len(wanted) > MOST_CONTEXTS:
+                groups.append((proposed, batch))
+                proposed, batch = [], set()
+            proposed = proposed + [(sop_class, syntaxes) for syntaxes in wanted]
+            batch |= {(sop_class, syntax) for syntax in some}
+    groups.append((proposed, batch))
+    for contexts, kinds in groups:
+        offers = [
+            Offer(2 * number + 1, sop_class, syntaxes)
+            for number, (sop_class, syntaxes) in enumerate(contexts)
+        ]
+        yield (
+            offers,
+            [i for i in instances if (i.sop_class_uid, i.transfer_syntax_uid) in kinds],
         )
-    except (OSError, ValueError) as error:
-        raise _CallError(_unreachable(destination, error)) from error
-    if association.is_established:
-        return association
-    _hang_up(association)
-    raise _CallError(_why_not(destination, association, is_connected=bool(connected)))
 
 
-def _tls(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
-    if not destination.uses_tls:
-        return None
-    ours = settings.DICOM_TLS
-    context = ssl.create_default_context(cafile=str(ours.ca) if ours and ours.ca else None)
-    if ours:
-        context.load_cert_chain(ours.cert, ours.key)
-    return (context, destination.host)
+# Offered beside the stored encodings, each for itself: what an instance can be converted to where
+# its receiver takes nothing else. Implicit VR Little Endian is every receiver's (PS3.5 10.1).
+_FALLBACKS = ((EXPLICIT_LITTLE_ENDIAN,), (IMPLICIT_LITTLE_ENDIAN,))
 
 
-def _hang_up(association: Association) -> None:
-    if association.is_established:
-        association.release()
-    # pynetdicom leaves the socket open when the peer went first.
-    association.dul.socket._shutdown_socket()
+def _proposals(stored: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the transfer syntaxes of each context of one SOP class."""
+    contexts = [(syntax,) for syntax in stored]
+    return [*contexts, *(some for some in _FALLBACKS if some not in contexts)]
 
 
-def _why_not(destination: Destination, association: Any, *, is_connected: bool) -> str:  # noqa: ANN401
-    name = destination.ae_title
-    if association.is_rejected:
-        return _rejected(destination, association.acceptor.primitive)
-    if not is_connected:
-        return _unreachable(destination, _probe(destination))
-    if association.acceptor.primitive is not None:
-        return f"{name} took the association, but none of what we offered."
-    tls = "" if destination.uses_tls else ", and whether it wants TLS"
-    return (
-        f"Something listens at {destination.host} port {destination.port}, but it did not answer "
-        f"as a DICOM node. Check the port{tls}."
-    )
-
-
-def _rejected(destination: Destination, answer: Any) -> str:  # noqa: ANN401 - an A_ASSOCIATE
-    name, ours = destination.ae_title, settings.DICOM_SCU_AE_TITLE
-    reason = (answer.result_source, answer.diagnostic)
-    if reason == (1, 3):
-        return f"{name} does not know us. Have it admit the AE title {ours} from this machine."
-    if reason == (1, 7):
-        return (
-            f"What listens at {destination.host} port {destination.port} is not called {name}. "
-            "Correct the AE title of the destination."
-        )
-    if answer.result == 2:
-        return f"{name} is too busy for another association now. Try again later."
-    return f"{name} refused the association: {answer.reason_str}."
-
-
-def _probe(destination: Destination) -> Exception | None:
-    """Find out why a connection failed; pynetdicom keeps the reason to itself."""
-    try:
-        with socket.create_connection((destination.host, destination.port), _CONNECT_TIMEOUT_S):
-            return None
-    except OSError as error:
-        return error
-
-
-def _unreachable(destination: Destination, error: Exception | None) -> str:
-    where = f"{destination.host} port {destination.port}"
-    if isinstance(error, socket.gaierror):
-        return f"There is no host named {destination.host}. Correct the destination's host."
-    if isinstance(error, ConnectionRefusedError):
-        return f"Nothing listens at {where}. Check the port, and that the other system runs."
-    if isinstance(error, TimeoutError):
-        return f"{where} does not answer. Check the address, the network and firewalls."
-    if error is None and destination.uses_tls:
-        return f"{where} answers, but not with TLS that we trust. Check its certificate."
-    return f"{where} cannot be reached: {error or 'the connection broke'}."
+def _chunks(values: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

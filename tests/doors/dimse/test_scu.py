@@ -14,15 +14,19 @@ from types import SimpleNamespace
 import pytest
 from pydicom.uid import generate_uid
 
-from archive import destinations
+from archive import destinations, retrieval
 from archive.access import system_actor
 from archive.destinations import DestinationDraft
 from archive.errors import ForbiddenError
 from archive.models import Destination
+from archive.retrieval import StoredInstance
 from dimse import scu
+from dimse.suboperations import Fate
+from tests import factories
 from tests.dicom import make_instance, to_bytes
 from tests.pdu import pdu, read_part10
 from tests.receiver import ReceiverSite
+from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db
 
@@ -154,61 +158,84 @@ def test_only_registered_destinations_are_called() -> None:
         scu.echo(Destination(ae_title="ELSEWHERE", host="127.0.0.1", port=104))
 
 
+def stored(path_or_bytes: Path | bytes, owner: Facility) -> StoredInstance:
+    store = factories.store_file if isinstance(path_or_bytes, Path) else factories.store_bytes
+    result = store(path_or_bytes, owner)  # type: ignore[operator]
+    (instance,) = retrieval.with_ids([result.image_id])
+    return instance
+
+
+@pytest.fixture
+def north() -> Facility:
+    return factories.facility("NORTH", "North Clinic")
+
+
 @pytest.mark.peers
-def test_files_arrive_byte_for_byte_in_their_own_encoding(
-    storescp: Callable[..., SimpleNamespace], data: Path
+def test_instances_arrive_byte_for_byte_in_their_own_encoding(
+    storescp: Callable[..., SimpleNamespace], data: Path, north: Facility
 ) -> None:
     peer = storescp("+xa", "+B")
     folder = data / "transfer_syntax" / "wg04_ct1"
     paths = [path for path in folder.iterdir() if "UNC" not in path.name]
     paths += sorted((data / "ct" / "head_phantom_1mm").iterdir())[:3]
-    report = scu.store(destination(peer.port), paths)
-    assert report.failures == ()
-    assert report.sent == len(paths) == 9
+    instances = []
+    for path in paths:
+        # The same image in many encodings has one UID: each gets a facility of its own.
+        owner = factories.facility(f"F{len(instances)}", f"Facility {len(instances)}")
+        instances.append(stored(path, owner))
+    deliveries = list(scu.send(destination(peer.port), instances))
+    assert [delivery.reason for delivery in deliveries] == [""] * 9
     sent = {read_part10(path.read_bytes()).data for path in paths}
     received = {read_part10(path.read_bytes()).data for path in peer.folder.iterdir()}
-    assert received == sent
+    assert received <= sent
+    assert len(received) == len({instance.sop_instance_uid for instance in instances})
 
 
 @pytest.mark.peers
-def test_what_the_other_side_does_not_take_is_told_per_file(
-    storescp: Callable[..., SimpleNamespace], data: Path, tmp_path: Path
+def test_what_the_other_side_does_not_take_is_told_per_instance(
+    storescp: Callable[..., SimpleNamespace], data: Path, north: Facility
 ) -> None:
     peer = storescp("+xe")  # explicit little endian alone
-    lossless = data / "transfer_syntax" / "wg04_ct1" / "CT1_JPLL"
-    plain = sorted((data / "ct" / "head_phantom_1mm").iterdir())[0]
-    broken = tmp_path / "broken.dcm"
-    broken.write_bytes(b"nothing that can be sent")
-    report = scu.store(destination(peer.port), [lossless, plain, broken])
-    assert not report.is_success
-    assert report.sent == 1
-    told = {failure.path: failure.message for failure in report.failures}
-    assert set(told) == {lossless, broken}
-    assert told[lossless] == "ELSEWHERE does not take this kind of instance in its encoding."
+    private = make_instance(SOPClassUID="1.3.6.1.4.1.99999.7.1")
+    instances = [
+        stored(to_bytes(private), north),
+        stored(sorted((data / "ct" / "head_phantom_1mm").iterdir())[0], north),
+    ]
+    refused, arrived = scu.send(destination(peer.port), instances)
+    assert refused.fate is Fate.FAILED
+    assert refused.reason == "The receiver does not take this kind of instance."
+    assert arrived.fate is Fate.COMPLETED
+    assert len(list(peer.folder.iterdir())) == 1
+
+
+def test_nobody_there_fails_every_instance_with_the_reason(north: Facility) -> None:
+    instances = [stored(to_bytes(make_instance()), north) for _ in range(3)]
+    port = free_port()
+    deliveries = list(scu.send(destination(port), instances))
+    assert [delivery.instance for delivery in deliveries] == instances
+    assert {delivery.reason for delivery in deliveries} == {
+        f"Nothing listens at 127.0.0.1 port {port}. Check the port, and that the other system runs."
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.peers
 def test_more_kinds_than_one_association_offers_take_several(
-    storescp: Callable[..., SimpleNamespace], tmp_path: Path
+    storescp: Callable[..., SimpleNamespace], north: Facility
 ) -> None:
     peer = storescp("+xa", "-pm")
-    paths = []
-    for number in range(140):
-        path = tmp_path / f"{number}.dcm"
-        sop_class = f"1.3.6.1.4.1.99999.7.{number + 1}"
-        path.write_bytes(
-            to_bytes(make_instance(SOPClassUID=sop_class, SOPInstanceUID=generate_uid()))
-        )
-        paths.append(path)
-    report = scu.store(destination(peer.port), paths)
-    assert [failure.message for failure in report.failures] == []
-    assert report.sent == 140
+    instances = [
+        stored(to_bytes(make_instance(SOPClassUID=f"1.3.6.1.4.1.99999.7.{number + 1}")), north)
+        for number in range(140)
+    ]
+    deliveries = list(scu.send(destination(peer.port), instances))
+    assert {delivery.reason for delivery in deliveries} == {""}
+    assert len(list(peer.folder.iterdir())) == len(deliveries) == 140
 
 
 @pytest.mark.slow
-def test_warnings_and_refusals_of_the_receiver_are_told(
-    make_site: Callable[..., ReceiverSite], tmp_path: Path
+def test_warnings_of_the_receiver_are_told(
+    make_site: Callable[..., ReceiverSite], north: Facility
 ) -> None:
     site = make_site()
     site.run_python(
@@ -218,19 +245,20 @@ def test_warnings_and_refusals_of_the_receiver_are_told(
     )
     site.start()
     uid = generate_uid()
-    paths = []
-    for name, values in (
-        ("first", {"SOPInstanceUID": uid, "PatientID": "A"}),
-        ("second", {"SOPInstanceUID": uid, "PatientID": "B"}),
-        ("third", {}),
-    ):
-        paths.append(tmp_path / name)
-        paths[-1].write_bytes(to_bytes(make_instance(**values)))
-    report = scu.store(destination(site.port, ae_title="NOCTIS_SCP"), paths)
-    assert report.is_success
-    assert report.sent == 3
-    assert report.warnings == (
-        "NOCTIS_SCP answered 0xB000: Kept aside: this UID is stored with other content.",
+    south = factories.facility("SOUTH", "South Clinic")
+    instances = [
+        stored(to_bytes(make_instance(SOPInstanceUID=uid, PatientID="A")), north),
+        stored(to_bytes(make_instance(SOPInstanceUID=uid, PatientID="B")), south),
+        stored(to_bytes(make_instance()), north),
+    ]
+    deliveries = list(scu.send(destination(site.port, ae_title="NOCTIS_SCP"), instances))
+    assert [delivery.fate for delivery in deliveries] == [
+        Fate.COMPLETED,
+        Fate.WARNING,
+        Fate.COMPLETED,
+    ]
+    assert deliveries[1].reason == (
+        "The receiver answered 0xB000: Kept aside: this UID is stored with other content."
     )
 
 

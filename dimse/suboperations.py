@@ -1,0 +1,178 @@
+"""C-STORE sub-operations: one instance goes out, one answer comes back (PS3.4 C.4.2, C.4.3)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from archive import outgoing
+from archive.errors import ArchiveError
+from archive.retrieval import StoredInstance
+from dimse import commands, status
+from dimse.commands import CommandError
+from dimse.peer import Context, Response
+from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+
+# A receiver may have to write gigabytes before it answers.
+ANSWER_TIMEOUT_S = 120.0
+_MEDIUM = 0
+
+
+class Line(Protocol):
+    """An association on which we may send C-STORE requests: a `Peer`, or one that we opened."""
+
+    def send(
+        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
+    ) -> None:
+        """Send one message; see `dimse.peer.Peer`."""
+
+    def response_to(self, message_id: int, timeout_s: float) -> Response:
+        """Wait for its answer; see `dimse.peer.Peer`."""
+
+
+class Fate(enum.Enum):
+    """What became of one instance."""
+
+    COMPLETED = "completed"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One instance that was sent, or was not.
+
+    Attributes
+    ----------
+    reason : why it failed, or the warning, as a sentence; empty when all is well
+    """
+
+    instance: StoredInstance
+    fate: Fate
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """Who asked for a C-MOVE: it is told to the receiver (PS3.7 9.1.1.1)."""
+
+    ae_title: str
+    message_id: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of the sub-operations of one retrieval.
+
+    Attributes
+    ----------
+    remaining, completed, failed, warning : PS3.4 C.4.2.1.6 to C.4.2.1.9
+    failed_uids : SOP Instance UIDs for (0008,0058)
+    reasons : why instances failed, each sentence once
+    """
+
+    remaining: int
+    completed: int = 0
+    failed: int = 0
+    warning: int = 0
+    failed_uids: list[str] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def note(self, delivery: Delivery) -> None:
+        """Count one sub-operation."""
+        self.remaining -= 1
+        if delivery.fate is Fate.COMPLETED:
+            self.completed += 1
+            return
+        if delivery.fate is Fate.WARNING:
+            self.warning += 1
+        else:
+            self.failed += 1
+            self.failed_uids.append(delivery.instance.sop_instance_uid)
+        self.reasons[delivery.reason] = self.reasons.get(delivery.reason, 0) + 1
+
+    def fields(self, *, with_remaining: bool) -> dict[int, bytes]:
+        """Return the counts as elements of a response; a count has two bytes at most."""
+        counts = {
+            commands.COMPLETED_SUBOPERATIONS: self.completed,
+            commands.FAILED_SUBOPERATIONS: self.failed,
+            commands.WARNING_SUBOPERATIONS: self.warning,
+        }
+        if with_remaining:
+            counts[commands.REMAINING_SUBOPERATIONS] = self.remaining
+        return {element: commands.us(min(count, 0xFFFF)) for element, count in counts.items()}
+
+
+def store(
+    line: Line,
+    contexts: Sequence[Context],
+    instance: StoredInstance,
+    message_id: int,
+    originator: Originator | None = None,
+) -> Delivery:
+    """Send one instance on an association and wait for the answer.
+
+    Parameters
+    ----------
+    contexts : accepted for its SOP class
+    message_id : not in use on this association
+
+    Raises
+    ------
+    PeerLostError, CommandError
+        When the association is over, or must be ended.
+
+    References
+    ----------
+    DICOM PS3.4 annex B, PS3.7 section 9.1.1.
+    """
+    context = choose(contexts, instance.transfer_syntax_uid)
+    if context is None:
+        return Delivery(instance, Fate.FAILED, "The receiver does not take this kind of instance.")
+    try:
+        data = outgoing.data_set(instance, context.transfer_syntax)
+    except ArchiveError as error:
+        return Delivery(instance, Fate.FAILED, str(error))
+    command = commands.request(
+        commands.C_STORE_RQ, message_id, _fields(instance, originator), has_data_set=True
+    )
+    try:
+        line.send(context, command, data)
+    except OSError as error:
+        raise CommandError("The store failed in the middle of an instance.") from error
+    response = line.response_to(message_id, ANSWER_TIMEOUT_S)
+    return _judge(instance, response)
+
+
+def _fields(instance: StoredInstance, originator: Originator | None) -> dict[int, bytes]:
+    fields = {
+        commands.AFFECTED_SOP_CLASS_UID: commands.ui(instance.sop_class_uid),
+        commands.AFFECTED_SOP_INSTANCE_UID: commands.ui(instance.sop_instance_uid),
+        commands.PRIORITY: commands.us(_MEDIUM),
+    }
+    if originator is not None:
+        fields[commands.MOVE_ORIGINATOR_AE_TITLE] = commands.lo(originator.ae_title)
+        fields[commands.MOVE_ORIGINATOR_MESSAGE_ID] = commands.us(originator.message_id)
+    return fields
+
+
+def choose(contexts: Sequence[Context], stored_syntax: str) -> Context | None:
+    """Return the context to send on: the stored encoding, else the one that costs least to make."""
+    by_syntax = {context.transfer_syntax: context for context in reversed(contexts)}
+    for syntax in (stored_syntax, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+        if syntax in by_syntax:
+            return by_syntax[syntax]
+    return contexts[0] if contexts else None
+
+
+def _judge(instance: StoredInstance, response: Response) -> Delivery:
+    code = response.command.status
+    if code == status.SUCCESS:
+        return Delivery(instance, Fate.COMPLETED)
+    comment = response.command.text(commands.ERROR_COMMENT).rstrip(".")
+    said = f"The receiver answered 0x{code:04X}{': ' + comment if comment else ''}."
+    # PS3.7 annex C: warnings are 0001, Bxxx, 0107 and 0116.
+    is_warning = code >> 12 == 0xB or code in (0x0001, 0x0107, 0x0116)
+    return Delivery(instance, Fate.WARNING if is_warning else Fate.FAILED, said)
