@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import socketserver
 import subprocess
 import threading
@@ -23,6 +21,7 @@ from archive.retrieval import StoredInstance
 from dimse import scu
 from dimse.suboperations import Fate
 from tests import factories
+from tests.dcmtk import free_port
 from tests.dicom import make_instance, to_bytes
 from tests.pdu import pdu, read_part10
 from tests.receiver import ReceiverSite
@@ -34,35 +33,6 @@ pytestmark = pytest.mark.django_db
 def destination(port: int, *, ae_title: str = "ELSEWHERE", uses_tls: bool = False) -> Destination:
     draft = DestinationDraft(ae_title, "127.0.0.1", port, uses_tls=uses_tls)
     return destinations.save_destination(system_actor("tests"), draft)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def storescp(tmp_path: Path) -> Iterator[Callable[..., SimpleNamespace]]:
-    running: list[subprocess.Popen[bytes]] = []
-
-    def start(*options: str) -> SimpleNamespace:
-        folder = tmp_path / f"received-{len(running)}"
-        folder.mkdir()
-        port = free_port()
-        process = subprocess.Popen(["storescp", *options, "-od", str(folder), str(port)])
-        running.append(process)
-        for _ in range(200):
-            with contextlib.suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                return SimpleNamespace(port=port, folder=folder)
-            threading.Event().wait(0.05)
-        raise AssertionError("storescp did not start")
-
-    yield start
-    for process in running:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.fixture
