@@ -122,6 +122,10 @@ test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis 
 test-browser: $(DEV) $(BUILT) system-packages ## headless Chromium
 	$(PYTEST) tests/browser
 
+.PHONY: soak
+soak: $(DEV) $(BUILT) ## hours under load while processes are killed (MINUTES=480)
+	$(PYTHON) -m tests.siege --minutes $(or $(MINUTES),480)
+
 .PHONY: clean
 clean: ## remove what can be made again; the data directory stays
 	rm -rf .venv static/dist frontend/node_modules .mypy_cache .ruff_cache

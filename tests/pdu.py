@@ -139,8 +139,8 @@ class RawPeer:
         self.accepted: dict[int, str] = {}
         self.results: dict[int, int] = {}
         self.roles: dict[str, tuple[int, int]] = {}
-        self.send(request or associate_rq(calling, called, contexts))
         try:
+            self.send(request or associate_rq(calling, called, contexts))
             self._read_answer()
         except BaseException:
             self.close()
