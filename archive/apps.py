@@ -12,6 +12,7 @@ class ArchiveConfig(AppConfig):
     def ready(self) -> None:
         """Register the handlers and subscribers of the package's jobs."""
         from archive import (  # noqa: F401, PLC0415 - they register their handlers
+            deletions,
             destinations,
             frame_cache,
             thumbnails,

@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import F
 from django.utils import timezone
 
+from archive import deletions
 from imaging import header
 from imaging.header import InstanceIndex
 from imaging.sopclass import COMPANION_MODALITIES
@@ -90,10 +91,11 @@ def _patient(index: InstanceIndex, facility: Facility) -> Patient:
 
 def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[Study, bool]:
     # Locked, so that counters of concurrent associations add up (SQLite has one writer anyway).
-    locked = Study.objects.select_for_update(of=("self",))
+    locked = Study.with_deleted.select_for_update(of=("self",))
     identity = {"facility": facility, "study_instance_uid": index.study_instance_uid}
     study = locked.filter(**identity).first()
     if study is not None:
+        deletions.refuse_if_deleted(study)
         _warn_of_other_patient(study, index)
         return study, False
     now = timezone.now()
@@ -133,7 +135,7 @@ def _warn_of_other_patient(study: Study, index: InstanceIndex) -> None:
 
 
 def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[Series, bool]:
-    return Series.objects.get_or_create(
+    series, is_new = Series.with_deleted.get_or_create(
         study=study,
         series_instance_uid=index.series_instance_uid,
         defaults={
@@ -152,6 +154,8 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
             "source_ae_title": source_ae_title,
         },
     )
+    deletions.refuse_if_deleted(series)
+    return series, is_new
 
 
 def _image(index: InstanceIndex, facility: Facility, series: Series, placed: Placed) -> DicomImage:

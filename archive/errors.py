@@ -37,6 +37,10 @@ class ConflictError(PermanentError):
     """The stored state and the request disagree."""
 
 
+class DeletedError(ConflictError):
+    """It was deleted here; an administrator can restore it or let it be sent again."""
+
+
 class UndecodableError(PermanentError):
     """A picture cannot be shown; the message says why."""
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
-from archive import catalogue, outbox, spool, stores
+from archive import catalogue, deletions, outbox, spool, stores
 from archive.errors import (
     InvalidInputError,
     NotDicomError,
@@ -94,6 +94,8 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     ------
     InvalidInputError
         The file is not DICOM, cut off, or lacks a valid identity.
+    DeletedError
+        The instance, its series or its study was deleted here; nothing was stored.
     StoreUnavailableError
         Disk or database take nothing now; nothing was stored.
     """
@@ -185,7 +187,7 @@ def _store(
                 raise
         except BaseException:
             # Only while no commit can have happened: a row must never lose its file.
-            if not DicomImage.objects.filter(storage_key=key).exists():
+            if not DicomImage.with_deleted.filter(storage_key=key).exists():
                 store.delete(key)
             raise
     if kept.data_set_sha256 == data_set_sha256:
@@ -195,11 +197,14 @@ def _store(
 
 
 def _existing(index: InstanceIndex, provenance: Provenance) -> DicomImage | None:
-    return (
-        DicomImage.objects.select_related("series__study")
+    kept = (
+        DicomImage.with_deleted.select_related("series__study")
         .filter(facility=provenance.facility, sop_instance_uid=index.sop_instance_uid)
         .first()
     )
+    if kept is not None:
+        deletions.refuse_if_deleted(kept)
+    return kept
 
 
 def _keep_aside(

@@ -7,7 +7,22 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from archive.integrity_rows import (
+    Damage,
+    DamageKind,
+    Deletion,
+    DeletionLevel,
+    DeletionState,
+    PatientLink,
+    Sweep,
+)
 from worklist.models import DicomImage, Facility, validate_ae_title
+
+__all__ = [
+    "AuditEvent", "Damage", "DamageKind", "Deletion", "DeletionLevel", "DeletionState",
+    "Destination", "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState",
+    "OutboxEvent", "PatientLink", "Sweep",
+]  # fmt: skip
 
 
 class AuditEvent(models.Model):
@@ -117,6 +132,12 @@ class InstanceConflict(models.Model):
     reason = models.CharField(max_length=255, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
     resolved_at = models.DateTimeField(null=True, blank=True)
+    # Which of the two was kept: "first" or "new"; after "new" this row names the first one's file.
+    decision = models.CharField(
+        max_length=8, blank=True, choices=[("first", "First"), ("new", "New")]
+    )
+    decided_by = models.CharField(max_length=150, blank=True)
+    decision_reason = models.CharField(max_length=255, blank=True)
 
     class Meta:
         constraints = [

@@ -1,6 +1,6 @@
 """Destroying what never was a patient's: the demo and the instances of self tests.
 
-Nothing else can be destroyed by these functions; patients' studies are only ever hidden.
+Nothing else can be destroyed by these functions; `archive.deletions` hides patients' studies first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from accounts.models import User
 from archive import audit, stores
 from archive.access import Actor
 from archive.errors import ForbiddenError
-from archive.models import InstanceConflict, OutboxEvent
+from archive.models import Damage, Deletion, InstanceConflict, OutboxEvent
 from worklist.models import DicomImage, Facility, Patient, Study
 
 
@@ -39,14 +39,16 @@ def destroy_demo_facility(actor: Actor, facility: Facility) -> int:
     if not facility.is_demo:
         raise ForbiddenError(f"{facility.name} is not a demo: its studies are kept.")
     with transaction.atomic():
-        images = DicomImage.objects.filter(facility=facility)
+        images = DicomImage.with_deleted.filter(facility=facility)
         conflicts = InstanceConflict.objects.filter(facility=facility)
         keys = list(images.values_list("storage_key", flat=True))
         conflict_keys = list(conflicts.values_list("storage_key", flat=True))
         audit.record(actor, "demo.destroy", facility, code=facility.code, instances=len(keys))
         OutboxEvent.objects.filter(facility=facility).delete()
         conflicts.delete()
-        Study.objects.filter(facility=facility).delete()
+        Deletion.objects.filter(facility=facility).delete()
+        Damage.objects.filter(facility=facility).delete()
+        Study.with_deleted.filter(facility=facility).delete()
         Patient.objects.filter(facility=facility).delete()
         User.objects.filter(facilities=facility, is_demo=True).delete()
         facility.delete()

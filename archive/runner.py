@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 Payloads = list[dict[str, Any]]
 _SUBSCRIBERS: dict[str, list[Callable[[Payloads], None]]] = defaultdict(list)
+_CARERS: list[Callable[[], None]] = []
 
 BATCH = 500
 KEEP_EVENTS = timedelta(days=2)
@@ -79,8 +80,16 @@ def drain(*, most_jobs: int | None = None) -> int:
     return done
 
 
+def carer(function: Callable[[], None]) -> Callable[[], None]:
+    """Register a function that `care` calls once a minute; it queues jobs, it does no work."""
+    _CARERS.append(function)
+    return function
+
+
 def care() -> None:
-    """Do the housekeeping of the tables."""
+    """Do the housekeeping of the tables, and queue what is due."""
+    for function in _CARERS:
+        function()
     jobs.rescue_stale()
     jobs.forget_done()
     heartbeat.forget_old()

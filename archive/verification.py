@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
-from django.db.models import Count, F, Model
+from django.db.models import Count, F, Model, Q
 from django.utils import timezone
 
 from archive import spool, stores
@@ -111,7 +111,8 @@ def verify(*, is_full: bool = False, progress: Progress | None = None) -> Report
 
 def _rows(model: type[Model]) -> Iterator[StoredRow]:
     """Yield every row by key ranges: no cursor stays open, so writers and checkpoints go on."""
-    rows = model._default_manager.order_by("pk").only("pk", "storage_key", "size_bytes", "sha256")
+    # The base manager: deleted rows keep their files until their retention period ends.
+    rows = model._base_manager.order_by("pk").only("pk", "storage_key", "size_bytes", "sha256")
     batch: list[StoredRow] = list(rows[:_BATCH])  # type: ignore[arg-type]
     while batch:
         yield from batch
@@ -138,7 +139,7 @@ def _check_keys(
     report: Report, model: type[Model], store: FileSystemStore, keys: list[str], prefix: str
 ) -> None:
     known = set(
-        model._default_manager.filter(storage_key__in=keys).values_list("storage_key", flat=True)
+        model._base_manager.filter(storage_key__in=keys).values_list("storage_key", flat=True)
     )
     now = timezone.now().timestamp()
     for key in keys:
@@ -159,12 +160,21 @@ def _check_counters(report: Report) -> None:
     for name, wrong in (
         (
             "study",
-            Study.objects.annotate(real=Count("series__images")).exclude(instance_count=F("real")),
+            Study.objects.annotate(real=_present("series__images")).exclude(
+                instance_count=F("real")
+            ),
         ),
-        ("series", Series.objects.annotate(real=Count("images")).exclude(instance_count=F("real"))),
+        (
+            "series",
+            Series.objects.annotate(real=_present("images")).exclude(instance_count=F("real")),
+        ),
     ):
         for pk, counted, real in wrong.values_list("pk", "instance_count", "real"):
             report.counters.add(f"{name} {pk} counts {counted} instances; {real} are stored.")
+
+
+def _present(images: str) -> Count:
+    return Count(images, filter=Q(**{f"{images}__deletion_id": None}))
 
 
 def newest(count: int = 10) -> Iterable[DicomImage]:

@@ -185,6 +185,12 @@ DIMSE_PDU_BYTES = 128 * 1024
 
 # Limits: what one sender may ask of the machine.
 MAX_INSTANCE_BYTES = 4 * 1024**3
+# How long a deleted study can be restored, and a file that no row names is kept aside.
+DELETION_RETENTION_DAYS = 30
+STRAY_RETENTION_DAYS = 30
+# Everything stored is read and compared with its digest this often, no faster than this.
+SCRUB_EVERY_DAYS = 30
+SCRUB_BYTES_PER_S = 16 * 1024**2
 MAX_ARCHIVE_MEMBERS = 20_000
 MAX_ARCHIVE_RATIO = 200
 MAX_ARCHIVE_BYTES = 16 * 1024**3

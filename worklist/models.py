@@ -7,7 +7,7 @@ list needs no join. Counters are kept by `archive.catalogue` in the transaction 
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -16,6 +16,20 @@ from uuid_utils.compat import uuid7
 
 from imaging import aetitle
 from imaging.errors import ImagingError
+
+T = TypeVar("T", bound=models.Model)
+
+
+class PresentManager(models.Manager[T]):
+    """Rows that are not deleted: what every reader gets, also by way of other rows.
+
+    A deleted row stays until its retention period ends (`archive.deletions`); whoever keeps files
+    and rows together asks `with_deleted`.
+    """
+
+    def get_queryset(self) -> models.QuerySet[T]:
+        """Leave out what is deleted."""
+        return super().get_queryset().filter(deletion_id=None)
 
 
 class Modality(models.Model):
@@ -174,8 +188,15 @@ class Study(models.Model):
     )
     is_demo = models.BooleanField(default=False, editable=False)
     warning = models.CharField(max_length=255, blank=True, help_text="What a reader must know.")
+    # What is known to be missing, by `archive.completeness`; null until it has looked.
+    completeness = models.JSONField(null=True, blank=True, editable=False)
     first_received_at = models.DateTimeField(default=timezone.now, editable=False)
     last_received_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Names the deletion by which it is hidden; `archive.deletions` sets and clears it.
+    deletion_id = models.UUIDField(null=True, editable=False)
+
+    objects = PresentManager["Study"]()
+    with_deleted = models.Manager["Study"]()
 
     class Meta:
         verbose_name_plural = "studies"
@@ -200,6 +221,11 @@ class Study(models.Model):
             models.Index(fields=["patient_identifier"], name="study_patient_identifier"),
             models.Index(fields=["patient_name_folded", "id"], name="study_patient_name"),
             models.Index(fields=["patient", "-sort_at"], name="study_of_patient"),
+            models.Index(
+                fields=["deletion_id"],
+                condition=models.Q(deletion_id__isnull=False),
+                name="study_deleted",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -239,12 +265,24 @@ class Series(models.Model):
     metadata = models.BinaryField(null=True, blank=True, editable=False)
     metadata_instance_count = models.PositiveIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Names the deletion by which it is hidden; `archive.deletions` sets and clears it.
+    deletion_id = models.UUIDField(null=True, editable=False)
+
+    objects = PresentManager["Series"]()
+    with_deleted = models.Manager["Series"]()
 
     class Meta:
         verbose_name_plural = "series"
         ordering = ["series_number", "id"]
         constraints = [
             models.UniqueConstraint(fields=["study", "series_instance_uid"], name="series_identity")
+        ]
+        indexes = [
+            models.Index(
+                fields=["deletion_id"],
+                condition=models.Q(deletion_id__isnull=False),
+                name="series_deleted",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -291,6 +329,11 @@ class DicomImage(models.Model):
     )
     source_ae_title = models.CharField(max_length=16, blank=True)
     received_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Names the deletion by which it is hidden; `archive.deletions` sets and clears it.
+    deletion_id = models.UUIDField(null=True, editable=False)
+
+    objects = PresentManager["DicomImage"]()
+    with_deleted = models.Manager["DicomImage"]()
 
     class Meta:
         verbose_name = "DICOM instance"
@@ -302,6 +345,11 @@ class DicomImage(models.Model):
         indexes = [
             models.Index(fields=["series", "instance_number"], name="instance_of_series"),
             models.Index(fields=["sop_instance_uid"], name="instance_uid"),
+            models.Index(
+                fields=["deletion_id"],
+                condition=models.Q(deletion_id__isnull=False),
+                name="instance_deleted",
+            ),
         ]
 
     def __str__(self) -> str:
