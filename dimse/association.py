@@ -9,7 +9,8 @@ import ipaddress
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from django.db import Error as DatabaseError
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -43,6 +44,10 @@ class AssociationRequest:
     implementation : its version name, else its class UID
     protocol_version : bit 0 is version 1
     application_context : as sent
+    titles : called and calling AE title and 32 reserved bytes as sent: the answer repeats them
+    roles : SCU and SCP role that the caller proposes for itself, by SOP class (PS3.7 D.3.3.4)
+    extended : its service class application information, by SOP class (PS3.7 D.3.3.5)
+    maximum_length : the largest P-DATA-TF that it takes (PS3.8 D.1); 0: of any length
     fault : why the items could not be read, else empty
     """
 
@@ -53,6 +58,10 @@ class AssociationRequest:
     implementation: str = ""
     protocol_version: int = 1
     application_context: str = APPLICATION_CONTEXT
+    titles: bytes = bytes(64)
+    roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    maximum_length: int = 0
     fault: str = ""
 
 
@@ -123,6 +132,11 @@ def parse(pdu: bytes, address: str) -> AssociationRequest:
         implementation = str(
             about.implementation_version_name or about.implementation_class_uid or ""
         )
+        roles = {
+            str(uid): (bool(item.scu_role), bool(item.scp_role))
+            for uid, item in about.role_selection.items()
+        }
+        extended = {str(item.uid): bytes(item.app_info or b"") for item in about.ext_neg}
     except Exception as error:  # noqa: BLE001 - pynetdicom's decoder raises anything on bad input
         return AssociationRequest(
             calling_ae_title=calling,
@@ -139,6 +153,10 @@ def parse(pdu: bytes, address: str) -> AssociationRequest:
         implementation=implementation,
         protocol_version=version,
         application_context=application_context,
+        titles=bytes(pdu[10:74]),
+        roles=roles,
+        extended=extended,
+        maximum_length=about.maximum_length or 0,
     )
 
 

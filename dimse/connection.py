@@ -12,6 +12,8 @@ from dataclasses import dataclass
 A_ASSOCIATE_RQ = 0x01
 A_ASSOCIATE_AC = 0x02
 P_DATA_TF = 0x04
+A_RELEASE_RQ = 0x05
+A_ABORT = 0x07
 _KNOWN_TYPES = range(0x01, 0x08)
 _HEADER = struct.Struct(">BxI")
 
@@ -20,12 +22,36 @@ MAX_REQUEST_BYTES = 256 * 1024
 # A-RELEASE and A-ABORT carry four bytes.
 _MAX_OTHER_BYTES = 1024
 
-# PS3.8 9.3.8: by the service provider, for no reason that it names.
-ABORT = struct.pack(">BxIxxBB", 0x07, 4, 2, 0)
+# Some senders do not count the headers of what they fit into the announced length.
+_PDU_SLACK_BYTES = 64
+
+# Reasons of the service provider to abort (PS3.8 table 9-26).
+NO_REASON = 0
+UNRECOGNISED_PDU = 1
+UNEXPECTED_PDU = 2
+INVALID_PARAMETER = 6
+
+
+def abort_pdu(reason: int) -> bytes:
+    """Return an A-ABORT by the service provider (PS3.8 9.3.8)."""
+    return struct.pack(">BxIxxBB", 0x07, 4, 2, reason)
+
+
+ABORT = abort_pdu(NO_REASON)
 
 
 class ProtocolError(Exception):
-    """What came is no PDU that may come now."""
+    """What came is no PDU that may come now.
+
+    Parameters
+    ----------
+    sentence : what came
+    reason : of the A-ABORT that answers it
+    """
+
+    def __init__(self, sentence: str, reason: int = NO_REASON) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class PeerGoneError(OSError):
@@ -79,17 +105,42 @@ def receive_pdu(connection: socket.socket, timeout_s: float, *, first: bool, mos
     deadline = time.monotonic() + timeout_s
     header = _receive(connection, _HEADER.size, deadline)
     kind, length = _HEADER.unpack(header)
-    if kind not in _KNOWN_TYPES or (first and kind != A_ASSOCIATE_RQ):
-        raise ProtocolError(f"A PDU of type 0x{kind:02X} came where none is expected.")
-    if kind == P_DATA_TF:
-        # Some senders do not count the headers of what they fit into the announced length.
-        limit = most + 64
-    else:
-        is_negotiation = kind in (A_ASSOCIATE_RQ, A_ASSOCIATE_AC)
-        limit = MAX_REQUEST_BYTES if is_negotiation else _MAX_OTHER_BYTES
-    if length > limit:
-        raise ProtocolError(f"A PDU of type 0x{kind:02X} announces {length} bytes.")
+    check_header(kind, length, first=first, most=most)
     return bytes(header + _receive(connection, length, deadline))
+
+
+def check_header(kind: int, length: int, *, first: bool, most: int) -> None:
+    """Refuse a PDU by its first six bytes, before anything is kept of it.
+
+    Parameters
+    ----------
+    kind, length : its type, and bytes of its variable field
+    first : only an association request may come
+    most : the largest P-DATA-TF, bytes of its variable field
+
+    Raises
+    ------
+    ProtocolError
+        For an unknown or unexpected type, or a length that it cannot have.
+    """
+    if kind not in _KNOWN_TYPES:
+        raise ProtocolError(f"A PDU of unknown type 0x{kind:02X} came.", UNRECOGNISED_PDU)
+    if first and kind != A_ASSOCIATE_RQ:
+        raise ProtocolError(f"A PDU of type 0x{kind:02X} came out of turn.", UNEXPECTED_PDU)
+    is_negotiation = kind in (A_ASSOCIATE_RQ, A_ASSOCIATE_AC)
+    limit = MAX_REQUEST_BYTES if is_negotiation else _MAX_OTHER_BYTES
+    if kind == P_DATA_TF:
+        limit = largest(most)
+    if length > limit:
+        raise ProtocolError(
+            f"A PDU of type 0x{kind:02X} announces {length} bytes, {limit} are taken.",
+            INVALID_PARAMETER,
+        )
+
+
+def largest(announced: int) -> int:
+    """Return how long a P-DATA-TF's variable field is let be: a little above the announced."""
+    return announced + _PDU_SLACK_BYTES
 
 
 def _receive(connection: socket.socket, count: int, deadline: float) -> bytearray:
@@ -118,8 +169,11 @@ def acknowledge(connection: socket.socket) -> None:
     Senders that leave Nagle's algorithm on (dcmtk, and so many modalities) hold back the data set
     until their command is acknowledged; a delayed acknowledgement costs 40 ms an instance.
     """
-    with contextlib.suppress(OSError):
+    # Once a read: `contextlib.suppress` would cost as much as the call.
+    try:  # noqa: SIM105
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    except OSError:
+        pass
 
 
 def is_readable(connection: socket.socket) -> bool:
@@ -130,7 +184,13 @@ def is_readable(connection: socket.socket) -> bool:
 
 
 def send_last(connection: socket.socket, pdu: bytes) -> None:
-    """Send `pdu`, then close without losing it: the peer closes first, or has a second to."""
+    """Send `pdu`, then close without losing it."""
+    linger(connection, pdu)
+    connection.close()
+
+
+def linger(connection: socket.socket, pdu: bytes) -> None:
+    """Send `pdu` as the last one, and wait for the peer to close, at most a second."""
     with contextlib.suppress(OSError):
         connection.settimeout(1.0)
         connection.sendall(pdu)
@@ -138,7 +198,6 @@ def send_last(connection: socket.socket, pdu: bytes) -> None:
         deadline = time.monotonic() + 1.0
         while time.monotonic() < deadline and connection.recv(4096):
             pass
-    connection.close()
 
 
 def break_off(connection: socket.socket) -> None:
@@ -147,4 +206,5 @@ def break_off(connection: socket.socket) -> None:
     with contextlib.suppress(OSError, ValueError):
         connection.send(ABORT, socket.MSG_DONTWAIT)
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # Not SSLSocket's own: that would take the encryption from the thread that reads.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -23,11 +23,11 @@ from pynetdicom.pdu_primitives import (
 )
 
 from dimse import commands, connection, contexts
+from dimse.agreement import Agreement
 from dimse.census import Guest
 from dimse.commands import CommandError
-from dimse.contexts import Offer
 from dimse.handlers.c_store import EndlessError, Reception
-from dimse.messages import Assembler
+from dimse.messages import MOST_CANCELS, MOST_WAITING, Assembler
 from dimse.peer import Context, PeerLostError, Request, Response
 from dimse.services import Table
 from dimse.upperlayer import WAKE_AT_LEAST_EVERY_S, UpperLayer
@@ -35,9 +35,6 @@ from dimse.visit import Visit
 
 logger = logging.getLogger(__name__)
 
-# Requests that a peer sends without waiting for answers; more wait in its socket.
-_MOST_WAITING = 4
-_MOST_CANCELS = 10
 # PDUs of ours that wait to be written; a service that makes them faster waits.
 _MOST_UNSENT = 8
 # A sender that announces no limit gets fragments of this size.
@@ -51,46 +48,21 @@ class Control(ACSE):
         inbound: InboundAssociation = self.assoc
         request = self.requestor.primitive
         self.requestor.ae_title = request.calling_ae_title
-        roles = {
-            str(uid): (bool(item.scu_role), bool(item.scp_role))
-            for uid, item in self.requestor.role_selection.items()
+        agreement = inbound.agreement
+        inbound._accepted_cx = {
+            c.context_id: c for c in agreement.answers if c.result == contexts.ACCEPTED
         }
-        answers = contexts.negotiate(
-            [
-                Offer(
-                    context_id=context.context_id,
-                    abstract_syntax=str(context.abstract_syntax),
-                    transfer_syntaxes=tuple(str(uid) for uid in context.transfer_syntax),
-                )
-                for context in request.presentation_context_definition_list
-            ],
-            inbound.services.transfer_syntaxes,
-            roles,
-        )
-        accepted = {c.context_id: c for c in answers if c.result == contexts.ACCEPTED}
-        inbound._accepted_cx = accepted
-        inbound._rejected_cx = [c for c in answers if c.result != contexts.ACCEPTED]
-        for uid in {str(c.abstract_syntax) for c in accepted.values()} & roles.keys():
+        inbound._rejected_cx = [c for c in agreement.answers if c.result != contexts.ACCEPTED]
+        for uid, roles in agreement.roles.items():
             item = SCP_SCU_RoleSelectionNegotiation()
             item.sop_class_uid = uid
-            item.scu_role, item.scp_role = roles[uid]
+            item.scu_role, item.scp_role = roles
             self.acceptor.add_negotiation_item(item)
-        for uid, information in self.requestor.sop_class_extended.items():
-            agreed = inbound.services.negotiate(str(uid), information)
-            if agreed is not None:
-                extended = SOPClassExtendedNegotiation()
-                extended.sop_class_uid = uid
-                extended.service_class_application_information = agreed
-                self.acceptor.add_negotiation_item(extended)
-                inbound.extended[str(uid)] = agreed
-        for number, context in accepted.items():
-            uid = str(context.abstract_syntax)
-            inbound.contexts[number] = Context(
-                context_id=number,
-                abstract_syntax=uid,
-                transfer_syntax=str(context.transfer_syntax[0]),
-                is_ours_to_call=roles.get(uid, (True, False))[1],
-            )
+        for uid, information in agreement.extended.items():
+            extended = SOPClassExtendedNegotiation()
+            extended.sop_class_uid = uid
+            extended.service_class_application_information = information
+            self.acceptor.add_negotiation_item(extended)
         self.send_accept()
         evt.trigger(inbound, evt.EVT_ACCEPTED, {})
         inbound.is_established = True
@@ -135,10 +107,10 @@ class Messages(DIMSEServiceProvider):
             self._inbound.news.set()
             return
         if isinstance(message, Request) and (message.command.command_field == commands.C_CANCEL_RQ):
-            if len(self.cancelled) < _MOST_CANCELS:
+            if len(self.cancelled) < MOST_CANCELS:
                 self.cancelled.add(message.command.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO))
             return
-        while self.msg_queue.qsize() >= _MOST_WAITING and not self._inbound.is_ending:
+        while self.msg_queue.qsize() >= MOST_WAITING and not self._inbound.is_ending:
             # Asynchronous operations were not negotiated: its next bytes wait in the network.
             time.sleep(0.005)
         self.msg_queue.put((context_id, message))
@@ -152,6 +124,7 @@ class InboundAssociation(Association):
     ae : our application entity
     visit : whose association it is
     services : of its port
+    agreement : what its request is answered
     on_end : called once when the association's thread ends
     """
 
@@ -160,6 +133,7 @@ class InboundAssociation(Association):
         ae: ApplicationEntity,
         visit: Visit,
         services: Table,
+        agreement: Agreement,
         on_end: Callable[[], None],
     ) -> None:
         super().__init__(ae, MODE_ACCEPTOR)
@@ -169,8 +143,9 @@ class InboundAssociation(Association):
         self.is_aborted: bool
         self.visit = visit
         self.services = services
-        self.contexts: dict[int, Context] = {}
-        self.extended: dict[str, bytes] = {}
+        self.agreement = agreement
+        self.contexts = agreement.contexts
+        self.extended = agreement.extended
         self.news = threading.Event()
         self.guest = Guest(visit.address, visit.ae_title, self._evict, self.break_off)
         self._on_end = on_end

@@ -1,8 +1,8 @@
 """The listening socket: every connection says who it is before anything is built for it.
 
 Each connection gets a thread that sleeps until its association request is there. That thread admits
-or refuses; only admitted callers cost an association. The request's bytes are handed on, so whoever
-serves the association (pynetdicom's state machine now) reads them again.
+or refuses; only admitted callers cost an association, which the same thread then serves. With
+`DICOM_FAST_PATH` off, pynetdicom's state machine gets the request's bytes and serves instead.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from dataclasses import dataclass
 from socketserver import BaseRequestHandler
 from typing import Any
 
+from django.conf import settings
 from django.db import close_old_connections, connections
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.transport import AddressInformation, ThreadedAssociationServer
 
 from dimse import association, connection
+from dimse.agreement import Agreement, agree
 from dimse.association import Admissions, AssociationRequest, Refusal, RequestError
 from dimse.census import Census
 from dimse.clerk import Clerk
 from dimse.connection import Pace, PeerGoneError, ProtocolError
+from dimse.express import ExpressAssociation
 from dimse.inbound import InboundAssociation
 from dimse.services import Table
 from dimse.upperlayer import Socket
@@ -80,7 +83,11 @@ class Connection(BaseRequestHandler):
             census.settle(self.request)
         close_old_connections()
         try:
-            self._decide(client, pdu, request)
+            assoc = self._decide(client, pdu, request)
+            if assoc is not None:
+                # Many associations are idle: none of them keeps a connection to the database.
+                connections.close_all()
+                self._serve(assoc)
         finally:
             connections.close_all()
 
@@ -88,25 +95,35 @@ class Connection(BaseRequestHandler):
     def _address(self) -> str:
         return association.plain_address(self.client_address[0])
 
-    def _decide(self, client: socket.socket, pdu: bytes, request: AssociationRequest) -> None:
+    def _decide(
+        self, client: socket.socket, pdu: bytes, request: AssociationRequest
+    ) -> ExpressAssociation | None:
+        """Refuse, or begin; returns the association that this thread is to serve, if it is one."""
         desk = self.server.desk
         decision = desk.admissions.admit(request)
         if isinstance(decision, Refusal):
             self._refuse(client, request, decision)
-            return
+            return None
         visit = Visit(
             facility=decision.facility,
             ae_title=request.calling_ae_title,
             address=request.address,
             clerk=desk.clerk,
         )
-        assoc = self._build(client, pdu, visit)
+        assoc: ExpressAssociation | InboundAssociation
+        if settings.DICOM_FAST_PATH:
+            assoc = ExpressAssociation(client, request, visit, self.server.services, desk.pace)
+        else:
+            assoc = self._build(client, pdu, visit, agree(request, self.server.services))
         full = desk.census.enter(assoc.guest)
         if full:
-            assoc.dul.dispose()
             visit.note_trouble(f"Put off: {full}")
             self._refuse(client, request, Refusal(2, 3, 2, "", full))
-            return
+        if isinstance(assoc, ExpressAssociation):
+            return None if full else assoc
+        if full:
+            assoc.dul.dispose()
+            return None
         try:
             assoc.start()
         except RuntimeError:
@@ -114,6 +131,13 @@ class Connection(BaseRequestHandler):
             desk.census.leave(assoc.guest)
             assoc.dul.dispose()
             raise
+        return None
+
+    def _serve(self, assoc: ExpressAssociation) -> None:
+        try:
+            assoc.run()
+        finally:
+            self.server.desk.census.leave(assoc.guest)
 
     def _refuse(self, client: socket.socket, request: AssociationRequest, why: Refusal) -> None:
         logger.warning(
@@ -128,11 +152,17 @@ class Connection(BaseRequestHandler):
         rejection = struct.pack(">BxIxBBB", 0x03, 4, why.result, why.source, why.reason)
         connection.send_last(client, rejection)
 
-    def _build(self, client: socket.socket, pdu: bytes, visit: Visit) -> InboundAssociation:
+    def _build(
+        self, client: socket.socket, pdu: bytes, visit: Visit, agreement: Agreement
+    ) -> InboundAssociation:
         """Make the association as pynetdicom's own request handler does."""
         server = self.server
         assoc = InboundAssociation(
-            server.ae, visit, server.services, on_end=lambda: server.desk.census.leave(assoc.guest)
+            server.ae,
+            visit,
+            server.services,
+            agreement,
+            on_end=lambda: server.desk.census.leave(assoc.guest),
         )
         assoc._server = server
         # pynetdicom finds its associations among the threads by this word.

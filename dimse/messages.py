@@ -17,6 +17,10 @@ from dimse.visit import Visit
 # Of messages other than C-STORE: queries, MPPS, commitment.
 _MAX_OTHER_DATA_BYTES = 4 * 1024 * 1024
 
+# Requests that a peer sends without waiting for answers; more wait in its socket.
+MOST_WAITING = 4
+MOST_CANCELS = 10
+
 Message = Reception | Request | Response
 
 
@@ -55,6 +59,8 @@ class Assembler:
 
     def take(self, context_id: int, value: bytes | memoryview) -> tuple[int, Message] | None:
         """Take one presentation data value with its control header (PS3.8 E.2).
+
+        Nothing of `value` is kept: its memory may be used again afterwards.
 
         Returns
         -------

@@ -76,6 +76,7 @@ class Config:
     dicom_scu_aet: str
     dicom_host: str
     dicom_tls: Tls | None
+    dicom_fast_path: bool
     mwl_aet: str
     mwl_port: int
     dicom_root: Path
@@ -272,6 +273,7 @@ def load(environ: Mapping[str, str]) -> Config:
         dicom_scu_aet=read.ae_title("DICOM_SCU_AE_TITLE", default="NOCTIS_SCU"),
         dicom_host=read.text("DICOM_SCP_HOST", default="0.0.0.0"),  # noqa: S104 - scanners call from outside
         dicom_tls=_tls(read),
+        dicom_fast_path=read.flag("DICOM_FAST_PATH", default=True),
         mwl_aet=read.ae_title("MWL_AET", default=dicom_aet),
         mwl_port=read.port("MWL_PORT", default=dicom_port),
         dicom_root=dicom_root,

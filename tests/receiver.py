@@ -264,7 +264,11 @@ def receiver(make_site: Callable[..., ReceiverSite]) -> Iterator[ReceiverSite]:
 
     At the end it must be alive, without any traceback, its rows and files in accord.
     """
-    site = make_site()
+    yield from run_receiver(make_site())
+
+
+def run_receiver(site: ReceiverSite) -> Iterator[ReceiverSite]:
+    """Start a site, and look at its end at what it must leave."""
     site.start()
     yield site
     assert site.is_alive, site.log()

@@ -30,6 +30,7 @@ DEFAULTS = {
     "dicom_scu_aet": "NOCTIS_SCU",
     "dicom_host": "0.0.0.0",  # noqa: S104 - the documented default
     "dicom_tls": None,
+    "dicom_fast_path": True,
     "mwl_aet": "NOCTIS_SCP",
     "mwl_port": 11112,
     "dicom_root": VAR / "media" / "dicom",
@@ -81,6 +82,7 @@ def test_no_field_goes_untested() -> None:
         ("PACS_AET", "ARCHIVE2", "dicom_aet", "ARCHIVE2"),
         ("DICOM_SCP_AE_TITLE", "ARCHIVE3", "dicom_aet", "ARCHIVE3"),
         ("DICOM_SCU_AE_TITLE", "SENDER", "dicom_scu_aet", "SENDER"),
+        ("DICOM_FAST_PATH", "0", "dicom_fast_path", False),
         ("DICOM_SCP_HOST", "127.0.0.1", "dicom_host", "127.0.0.1"),
         ("MWL_AET", "WORKLIST", "mwl_aet", "WORKLIST"),
         ("MWL_PORT", "4242", "mwl_port", 4242),

@@ -1,6 +1,21 @@
 """Fixtures of the tests that drive the receiver."""
 
-from tests.dcmtk import storescp
-from tests.receiver import make_site, receiver, receiver_template
+from __future__ import annotations
 
-__all__ = ["make_site", "receiver", "receiver_template", "storescp"]
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.dcmtk import storescp
+from tests.receiver import ReceiverSite, make_site, receiver_template, run_receiver
+
+__all__ = ["make_site", "receiver_template", "storescp"]
+
+
+@pytest.fixture(scope="module", params=["1", "0"], ids=["own", "pynetdicom"])
+def receiver(
+    make_site: Callable[..., ReceiverSite],
+    request: pytest.FixtureRequest,
+) -> Iterator[ReceiverSite]:
+    """A receiver on our own upper layer, then one on pynetdicom's: nobody may tell them apart."""
+    yield from run_receiver(make_site(environment={"DICOM_FAST_PATH": request.param}))
