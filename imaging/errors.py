@@ -35,3 +35,16 @@ class DecodeError(ImagingError):
 
 class LimitError(ImagingError):
     """The object asks for more depth, elements, bytes or pixels than the limits allow."""
+
+
+class InvalidQueryError(ImagingError):
+    """A key of a query cannot be read.
+
+    Attributes
+    ----------
+    tag : of the key; 0 where none is to blame
+    """
+
+    def __init__(self, message: str, tag: int = 0) -> None:
+        super().__init__(message)
+        self.tag = int(tag)
