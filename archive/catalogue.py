@@ -1,4 +1,7 @@
-"""Rows of what is stored and their counters, changed in one transaction."""
+"""Rows of what is stored and their counters, changed in one transaction.
+
+This is how the first instance of a series comes in; `archive.arrivals` adds those that follow.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
+from uuid import UUID
 
 from django.db.models import F
 from django.utils import timezone
@@ -24,18 +28,22 @@ class Placed:
     storage_key: str
     size_bytes: int
     sha256: str
-    data_set_sha256: str
     source_ae_title: str = ""
     is_demo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The rows of a stored instance."""
+    """The rows of a stored instance.
 
-    image: DicomImage
-    series: Series
-    study: Study
+    `patient_identifier` is that of the study, which need not be the instance's.
+    """
+
+    image_id: UUID
+    series_id: UUID
+    study_id: UUID
+    modality: str
+    patient_identifier: str
     is_new_study: bool
 
 
@@ -49,7 +57,7 @@ def add(index: InstanceIndex, facility: Facility, placed: Placed) -> Added:
     """
     study, is_new_study = _study(index, facility, is_demo=placed.is_demo)
     series, is_new_series = _series(index, study, placed.source_ae_title)
-    image = _image(index, facility, series, placed)
+    image = DicomImage(**image_values(index, facility.pk, series.pk, placed))
     image.save(force_insert=True)
     Series.objects.filter(pk=series.pk).update(
         instance_count=F("instance_count") + 1,
@@ -57,7 +65,14 @@ def add(index: InstanceIndex, facility: Facility, placed: Placed) -> Added:
         size_bytes=F("size_bytes") + placed.size_bytes,
     )
     _count(study, series, placed.size_bytes, is_new_series=is_new_series)
-    return Added(image=image, series=series, study=study, is_new_study=is_new_study)
+    return Added(
+        image_id=image.pk,
+        series_id=series.pk,
+        study_id=study.pk,
+        modality=series.modality,
+        patient_identifier=study.patient_identifier,
+        is_new_study=is_new_study,
+    )
 
 
 def fold(name: str) -> str:
@@ -73,13 +88,18 @@ def fold(name: str) -> str:
     return " ".join(bare.replace("^", " ").replace("=", " ").split())
 
 
+def patient_identifier(index: InstanceIndex) -> str:
+    """Return the Patient ID as the study's row keeps it."""
+    return _cut(index.patient_id, 64)
+
+
 def _patient(index: InstanceIndex, facility: Facility) -> Patient:
     values = {
         "patient_name": _cut(index.patient_name, 324),
         "patient_birth_date": index.patient_birth_date,
         "patient_sex": _cut(index.patient_sex, 16),
     }
-    patient_id = _cut(index.patient_id, 64)
+    patient_id = patient_identifier(index)
     issuer = _cut(index.issuer_of_patient_id, 64)
     if not patient_id:
         return Patient.objects.create(facility=facility, issuer_of_patient_id=issuer, **values)
@@ -113,7 +133,7 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
             "referring_physician_name": _cut(index.referring_physician_name, 324),
             "patient_name": name,
             "patient_name_folded": fold(name)[:324],
-            "patient_identifier": _cut(index.patient_id, 64),
+            "patient_identifier": patient_identifier(index),
             "patient_birth_date": index.patient_birth_date,
             "patient_sex": _cut(index.patient_sex, 16),
             "patient_age": _cut(index.patient_age, 8),
@@ -126,7 +146,7 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
 
 def _warn_of_other_patient(study: Study, index: InstanceIndex) -> None:
     """Two Patient IDs in one study are never merged silently: the study says so."""
-    other = _cut(index.patient_id, 64)
+    other = patient_identifier(index)
     if other != study.patient_identifier and not study.warning:
         study.warning = (
             f"Images of this study carry different Patient IDs: "
@@ -158,37 +178,39 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
     return series, is_new
 
 
-def _image(index: InstanceIndex, facility: Facility, series: Series, placed: Placed) -> DicomImage:
-    return DicomImage(
-        series=series,
-        facility=facility,
-        sop_instance_uid=index.sop_instance_uid,
-        sop_class_uid=index.sop_class_uid,
-        transfer_syntax_uid=index.transfer_syntax_uid,
-        instance_number=_whole(index.instance_number),
-        storage_key=placed.storage_key,
-        size_bytes=placed.size_bytes,
-        sha256=placed.sha256,
-        data_set_sha256=placed.data_set_sha256,
-        data_set_offset=index.data_set_offset,
-        pixel_data_offset=index.pixel_data_offset,
-        pixel_data_length=index.pixel_data_length,
-        frame_table=header.frame_table_to_bytes(index.frames) if index.frames else None,
-        rows=index.rows,
-        columns=index.columns,
-        number_of_frames=index.number_of_frames,
-        samples_per_pixel=index.samples_per_pixel,
-        photometric_interpretation=_cut(index.photometric_interpretation, 16),
-        planar_configuration=index.planar_configuration,
-        bits_allocated=index.bits_allocated,
-        bits_stored=index.bits_stored,
-        high_bit=index.high_bit,
-        pixel_representation=index.pixel_representation,
-        has_pixels=index.has_pixels,
-        is_lossy=index.lossy,
-        display=_display(index),
-        source_ae_title=placed.source_ae_title,
-    )
+def image_values(
+    index: InstanceIndex, facility_id: UUID, series_id: UUID, placed: Placed
+) -> dict[str, Any]:
+    """Return the columns of an instance's row that do not have their default."""
+    return {
+        "series_id": series_id,
+        "facility_id": facility_id,
+        "sop_instance_uid": index.sop_instance_uid,
+        "sop_class_uid": index.sop_class_uid,
+        "transfer_syntax_uid": index.transfer_syntax_uid,
+        "instance_number": _whole(index.instance_number),
+        "storage_key": placed.storage_key,
+        "size_bytes": placed.size_bytes,
+        "sha256": placed.sha256,
+        "data_set_offset": index.data_set_offset,
+        "pixel_data_offset": index.pixel_data_offset,
+        "pixel_data_length": index.pixel_data_length,
+        "frame_table": header.frame_table_to_bytes(index.frames) if index.frames else None,
+        "rows": index.rows,
+        "columns": index.columns,
+        "number_of_frames": index.number_of_frames,
+        "samples_per_pixel": index.samples_per_pixel,
+        "photometric_interpretation": _cut(index.photometric_interpretation, 16),
+        "planar_configuration": index.planar_configuration,
+        "bits_allocated": index.bits_allocated,
+        "bits_stored": index.bits_stored,
+        "high_bit": index.high_bit,
+        "pixel_representation": index.pixel_representation,
+        "has_pixels": index.has_pixels,
+        "is_lossy": index.lossy,
+        "display": _display(index),
+        "source_ae_title": placed.source_ae_title,
+    }
 
 
 def _display(index: InstanceIndex) -> dict[str, Any]:

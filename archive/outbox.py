@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 from uuid import UUID
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from archive import rows
 from archive.models import OutboxEvent
 
 
@@ -91,11 +95,18 @@ AnyEvent = Event | CallerRefused | NotificationCreated | NotificationRead
 
 def record(event: AnyEvent) -> OutboxEvent:
     """Write `event` in the present transaction."""
-    payload = {
-        name: str(value) if isinstance(value, UUID) else value
-        for name, value in asdict(event).items()
-        if name != "facility_id"
-    }
-    return OutboxEvent.objects.create(
-        kind=event.kind, payload=payload, facility_id=event.facility_id
-    )
+    return OutboxEvent.objects.create(**_values(event))
+
+
+def record_all(connection: BaseDatabaseWrapper, events: Iterable[AnyEvent]) -> None:
+    """Write many events in the present transaction of `connection`."""
+    rows.insert(OutboxEvent, connection, [_values(event) for event in events])
+
+
+def _values(event: AnyEvent) -> dict[str, Any]:
+    payload = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name != "facility_id":
+            payload[field.name] = str(value) if isinstance(value, UUID) else value
+    return {"kind": event.kind, "payload": payload, "facility_id": event.facility_id}

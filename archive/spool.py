@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -23,10 +24,32 @@ CHUNK_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class Spooled:
-    """A file in the spool; a context manager that removes it at the end."""
+    """A file in the spool; a context manager that removes it at the end.
+
+    Attributes
+    ----------
+    content : the whole file in memory too, where it is small and came so
+    sha256 : of the whole file (hex), where it was computed while it came
+    """
 
     path: Path
     size_bytes: int
+    content: BytesIO | None = None
+    sha256: str | None = None
+
+    @property
+    def source(self) -> Path | BytesIO:
+        """What is quickest to read the file from."""
+        return self.path if self.content is None else self.content
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the whole file in hex."""
+        if self.sha256 is None and self.content is not None:
+            with self.content.getbuffer() as view:
+                self.sha256 = hashlib.sha256(view).hexdigest()
+        elif self.sha256 is None:
+            self.sha256 = digest(self.path)
+        return self.sha256
 
     def __enter__(self) -> Spooled:
         return self
@@ -40,13 +63,16 @@ class Spooled:
         self.path.unlink(missing_ok=True)
 
 
-def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> Spooled:
+def spool_chunks(
+    chunks: Iterable[bytes], *, most_bytes: int | None = None, hashes: bool = False
+) -> Spooled:
     """Write `chunks` into a new spool file.
 
     Parameters
     ----------
     chunks : the content in order
     most_bytes : limit; `settings.MAX_INSTANCE_BYTES` by default
+    hashes : compute the digest on the way; not worth it where the header may be replaced
 
     Raises
     ------
@@ -59,6 +85,7 @@ def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> S
     folder: Path = settings.DICOM_SPOOL_DIR
     path: Path | None = None
     size = 0
+    digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix="in-", suffix=".part", dir=folder)
@@ -67,6 +94,8 @@ def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> S
             for chunk in chunks:
                 size += len(chunk)
                 _check_size(size, limit)
+                if hashes:
+                    digest.update(chunk)
                 handle.write(chunk)
     except OSError as error:
         if path is not None:
@@ -78,7 +107,7 @@ def spool_chunks(chunks: Iterable[bytes], *, most_bytes: int | None = None) -> S
         if path is not None:
             path.unlink(missing_ok=True)
         raise
-    return Spooled(path=path, size_bytes=size)
+    return Spooled(path=path, size_bytes=size, sha256=digest.hexdigest() if hashes else None)
 
 
 def _check_size(size: int, limit: int) -> None:
@@ -106,22 +135,31 @@ def rewrite_header(spooled: Spooled, header: bytes, data_set_offset: int) -> Spo
             handle.seek(data_set_offset)
             yield from iter(lambda: handle.read(CHUNK_BYTES), b"")
 
-    return spool_chunks(chunks(), most_bytes=settings.MAX_INSTANCE_BYTES + len(header))
+    return spool_chunks(chunks(), most_bytes=settings.MAX_INSTANCE_BYTES + len(header), hashes=True)
 
 
 def starts_with(spooled: Spooled, header: bytes) -> bool:
     """Whether the file already lies under exactly this Part 10 header."""
+    if spooled.content is not None:
+        with spooled.content.getbuffer() as view:
+            return view[: len(header)] == header
     with spooled.path.open("rb") as handle:
         return handle.read(len(header)) == header
 
 
-def digests(path: Path, data_set_offset: int) -> tuple[str, str]:
-    """Return SHA-256 (hex) of the whole file and of its data set."""
-    whole = hashlib.sha256()
-    data_set = hashlib.sha256()
-    with path.open("rb") as handle:
-        whole.update(handle.read(data_set_offset))
-        while chunk := handle.read(CHUNK_BYTES):
-            whole.update(chunk)
-            data_set.update(chunk)
-    return whole.hexdigest(), data_set.hexdigest()
+def digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file."""
+    with path.open("rb", buffering=0) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def is_same_from(one: BinaryIO, one_offset: int, other: BinaryIO, other_offset: int) -> bool:
+    """Whether two files have the same bytes from an offset each to their ends."""
+    one.seek(one_offset)
+    other.seek(other_offset)
+    while True:
+        ours, theirs = one.read(CHUNK_BYTES), other.read(CHUNK_BYTES)
+        if ours != theirs:
+            return False
+        if not ours:
+            return True

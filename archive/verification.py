@@ -127,10 +127,8 @@ def _check_row(report: Report, store: FileSystemStore, row: StoredRow, prefix: s
         report.size_bytes += size
         if size != row.size_bytes:
             report.damaged.add(f"{name} has {size} bytes; {row.size_bytes} were stored.")
-        elif report.is_full:
-            digest, _ = spool.digests(store.path(row.storage_key), 0)
-            if digest != row.sha256:
-                report.damaged.add(f"{name} has other content than was stored.")
+        elif report.is_full and spool.digest(store.path(row.storage_key)) != row.sha256:
+            report.damaged.add(f"{name} has other content than was stored.")
     except (BlobMissingError, FileNotFoundError):
         report.missing.add(f"{name} (row {row.pk})")
 

@@ -29,6 +29,8 @@ class FileSystemStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # Folders whose own entries, up to the root's, this process has synced.
+        self._durable: set[str] = set()
 
     def path(self, key: str) -> Path:
         """Return the file of `key`; a key that leaves the folder is refused."""
@@ -43,13 +45,11 @@ class FileSystemStore:
             _sync_data(source)
             for candidate in _candidates(key):
                 target = self.path(candidate)
-                new_parents = _make_parents(target.parent, self.root)
                 try:
-                    os.link(source, target)
+                    self._link(source, target)
                 except FileExistsError:
                     continue
-                for folder in (target.parent, *new_parents):
-                    _sync_folder(folder)
+                self._sync_entry(target)
                 return candidate
         except OSError as error:
             if error.errno in _TRY_LATER:
@@ -58,6 +58,32 @@ class FileSystemStore:
                 ) from error
             raise
         raise BlobError(f"{_MOST_SUFFIXES} objects share the key {key}.")
+
+    def _link(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._durable.difference_update(map(str, target.parents))
+            os.link(source, target)
+
+    def _sync_entry(self, target: Path) -> None:
+        """Make the file's entry durable, and those of its folders.
+
+        A folder that is there need not be durable: another sender may have made it a moment ago.
+        So every process syncs each folder's entry once, and then only those of files.
+        """
+        folder = target.parent
+        _sync_folder(folder)
+        unsure: list[str] = []
+        while (name := str(folder)) not in self._durable:
+            unsure.append(name)
+            _sync_folder(folder.parent)
+            if folder == self.root:
+                break
+            folder = folder.parent
+        # Only now: who finds a folder here relies on it.
+        self._durable.update(unsure)
 
     def open(self, key: str) -> BinaryIO:
         """Open for reading."""
@@ -108,19 +134,6 @@ def _candidates(key: str) -> Iterator[str]:
     name = PurePosixPath(key)
     for number in range(1, _MOST_SUFFIXES):
         yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
-
-
-def _make_parents(folder: Path, root: Path) -> list[Path]:
-    """Create `folder`; return the folders whose entries changed by that."""
-    missing = []
-    here = folder
-    while not here.is_dir():
-        missing.append(here)
-        if here == root:
-            break
-        here = here.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    return [entry.parent for entry in missing]
 
 
 def _sync_data(path: Path) -> None:

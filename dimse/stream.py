@@ -8,21 +8,26 @@ receiver that died, and its sender was never answered.
 from __future__ import annotations
 
 import fcntl
-import logging
+import hashlib
+import itertools
 import os
-import tempfile
+import time
+from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from archive.spool import Spooled
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 _PREFIX = "dimse-"
 _SUFFIX = ".part"
-# Senders' PDUs are often 16 KiB: fewer, larger writes cost less.
-_BUFFER_BYTES = 256 * 1024
+# What one instance may hold of the memory; nearly all are smaller and go to the disk in one write.
+_BUFFER_BYTES = 1024 * 1024
+_numbers = itertools.count()
 
 
 class DataSetStream:
@@ -39,37 +44,67 @@ class DataSetStream:
     """
 
     def __init__(self, header: bytes) -> None:
-        folder: Path = settings.DICOM_SPOOL_DIR
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=folder)
-        self.path = Path(name)
-        self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES)
+        self.path, self._descriptor = _create(settings.DICOM_SPOOL_DIR)
+        self._buffer = BytesIO()
+        self._digest: Hash | None = None
+        self.size_bytes = 0
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.write(header)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.discard()
             raise
-        self.size_bytes = len(header)
+        self.write(header)
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append the next fragment."""
-        self._file.write(fragment)
         self.size_bytes += len(fragment)
+        if self._buffer.tell() + len(fragment) > _BUFFER_BYTES:
+            self._spill()
+        self._buffer.write(fragment)
+
+    def _spill(self) -> None:
+        """Write the buffer to the disk, hash it and begin another one."""
+        if self._digest is None:
+            self._digest = hashlib.sha256()
+        with self._buffer.getbuffer() as view:
+            self._write_out(view)
+            self._digest.update(view)
+        self._buffer = BytesIO()
+
+    def _write_out(self, view: memoryview) -> None:
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
     def finish(self) -> Spooled:
         """Hand the file's content over to the operating system and return it; `discard` is due."""
-        self._file.flush()
-        return Spooled(path=self.path, size_bytes=self.size_bytes)
+        if self._digest is not None:
+            self._spill()
+            return Spooled(
+                path=self.path, size_bytes=self.size_bytes, sha256=self._digest.hexdigest()
+            )
+        with self._buffer.getbuffer() as view:
+            self._write_out(view)
+        return Spooled(path=self.path, size_bytes=self.size_bytes, content=self._buffer)
 
     def discard(self) -> None:
         """Remove the file's name from the spool and close it; what the archive linked stays."""
         self.path.unlink(missing_ok=True)
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    """Create a spool file that no other process and no earlier one of this number has."""
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+    while True:
+        path = folder / f"{_PREFIX}{os.getpid()}-{time.time_ns():x}-{next(_numbers)}{_SUFFIX}"
         try:
-            self._file.close()
-        except OSError:
-            # A full disk: what the buffer still held goes with the file.
-            logger.info("The rest of %s could not be written and was dropped", self.path.name)
+            return path, os.open(path, flags, 0o600)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True)
 
 
 def sweep() -> int:

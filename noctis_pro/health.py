@@ -244,7 +244,7 @@ def _trouble(row: DicomImage, *, is_read: bool) -> str:
     try:
         if store.size(row.storage_key) != row.size_bytes:
             return f"{row.storage_key} has another size than was stored."
-        if is_read and spool.digests(store.path(row.storage_key), 0)[0] != row.sha256:
+        if is_read and spool.digest(store.path(row.storage_key)) != row.sha256:
             return f"{row.storage_key} has other content than was stored."
     except BlobMissingError:
         # A file that is gone together with its row was taken away meanwhile.

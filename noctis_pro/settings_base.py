@@ -77,14 +77,15 @@ TEMPLATES = [
 
 # Databases -------------------------------------------------------------------------------------
 
+# A sender gets its "try again later" within 10 s.
+DATABASE_WAIT_S = 8
 _database: dict[str, Any] = dict(dj_database_url.parse(CONFIG.database_url))
 if _database["ENGINE"].endswith("sqlite3"):
     _database["OPTIONS"] = {
         # Several processes share the file: readers never wait (WAL), writers queue up front
         # (IMMEDIATE) instead of failing in the middle, and a commit is on disk when it returns.
         "transaction_mode": "IMMEDIATE",
-        # A sender gets its "try again later" within 10 s.
-        "timeout": 8,
+        "timeout": DATABASE_WAIT_S,
         "init_command": (
             "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
             "PRAGMA cache_size=-16000;PRAGMA mmap_size=268435456;"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from accounts.models import Role, User
+from archive import database
 from archive.access import Actor, actor_of
 from tests import factories
 from worklist.models import Facility
@@ -20,9 +21,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """SQLite in a file: threads and processes of a test share it as the product's do."""
-    database = django_settings.DATABASES["default"]
-    if database["ENGINE"].endswith("sqlite3"):
-        database["TEST"]["NAME"] = str(django_settings.CACHE_DIR.parent / "test.sqlite3")
+    default = django_settings.DATABASES["default"]
+    if default["ENGINE"].endswith("sqlite3"):
+        default["TEST"]["NAME"] = str(django_settings.CACHE_DIR.parent / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """Close the connections that threads shared: PostgreSQL drops no database in use."""
+    yield
+    database.close_shared()
 
 
 @pytest.fixture(scope="session")

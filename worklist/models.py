@@ -302,11 +302,8 @@ class DicomImage(models.Model):
     storage_key = models.CharField(max_length=128, unique=True)
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField("SHA-256", max_length=64, help_text="Of the stored file.")
-    data_set_sha256 = models.CharField(
-        "SHA-256 of the data set",
-        max_length=64,
-        help_text="Of what the sender sent: the same through every door.",
-    )
+    # Not written any more, see docs/adr/0019; dropped in a later release.
+    data_set_sha256 = models.CharField("SHA-256 of the data set", max_length=64, blank=True)
     data_set_offset = models.PositiveIntegerField(default=0)
     pixel_data_offset = models.PositiveBigIntegerField(null=True, blank=True)
     pixel_data_length = models.PositiveBigIntegerField(null=True, blank=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,8 @@ def test_data_is_synced_before_the_name_and_the_name_before_the_return(
     link, fdatasync, fsync = os.link, os.fdatasync, os.fsync
 
     def note_link(source: Path, target: Path) -> None:
-        steps.append("link")
         link(source, target)
+        steps.append("link")
 
     def note_data(descriptor: int) -> None:
         steps.append("data")
@@ -94,11 +95,34 @@ def test_data_is_synced_before_the_name_and_the_name_before_the_return(
     monkeypatch.setattr(filesystem.os, "fdatasync", note_data)
     monkeypatch.setattr(filesystem.os, "fsync", note_folder)
     store.put(spooled(tmp_path, b"one"), "aa/bb/x.dcm")
-    # aa/bb holds the file; aa and the root got new entries too.
-    assert steps == ["data", "link", "folder", "folder", "folder"]
+    # aa/bb holds the file; aa, the root and its parent hold folders that may be new too.
+    assert steps == ["data", "link", "folder", "folder", "folder", "folder"]
     steps.clear()
     store.put(tmp_path / "store" / "part", "aa/bb/y.dcm")
     assert steps == ["data", "link", "folder"]
+
+
+def test_folders_of_others_are_not_taken_for_durable(
+    store: FileSystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may have made them and not synced them yet."""
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note_folder(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    source = spooled(tmp_path, b"one")
+    store.put(source, "aa/bb/x.dcm")
+    (store.root / "aa" / "cc").mkdir()
+    monkeypatch.setattr(filesystem.os, "fsync", note_folder)
+    store.put(source, "aa/cc/x.dcm")
+    assert synced == ["cc", "aa"]
+    synced.clear()
+    shutil.rmtree(store.root / "aa")
+    store.put(source, "aa/cc/y.dcm")
+    assert synced == ["cc", "aa", store.root.name, store.root.parent.name]
 
 
 def test_keys_lists_instances_alone(store: FileSystemStore, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_linked_file_outlives_the_spool(spool: Path, tmp_path: Path) -> None:
 
 def test_only_files_that_nobody_writes_are_swept(spool: Path) -> None:
     alive, dead = DataSetStream(b"alive"), DataSetStream(b"dead")
-    dead._file.close()  # as the death of its process does
+    os.close(dead._descriptor)  # as the death of its process does
     foreign = spool / "in-upload.part"
     foreign.write_bytes(b"upload")
     assert stream.sweep() == 1
