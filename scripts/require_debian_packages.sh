@@ -10,6 +10,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 need storescu dcmtk
 need redis-server redis-server
 need nginx nginx
+need Orthanc orthanc
 need strace strace
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
