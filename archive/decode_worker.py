@@ -124,10 +124,15 @@ def _decode(head: dict[str, Any], body: bytearray, statm: int) -> tuple[dict[str
 
     facts = pixels.PixelFacts.from_json(head["facts"])
     limits = pixels.PixelLimits(**head["limits"])
-    decode = pixels.decode_frame if facts.is_palette else pixels.exact_frame
+    photometric = ""
     try:
         with _memory_for(facts.frame_samples, len(body), statm):
-            frame = decode(body, facts, head["frame_index"], limits=limits)
+            if facts.is_palette or head.get("is_stored"):
+                frame, photometric = pixels.stored_frame(
+                    body, facts, head["frame_index"], limits=limits
+                )
+            else:
+                frame = pixels.exact_frame(body, facts, head["frame_index"], limits=limits)
     except ImagingError as error:
         return {"error": str(error)}, b""
     except MemoryError:
@@ -137,7 +142,8 @@ def _decode(head: dict[str, Any], body: bytearray, statm: int) -> tuple[dict[str
         }, b""
     frame = np.ascontiguousarray(frame)
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"dtype": frame.dtype.str, "shape": frame.shape, "peak_bytes": used}, frame.data
+    answer = {"dtype": frame.dtype.str, "shape": frame.shape, "peak_bytes": used}
+    return answer | {"photometric": photometric}, frame.data
 
 
 def main() -> int:

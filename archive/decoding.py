@@ -325,8 +325,45 @@ def _reader(image: DicomImage) -> Callable[[int, int], bytes]:
     return lambda offset, length: store.read(image.storage_key, offset, length)
 
 
+def decode_stored(image: DicomImage, facts: PixelFacts, frame_index: int) -> tuple[Pixels, str]:
+    """Decode the stored values of a compressed frame, and say what samples they are.
+
+    Parameters
+    ----------
+    image : its bytes are read from the store
+    facts : of the instance, with its frame table
+    frame_index : from 0
+
+    Returns
+    -------
+    See `imaging.pixels.stored_frame`.
+
+    Raises
+    ------
+    UndecodableError, TransientError
+        See `decode_exact`.
+    """
+    if (reason := problem_of(facts, limits())) is not None:
+        raise UndecodableError(reason)
+    try:
+        answer, content, facts = _ask(image, facts, frame_index, is_stored=True)
+    except ImagingError as error:
+        raise UndecodableError(str(error)) from error
+    photometric = answer.get("photometric")
+    if photometric not in (facts.photometric_interpretation, "RGB", "YBR_FULL"):
+        raise UndecodableError("The colours of the picture are not known here.")
+    return frame_of(answer, content, facts), str(photometric)
+
+
 def _decode_apart(image: DicomImage, facts: PixelFacts, frame_index: int) -> Pixels:
     """Decode in a worker process."""
+    return frame_of(*_ask(image, facts, frame_index, is_stored=False))
+
+
+def _ask(
+    image: DicomImage, facts: PixelFacts, frame_index: int, *, is_stored: bool
+) -> tuple[dict[str, object], bytearray, PixelFacts]:
+    """Have a worker process decode; returns what it says, and the facts that fit to that."""
     with _refused_lock:
         reason = _refused.get(image.sha256)
     if reason is not None:
@@ -336,6 +373,7 @@ def _decode_apart(image: DicomImage, facts: PixelFacts, frame_index: int) -> Pix
         "facts": facts.to_json(),
         "frame_index": frame_index,
         "limits": asdict(limits()),
+        "is_stored": is_stored,
     }
     worker = _workers.take(image.facility_id)
     is_sound = False
@@ -351,7 +389,7 @@ def _decode_apart(image: DicomImage, facts: PixelFacts, frame_index: int) -> Pix
         raise UndecodableError(str(error)) from error
     finally:
         _workers.give_back(worker, is_sound=is_sound)
-    return frame_of(answer, content, facts)
+    return answer, content, facts
 
 
 def _excerpt(

@@ -1,16 +1,27 @@
-"""The bytes of an instance that leaves: as they lie in the store, wherever the peer takes them."""
+"""The bytes of an instance that leaves: as they lie in the store, wherever the peer takes them.
+
+Where it does not, they are converted into a temporary file first: what cannot be converted shows
+before a byte is sent, and memory holds one frame.
+"""
 
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from archive import stores
+from django.conf import settings
+
+from archive import decoding, stores
 from archive.errors import NotFoundError, PermanentError, StoreUnavailableError
 from archive.retrieval import StoredInstance
+from archive.retrieve import facts_of
 from blobs.errors import BlobError, BlobMissingError
+from imaging import transcode
+from imaging.errors import ImagingError
+from worklist.models import DicomImage
 
 logger = logging.getLogger(__name__)
 
@@ -22,13 +33,16 @@ _READ_WHOLE_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024
 
 
-def data_set(instance: StoredInstance, transfer_syntax_uid: str) -> Iterator[Piece]:
+def data_set(
+    instance: StoredInstance, transfer_syntax_uid: str, *, is_without_bulk: bool = False
+) -> Iterator[Piece]:
     """Return the data set of an instance in pieces.
 
     Parameters
     ----------
     instance : from `archive.retrieval`
-    transfer_syntax_uid : that the peer takes
+    transfer_syntax_uid : that the peer takes; another one than the stored is converted to
+    is_without_bulk : leave out pixel data, waveforms and documents (PS3.4 annex Z)
 
     Returns
     -------
@@ -40,19 +54,24 @@ def data_set(instance: StoredInstance, transfer_syntax_uid: str) -> Iterator[Pie
     NotFoundError, PermanentError, StoreUnavailableError
         With a sentence for people; nothing was sent.
     """
-    if transfer_syntax_uid != instance.transfer_syntax_uid:
-        raise PermanentError("The receiver does not take this instance in its stored encoding.")
-    return _stored(instance)
+    file = _open(instance)
+    if is_without_bulk or transfer_syntax_uid != instance.transfer_syntax_uid:
+        with closing(file):
+            return _converted(instance, file, transfer_syntax_uid, is_without_bulk=is_without_bulk)
+    return _stored(instance, file)
 
 
-def _stored(instance: StoredInstance) -> Iterator[Piece]:
+def _open(instance: StoredInstance) -> BinaryIO:
     try:
-        file = stores.instances().open(instance.storage_key)
+        return stores.instances().open(instance.storage_key)
     except BlobMissingError as error:
         logger.exception("The file of %s is missing", instance.sop_instance_uid)
         raise NotFoundError("The stored file of this instance is missing.") from error
     except (BlobError, OSError) as error:
         raise StoreUnavailableError("The store cannot be read now.") from error
+
+
+def _stored(instance: StoredInstance, file: BinaryIO) -> Iterator[Piece]:
     if instance.size_bytes > _READ_WHOLE_BYTES:
         return _in_pieces(file, instance.data_set_offset)
     with closing(file):
@@ -71,3 +90,31 @@ def _in_pieces(file: BinaryIO, offset: int) -> Iterator[Piece]:
         file.seek(offset)
         while piece := file.read(_PIECE_BYTES):
             yield piece
+
+
+def _converted(
+    instance: StoredInstance, file: BinaryIO, transfer_syntax_uid: str, *, is_without_bulk: bool
+) -> Iterator[Piece]:
+    image = DicomImage.objects.filter(pk=instance.image_id).first()
+    if image is None:
+        raise NotFoundError("The instance was removed meanwhile.")
+    facts = facts_of(image)
+    out = cast("BinaryIO", tempfile.TemporaryFile(dir=settings.CACHE_DIR))  # noqa: SIM115 - sent
+    try:
+        for piece in transcode.transcode(
+            file,
+            transfer_syntax_uid,
+            lambda frame_index: decoding.decode_stored(image, facts, frame_index),
+            is_without_bulk=is_without_bulk,
+        ):
+            out.write(piece)
+    except ImagingError as error:
+        out.close()
+        raise PermanentError(str(error)) from error
+    except OSError as error:
+        out.close()
+        raise StoreUnavailableError("There is no room to convert the instance now.") from error
+    except BaseException:
+        out.close()
+        raise
+    return _in_pieces(out, 0)

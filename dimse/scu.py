@@ -18,6 +18,7 @@ from dimse.outbound import MOST_CONTEXTS, Association, CallError
 from dimse.peer import PeerLostError
 from dimse.suboperations import Delivery, Fate, Originator
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from imaging.transcode import TARGETS
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _ECHO_TIMEOUT_S = 10.0
@@ -174,8 +175,9 @@ def _batches(
 
 
 # Offered beside the stored encodings, each for itself: what an instance can be converted to where
-# its receiver takes nothing else. Implicit VR Little Endian is every receiver's (PS3.5 10.1).
-_FALLBACKS = ((EXPLICIT_LITTLE_ENDIAN,), (IMPLICIT_LITTLE_ENDIAN,))
+# its receiver takes nothing else; the last one lets it choose. Implicit VR Little Endian is every
+# receiver's (PS3.5 10.1).
+_FALLBACKS = ((EXPLICIT_LITTLE_ENDIAN,), (IMPLICIT_LITTLE_ENDIAN,), TARGETS[2:])
 
 
 def _proposals(stored: Sequence[str]) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from archive.retrieval import StoredInstance
 from dimse import commands, status
 from dimse.commands import CommandError
 from dimse.peer import Context, Response
-from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from imaging.transcode import TARGETS
 
 # A receiver may have to write gigabytes before it answers.
 ANSWER_TIMEOUT_S = 120.0
@@ -111,6 +111,8 @@ def store(
     instance: StoredInstance,
     message_id: int,
     originator: Originator | None = None,
+    *,
+    is_without_bulk: bool = False,
 ) -> Delivery:
     """Send one instance on an association and wait for the answer.
 
@@ -118,6 +120,7 @@ def store(
     ----------
     contexts : accepted for its SOP class
     message_id : not in use on this association
+    is_without_bulk : leave out pixel data, waveforms and documents (PS3.4 annex Z)
 
     Raises
     ------
@@ -132,7 +135,7 @@ def store(
     if context is None:
         return Delivery(instance, Fate.FAILED, "The receiver does not take this kind of instance.")
     try:
-        data = outgoing.data_set(instance, context.transfer_syntax)
+        data = outgoing.data_set(instance, context.transfer_syntax, is_without_bulk=is_without_bulk)
     except ArchiveError as error:
         return Delivery(instance, Fate.FAILED, str(error))
     command = commands.request(
@@ -161,7 +164,7 @@ def _fields(instance: StoredInstance, originator: Originator | None) -> dict[int
 def choose(contexts: Sequence[Context], stored_syntax: str) -> Context | None:
     """Return the context to send on: the stored encoding, else the one that costs least to make."""
     by_syntax = {context.transfer_syntax: context for context in reversed(contexts)}
-    for syntax in (stored_syntax, EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+    for syntax in (stored_syntax, *TARGETS):
         if syntax in by_syntax:
             return by_syntax[syntax]
     return contexts[0] if contexts else None

@@ -75,7 +75,11 @@ def _decode_quick(data: bytes, stream: CodeStream, *, is_ybr: bool, wants_rgb: b
     if stream.codec == "jpeg-ls":
         return imagecodecs.jpegls_decode(data)
     if stream.codec == "htj2k":
-        return imagecodecs.htj2k_decode(data)
+        pixels = imagecodecs.htj2k_decode(data)
+        # Without a colour transform its components come one behind the other.
+        planes = (stream.samples, stream.rows, stream.columns)
+        is_planar = stream.is_ybr is None and pixels.shape == planes
+        return np.moveaxis(pixels, 0, 2) if is_planar else pixels
     if stream.codec == "jpegxl":
         return imagecodecs.jpegxl_decode(data, numthreads=1)
     return imagecodecs.jpeg2k_decode(data, numthreads=1)

@@ -34,6 +34,7 @@ __all__ = [
     "frame_range",
     "problem",
     "read_palette",
+    "stored_frame",
 ]
 
 Pixels = NDArray[Any]
@@ -77,8 +78,21 @@ def decode_frame(
     ----------
     DICOM PS3.5 section 8 and Annex A; PS3.3 section C.7.6.3.
     """
-    pixels, _ = _decode(source, facts, frame_index, limits, wants_rgb=False)
-    return pixels
+    return stored_frame(source, facts, frame_index, limits=limits)[0]
+
+
+def stored_frame(
+    source: FrameSource,
+    facts: PixelFacts,
+    frame_index: int,
+    *,
+    limits: PixelLimits = DEFAULT,
+) -> tuple[Pixels, str]:
+    """Decode the stored values of one frame, and say which photometric interpretation they have.
+
+    See `decode_frame`; a code stream knows better than the header what its samples are.
+    """
+    return _decode(source, facts, frame_index, limits, wants_rgb=False)
 
 
 def exact_frame(

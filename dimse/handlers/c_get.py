@@ -23,6 +23,7 @@ def handle(peer: Peer, request: Request) -> None:
         if context.is_ours_to_call:
             contexts.setdefault(context.abstract_syntax, []).append(context)
     progress = retrieves.Progress(peer, request, len(found))
+    is_without_bulk = request.context.abstract_syntax == retrieves.WITHOUT_BULK_GET
     is_cancelled = False
     for number, instance in enumerate(found):
         is_cancelled = progress.is_cancelled()
@@ -34,7 +35,10 @@ def handle(peer: Peer, request: Request) -> None:
             progress.tally.note(Delivery(instance, Fate.FAILED, reason))
         else:
             message_id = number % _MOST_MESSAGE_ID + 1
-            progress.tally.note(suboperations.store(peer, usable, instance, message_id))
+            delivery = suboperations.store(
+                peer, usable, instance, message_id, is_without_bulk=is_without_bulk
+            )
+            progress.tally.note(delivery)
         progress.tell()
     if found:
         audit.record(
@@ -52,6 +56,7 @@ SERVICE = Service(
         retrieves.PATIENT_ROOT_GET,
         retrieves.STUDY_ROOT_GET,
         retrieves.COMPOSITE_ROOT_GET,
+        retrieves.WITHOUT_BULK_GET,
     ),
     transfer_syntaxes=retrieves.TRANSFER_SYNTAXES,
     operations={commands.C_GET_RQ: handle},

@@ -6,15 +6,19 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import (
+    CompositeInstanceRetrieveWithoutBulkDataGet,
     CompositeInstanceRootRetrieveGet,
     CTImageStorage,
     MRImageStorage,
@@ -336,6 +340,38 @@ def test_cancelling_stops_a_get(receiver: ReceiverSite) -> None:
     assert 2 <= completed < 40
     assert completed + remaining == 40
     assert len(got.received) == completed
+
+
+def test_a_get_converts_what_the_caller_does_not_take(receiver: ReceiverSite, data: Path) -> None:
+    part = read_part10((data / "transfer_syntax" / "wg04_ct1" / "CT1_J2KR").read_bytes())
+    with RawPeer(receiver.port, [(CT, [part.transfer_syntax])]) as peer:
+        assert peer.store(CT, part.sop_instance, part.data).status == 0
+        peer.release()
+    wanted = identifier("IMAGE", SOPInstanceUID=part.sop_instance)
+    model = CompositeInstanceRootRetrieveGet
+    same = get(receiver, wanted, model=model, syntaxes=[part.transfer_syntax])
+    assert same.received == {part.sop_instance: part.data}
+    plain = get(receiver, wanted, model=model)
+    assert plain.last == 0
+    found = read_dataset(BytesIO(plain.received[part.sop_instance]), False, True)
+    twin = dcmread(data / "transfer_syntax" / "wg04_ct1" / "CT1_UNC.explicit_little_endian.dcm")
+    assert found.PixelData == twin.PixelData
+    lossy = get(receiver, wanted, model=model, syntaxes=["1.2.840.10008.1.2.4.50"])
+    assert lossy.last == 0xA702
+    assert "Nothing here writes" in lossy.statuses[-1].ErrorComment
+
+
+def test_without_bulk_data_only_the_header_comes(
+    receiver: ReceiverSite, study: StoredStudy
+) -> None:
+    uid = study.instances[0]
+    wanted = identifier("IMAGE", SOPInstanceUID=uid)
+    got = get(receiver, wanted, model=CompositeInstanceRetrieveWithoutBulkDataGet)
+    assert got.last == 0
+    header = read_dataset(BytesIO(got.received[uid]), False, True)
+    assert header.SOPInstanceUID == uid
+    assert header.Rows == 64
+    assert "PixelData" not in header
 
 
 def test_every_access_is_audited(receiver: ReceiverSite) -> None:

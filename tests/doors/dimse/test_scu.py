@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
@@ -18,8 +20,12 @@ from archive.destinations import DestinationDraft
 from archive.errors import ForbiddenError
 from archive.models import Destination
 from archive.retrieval import StoredInstance
-from dimse import scu
+from dimse import scu, suboperations
+from dimse.contexts import Offer
+from dimse.outbound import Association
 from dimse.suboperations import Fate
+from imaging.header import read_index
+from imaging.pixels import PixelFacts, decode_frame
 from tests import factories
 from tests.dcmtk import free_port
 from tests.dicom import make_instance, to_bytes
@@ -176,6 +182,49 @@ def test_what_the_other_side_does_not_take_is_told_per_instance(
     assert refused.reason == "The receiver does not take this kind of instance."
     assert arrived.fate is Fate.COMPLETED
     assert len(list(peer.folder.iterdir())) == 1
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    ("option", "syntax"),
+    [
+        ("+xe", "1.2.840.10008.1.2.1"),
+        ("+xi", "1.2.840.10008.1.2"),
+        ("+xt", "1.2.840.10008.1.2.4.80"),
+        ("+xr", "1.2.840.10008.1.2.5"),
+        ("+xs", "1.2.840.10008.1.2.4.70"),
+        ("+xv", "1.2.840.10008.1.2.4.90"),
+        ("+xb", "1.2.840.10008.1.2.2"),
+        ("+xd", "1.2.840.10008.1.2.1.99"),
+    ],
+    ids=["explicit", "implicit", "jpeg-ls", "rle", "jpeg", "j2k", "big", "deflated"],
+)
+def test_a_receiver_of_one_encoding_gets_the_same_pixels_in_it(
+    storescp: Callable[..., SimpleNamespace],
+    data: Path,
+    north: Facility,
+    option: str,
+    syntax: str,
+) -> None:
+    peer = storescp(option)
+    path = data / "transfer_syntax" / "wg04_ct1" / "CT1_JPLL"
+    instance = stored(path, north)
+    only = [Offer(1, instance.sop_class_uid, (syntax,))]
+    where = destination(peer.port)
+    with Association(where, only) as association:
+        contexts = association.contexts_of(instance.sop_class_uid)
+        delivery = suboperations.store(association, contexts, instance, 1)
+    assert delivery.reason == ""
+    (arrived,) = peer.folder.iterdir()
+    assert read_part10(arrived.read_bytes()).transfer_syntax == syntax
+    for one, other in zip(frames(path), frames(arrived), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def frames(path: Path) -> list[np.ndarray[Any, Any]]:
+    index = read_index(path)
+    facts = PixelFacts.of(index, index.frames)
+    return [decode_frame(path, facts, number) for number in range(index.number_of_frames)]
 
 
 def test_nobody_there_fails_every_instance_with_the_reason(north: Facility) -> None:
