@@ -15,5 +15,7 @@ class ArchiveConfig(AppConfig):
             deletions,
             destinations,
             frame_cache,
+            reconcile,
+            sweep,
             thumbnails,
         )

@@ -29,6 +29,7 @@ from cachetools import TTLCache
 from django.conf import settings
 from numpy.typing import NDArray
 
+from archive import damage
 from archive.decode_worker import IDLE_EXIT_S, Buffer, ClosedError, receive, send
 from archive.errors import TransientError, UndecodableError
 from archive.stores import instances
@@ -316,7 +317,8 @@ def decode_exact(
     except BlobMissingError as error:
         logger.exception("The file of instance %s is missing: %s", image.pk, image.storage_key)
         raise UndecodableError(
-            "The stored file of this picture is missing. Tell your administrator."
+            damage.words_of(image)
+            or "The stored file of this picture is missing. Tell your administrator."
         ) from error
 
 

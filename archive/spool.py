@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +22,7 @@ from django.conf import settings
 from archive.errors import StoreUnavailableError, TooLargeError
 
 CHUNK_BYTES = 1024 * 1024
+PREFIX = "in-"
 
 
 @dataclass(slots=True)
@@ -88,7 +91,9 @@ def spool_chunks(
     digest = hashlib.sha256()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix="in-", suffix=".part", dir=folder)
+        descriptor, name = tempfile.mkstemp(
+            prefix=f"{_mark()}{os.getpid()}-", suffix=".part", dir=folder
+        )
         path = Path(name)
         with os.fdopen(descriptor, "wb", buffering=0) as handle:
             for chunk in chunks:
@@ -108,6 +113,22 @@ def spool_chunks(
             path.unlink(missing_ok=True)
         raise
     return Spooled(path=path, size_bytes=size, sha256=digest.hexdigest() if hashes else None)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a spool file is of a process of this machine that no longer exists."""
+    mark = _mark()
+    if not path.name.startswith(mark):
+        return False
+    number = path.name.removeprefix(mark).partition("-")[0]
+    return number.isdigit() and not Path(f"/proc/{number}").exists()
+
+
+@lru_cache(maxsize=1)
+def _mark() -> str:
+    """Return how names of this machine's spool files begin: a number means a process only here."""
+    where = f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116
+    return f"{PREFIX}{hashlib.sha256(where.encode()).hexdigest()[:8]}-"
 
 
 def _check_size(size: int, limit: int) -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
+from archive import damage
 from archive.models import Job, JobState
 
 Level = Literal["ok", "warn", "danger"]
@@ -39,7 +40,7 @@ def site_state() -> list[Part]:
     """Return receiver, queue and disk; what a look costs is paid once in five seconds."""
     parts: list[Part] | None = cache.get("archive.state")
     if parts is None:
-        parts = [_receiver(), _queue(), _disk()]
+        parts = [_receiver(), _queue(), _disk(), *_damage()]
         cache.set("archive.state", parts, _REMEMBERED_S)
     return parts
 
@@ -90,6 +91,15 @@ def _queue() -> Part:
         text += f" {failed} {_jobs(failed)} failed since yesterday; administration lists them."
         level = "warn" if level == "ok" else level
     return Part("Queue", level, text)
+
+
+def _damage() -> list[Part]:
+    count = damage.open_damages().count()
+    if not count:
+        return []
+    files = "1 stored file is" if count == 1 else f"{count} stored files are"
+    text = f"{files} damaged or missing. Run 'manage.py verify_storage --mend-from' with a backup."
+    return [Part("Files", "danger", text)]
 
 
 def _disk() -> Part:

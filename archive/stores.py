@@ -23,3 +23,13 @@ def instances() -> FileSystemStore:
 def conflicts() -> FileSystemStore:
     """Return the store of instances that are kept aside until a person decides."""
     return _file_system(settings.DICOM_ROOT / "conflicts")
+
+
+def damaged() -> FileSystemStore:
+    """Return the store of files that are not what was stored: kept for whoever looks into it."""
+    return _file_system(settings.DICOM_ROOT / "damaged")
+
+
+def strays() -> FileSystemStore:
+    """Return the store of files that no row named."""
+    return _file_system(settings.DICOM_ROOT / "strays")

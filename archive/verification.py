@@ -11,15 +11,14 @@ from uuid import UUID
 from django.db.models import Count, F, Model, Q
 from django.utils import timezone
 
-from archive import spool, stores
+from archive import reconcile, spool, stores
 from archive.models import InstanceConflict
 from blobs import BlobMissingError, FileSystemStore
 from worklist.models import DicomImage, Series, Study
 
 _BATCH = 1000
 MOST_LISTED = 1000
-# A file stands before its row is committed; a younger one without a row is being stored.
-_IN_FLIGHT_S = 120
+_IN_FLIGHT_S = reconcile.IN_FLIGHT_S
 
 Progress = Callable[[int], None]
 

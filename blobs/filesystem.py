@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -11,7 +13,7 @@ from typing import BinaryIO
 from blobs.errors import BlobError, BlobMissingError, BlobStoreUnavailableError
 
 # Folders beside the layout that hold no stored instance.
-RESERVED = ("spool", "conflicts", "thumbnails")
+RESERVED = ("spool", "conflicts", "damaged", "strays", "thumbnails")
 _TRY_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.EMFILE}
 _MOST_SUFFIXES = 1000
 
@@ -116,6 +118,28 @@ class FileSystemStore:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
             _sync_folder(path.parent)
+
+    def take_copy(self, source: Path, key: str) -> str:
+        """Make a copy of `source`, which may lie on another file system, durable under `key`.
+
+        Returns
+        -------
+        str
+            The key that it got, as for `put`.
+        """
+        part = self.root / "spool" / f"copy-{os.getpid()}-{threading.get_ident()}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(source, part)
+            return self.put(part, key)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def keys_below(self, folder: str) -> Iterator[str]:
+        """Yield the keys below one folder of the layout."""
+        for path in self.path(folder).rglob("*"):
+            if path.is_file():
+                yield path.relative_to(self.root).as_posix()
 
     def keys(self) -> Iterator[str]:
         """Yield every stored key."""

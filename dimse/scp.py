@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from django.conf import settings
+from django.db import DatabaseError
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 
-from dimse import stream
+from archive import reconcile
 from dimse.association import Admissions
 from dimse.census import Census, Limits
 from dimse.clerk import Clerk
@@ -95,12 +96,17 @@ class Receiver:
         # rings of references) then take a millisecond, not a hundred.
         gc.collect()
         gc.freeze()
-        removed = stream.sweep()
-        if removed:
-            logger.warning("Removed %d unfinished instances of a receiver that died", removed)
+        self._settle()
         self._clerk.start()
         for listener in self.listeners:
             listener.start()
+
+    def _settle(self) -> None:
+        """Take back what a receiver that died had in hand; it looks at the spool alone."""
+        try:
+            reconcile.settle_spool()
+        except (DatabaseError, OSError):
+            logger.exception("The spool cannot be settled now; the worker will do it")
 
     def stop(self) -> None:
         """Accept nobody any more, let what is being stored be answered, end the rest."""

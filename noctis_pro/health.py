@@ -19,7 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 
 from accounts.models import Role, User
-from archive import spool, stores, verification
+from archive import damage, spool, stores, verification
 from archive.errors import ArchiveError
 from blobs import BlobMissingError
 from imaging import aetitle
@@ -232,6 +232,7 @@ def _data() -> Check:
     else:
         wrong += [_trouble(row, is_read=False) for row in newest[:_NEWEST]]
         looked_at = f"the newest {_NEWEST} of {total} instances and their files"
+    wrong += [f"{row.image.storage_key}: {row.words}" for row in damage.open_damages()[:_NEWEST]]
     wrong = [text for text in wrong if text]
     if wrong:
         text = f"{len(wrong)} things are wrong, such as: {wrong[0]}"
