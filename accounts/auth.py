@@ -77,9 +77,19 @@ def user_of_basic(credentials: str, *, address: str | None) -> User | None:
         As :func:`user_of_password`.
     """
     pair = _parse_basic(credentials)
-    if pair is None:
-        return None
-    username, password = pair
+    return user_of_program(*pair, address=address) if pair is not None else None
+
+
+def user_of_program(username: str, password: str, *, address: str | None) -> User | None:
+    """Return the active user whose password a program sends with everything it asks for.
+
+    A right password is remembered for a minute, as :func:`user_of_basic` says.
+
+    Raises
+    ------
+    TooManyAttemptsError
+        As :func:`user_of_password`.
+    """
     key = (
         "accounts.basic."
         + salted_hmac(

@@ -10,7 +10,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from archive import outbox
+from accounts import auth
+from accounts.models import User
+from archive import access, audit, outbox
+from archive.access import Actor, Scope
+from archive.errors import ForbiddenError
 from worklist.models import Facility, FacilityAE
 
 
@@ -44,6 +48,52 @@ def facility_of(ae_title: str) -> Facility | None:
     """
     known = FacilityAE.objects.select_related("facility").filter(ae_title=ae_title).first()
     return known.facility if known is not None else None
+
+
+def person_at(
+    facility: Facility, username: str, password: str | None, *, address: str, ae_title: str
+) -> User:
+    """Return the person at a facility's equipment, and write down that it is used in their name.
+
+    Parameters
+    ----------
+    password : None: the name is enough
+
+    Raises
+    ------
+    ForbiddenError
+        When the account is not known, not theirs, off, or of no member of the facility; the
+        message does not say which.
+    TooManyAttemptsError
+        As in the web's sign-in: ten wrong passwords in a minute.
+    """
+    if "\0" in username:
+        found = None  # PostgreSQL knows no such text
+    elif password is None:
+        found = User.objects.filter(username=username, is_active=True).first()
+    else:
+        found = auth.user_of_program(username, password, address=address)
+    shown = "".join(c if c.isprintable() else "?" for c in username[:64])
+    is_known = found is not None and access.scope_of(found).includes(facility.pk)
+    actor = (
+        access.actor_of(found, address=address)
+        if found is not None and is_known
+        else Actor(name=shown, scope=Scope(frozenset()), address=address)
+    )
+    audit.record(
+        actor,
+        "association.sign_in",
+        facility,
+        is_success=is_known,
+        ae_title=ae_title,
+        is_proven=password is not None,
+    )
+    if found is None or not is_known:
+        raise ForbiddenError(
+            f"The user {shown} is not known, not a member of {facility.name}, or the password "
+            "is wrong."
+        )
+    return found
 
 
 def record(sightings: Iterable[Sighting]) -> None:

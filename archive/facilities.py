@@ -66,23 +66,25 @@ def change_facility(
     name: str,
     address_ranges: Sequence[str],
     is_active: bool,
+    user_identity: str,
 ) -> Facility:
     """Set what an administrator may change about a facility; its code stays for good.
 
     Raises
     ------
     InvalidInputError
-        For an empty name or a bad network.
+        For an empty name, a bad network or an unknown kind of identity.
     """
     facility.name = name.strip()
     facility.address_ranges = [entry.strip() for entry in address_ranges if entry.strip()]
     facility.is_active = is_active
+    facility.user_identity = user_identity
     try:
         facility.full_clean()
     except ValidationError as error:
         raise InvalidInputError(" ".join(error.messages)) from error
     with transaction.atomic():
-        facility.save(update_fields=["name", "address_ranges", "is_active"])
+        facility.save(update_fields=["name", "address_ranges", "is_active", "user_identity"])
         _settle_knocks(facility)
         audit.record(
             actor,
@@ -90,6 +92,7 @@ def change_facility(
             facility,
             address_ranges=facility.address_ranges,
             is_active=is_active,
+            user_identity=user_identity,
         )
     return facility
 

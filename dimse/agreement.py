@@ -24,6 +24,7 @@ _IMPLEMENTATION_CLASS = 0x52
 _ROLE_SELECTION = 0x54
 _IMPLEMENTATION_VERSION = 0x55
 _EXTENDED_NEGOTIATION = 0x56
+_USER_IDENTITY = 0x59
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,26 @@ class Agreement:
     contexts : the accepted ones by identifier
     roles : SCU and SCP role of the caller by SOP class, as it proposed them
     extended : service class application information of ours by SOP class (PS3.7 D.3.3.5)
+    confirms_identity : the caller waits for our word that its user was checked, and it was
     """
 
     answers: Sequence[PresentationContext]
     contexts: Mapping[int, Context]
     roles: Mapping[str, tuple[bool, bool]]
     extended: Mapping[str, bytes]
+    confirms_identity: bool
 
 
-def agree(request: AssociationRequest, services: Table) -> Agreement:
+def agree(request: AssociationRequest, services: Table, username: str = "") -> Agreement:
     """Answer everything that a caller proposes.
+
+    Parameters
+    ----------
+    username : who operates it, once that was checked
 
     References
     ----------
-    DICOM PS3.8 section 9.3.3.2, PS3.7 sections D.3.3.4 and D.3.3.5.
+    DICOM PS3.8 section 9.3.3.2, PS3.7 sections D.3.3.4, D.3.3.5 and D.3.3.7.
     """
     answers = contexts.negotiate(request.offers, services.transfer_syntaxes, request.roles)
     accepted = {
@@ -73,6 +80,9 @@ def agree(request: AssociationRequest, services: Table) -> Agreement:
         contexts=accepted,
         roles={uid: roles for uid, roles in request.roles.items() if uid in spoken},
         extended=extended,
+        confirms_identity=bool(
+            username and request.identity is not None and request.identity.wants_response
+        ),
     )
 
 
@@ -105,6 +115,9 @@ def encode(request: AssociationRequest, agreement: Agreement, maximum_length: in
         _item(_EXTENDED_NEGOTIATION, _counted(uid) + information)
         for uid, information in agreement.extended.items()
     ]
+    if agreement.confirms_identity:
+        # Of a user name there is nothing to say but that it was taken: a response of no bytes.
+        user.append(_item(_USER_IDENTITY, struct.pack(">H", 0)))
     items.append(_item(_USER_INFORMATION, b"".join(user)))
     # Version 1, then both titles and the reserved bytes as they came (PS3.8 table 9-17).
     body = struct.pack(">Hxx", 1) + request.titles + b"".join(items)

@@ -11,25 +11,54 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import Error as DatabaseError
 from pynetdicom.pdu import A_ASSOCIATE_RQ
 
 from archive import callers
+from archive.errors import ForbiddenError, TooManyAttemptsError
 from dimse import contexts
 from dimse.clerk import KnockNote
 from dimse.contexts import Offer
-from worklist.models import Facility
+from worklist.models import Facility, UserIdentity
 
 logger = logging.getLogger(__name__)
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 CACHE_S = 2.0
+_IDENTITIES = {
+    1: "a user name",
+    2: "a user name with its password",
+    3: "a Kerberos ticket",
+    4: "a SAML assertion",
+    5: "a JSON web token",
+}
+# Which kinds answer what a facility asks for; tickets and tokens are not checked here.
+_OFFERS_ENOUGH: dict[str, set[int]] = {UserIdentity.NAME: {1, 2}, UserIdentity.PASSWORD: {2}}
 _MOST_CACHED = 1024
 
 
 class RequestError(Exception):
     """The bytes are no association request; the connection ends with an abort."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who operates the caller, as it says (PS3.7 D.3.3.7).
+
+    Attributes
+    ----------
+    kind : 1 user name, 2 user name and passcode, 3 Kerberos ticket, 4 SAML assertion, 5 JSON web
+        token
+    primary, secondary : user name and passcode in UTF-8; of other kinds the ticket or token
+    wants_response : it waits for our word that we have checked it
+    """
+
+    kind: int
+    primary: bytes = field(repr=False)
+    secondary: bytes = field(repr=False)
+    wants_response: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +76,7 @@ class AssociationRequest:
     titles : called and calling AE title and 32 reserved bytes as sent: the answer repeats them
     roles : SCU and SCP role that the caller proposes for itself, by SOP class (PS3.7 D.3.3.4)
     extended : its service class application information, by SOP class (PS3.7 D.3.3.5)
+    identity : who operates the caller, where it says so
     maximum_length : the largest P-DATA-TF that it takes (PS3.8 D.1); 0: of any length
     fault : why the items could not be read, else empty
     """
@@ -61,6 +91,7 @@ class AssociationRequest:
     titles: bytes = bytes(64)
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: Mapping[str, bytes] = field(default_factory=dict)
+    identity: Identity | None = None
     maximum_length: int = 0
     fault: str = ""
 
@@ -89,9 +120,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The caller is known."""
+    """The caller is known.
+
+    Attributes
+    ----------
+    username : who operates it, where the facility asks for that
+    """
 
     facility: Facility
+    username: str = ""
 
 
 def parse(pdu: bytes, address: str) -> AssociationRequest:
@@ -136,6 +173,7 @@ def parse(pdu: bytes, address: str) -> AssociationRequest:
             str(uid): (bool(item.scu_role), bool(item.scp_role))
             for uid, item in about.role_selection.items()
         }
+        identity = _identity(about.user_identity)
         extended = {str(item.uid): bytes(item.app_info or b"") for item in about.ext_neg}
     except Exception as error:  # noqa: BLE001 - pynetdicom's decoder raises anything on bad input
         return AssociationRequest(
@@ -156,7 +194,19 @@ def parse(pdu: bytes, address: str) -> AssociationRequest:
         titles=bytes(pdu[10:74]),
         roles=roles,
         extended=extended,
+        identity=identity,
         maximum_length=about.maximum_length or 0,
+    )
+
+
+def _identity(item: Any) -> Identity | None:  # noqa: ANN401 - pynetdicom's item
+    if item is None:
+        return None
+    return Identity(
+        kind=int(item.user_identity_type),
+        primary=bytes(item.primary_field or b""),
+        secondary=bytes(item.secondary_field or b""),
+        wants_response=bool(item.positive_response_requested),
     )
 
 
@@ -238,7 +288,44 @@ class Admissions:
                 "address to the facility, or find out whose equipment this is.",
                 facility,
             )
-        return _misspoken(request) or Admission(facility=facility)
+        return _misspoken(request) or self._sign_in(request, facility)
+
+    def _sign_in(self, request: AssociationRequest, facility: Facility) -> Admission | Refusal:
+        """Ask who operates the caller, where the facility wants to know.
+
+        References
+        ----------
+        DICOM PS3.7 section D.3.3.7.
+        """
+        calling = request.calling_ae_title
+        asked = facility.user_identity
+        if not asked:
+            return Admission(facility=facility)
+        offered = request.identity
+        if offered is None or offered.kind not in _OFFERS_ENOUGH[asked]:
+            kind = _IDENTITIES.get(offered.kind, "something unknown") if offered else "nothing"
+            wanted = UserIdentity(asked).label.lower()
+            return _unidentified(
+                f"{calling} sent {kind} about who operates it; {facility.name} asks for {wanted}. "
+                "Set them on the equipment.",
+                facility,
+            )
+        try:
+            username = offered.primary.decode()
+            password = offered.secondary.decode() if asked == UserIdentity.PASSWORD else None
+            person = callers.person_at(
+                facility, username, password, address=request.address, ae_title=calling
+            )
+        except UnicodeDecodeError:
+            return _unidentified(f"{calling} sent a user name that is not UTF-8.", facility)
+        except ForbiddenError as error:
+            return _unidentified(f"{calling}: {error}", facility)
+        except TooManyAttemptsError as error:
+            return Refusal(2, 3, 1, "", f"{calling}: {error}", facility)
+        except DatabaseError:
+            logger.exception("Cannot look up who operates %s", calling)
+            return Refusal(2, 3, 1, "", f"{calling} was put off: the database does not answer.")
+        return Admission(facility=facility, username=person.username)
 
     def _facility_of(self, ae_title: str) -> Facility | None:
         now = time.monotonic()
@@ -263,6 +350,11 @@ def _misspoken(request: AssociationRequest) -> Refusal | None:
     if request.application_context != APPLICATION_CONTEXT:
         return Refusal(1, 1, 2, "", f"{calling} wants another application than DICOM here.")
     return None
+
+
+def _unidentified(sentence: str, facility: Facility) -> Refusal:
+    # PS3.7 D.3.3.7: for good, by the ACSE related function of the service provider.
+    return Refusal(1, 2, 1, "identity", sentence, facility)
 
 
 def _stranger(code: str, sentence: str, facility: Facility | None = None) -> Refusal:

@@ -68,7 +68,7 @@ class ExpressAssociation:
         self._request = request
         self._services = services
         self._pace = pace
-        self._agreement = agree(request, services)
+        self._agreement = agree(request, services, visit.username)
         self._wire = Wire(client, pace)
         self._assembler = Assembler(visit, self._agreement.contexts)
         # Fragments of the PDU that is being worked on; its buffer is theirs until they are taken.

@@ -20,6 +20,7 @@ from pynetdicom.pdu_primitives import (
     P_DATA,
     SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
 )
 
 from dimse import commands, connection, contexts
@@ -63,6 +64,10 @@ class Control(ACSE):
             extended.sop_class_uid = uid
             extended.service_class_application_information = information
             self.acceptor.add_negotiation_item(extended)
+        if agreement.confirms_identity:
+            confirmed = UserIdentityNegotiation()
+            confirmed.server_response = b""
+            self.acceptor.add_negotiation_item(confirmed)
         self.send_accept()
         evt.trigger(inbound, evt.EVT_ACCEPTED, {})
         inbound.is_established = True

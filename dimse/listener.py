@@ -109,12 +109,15 @@ class Connection(BaseRequestHandler):
             ae_title=request.calling_ae_title,
             address=request.address,
             clerk=desk.clerk,
+            username=decision.username,
         )
         assoc: ExpressAssociation | InboundAssociation
         if settings.DICOM_FAST_PATH:
             assoc = ExpressAssociation(client, request, visit, self.server.services, desk.pace)
         else:
-            assoc = self._build(client, pdu, visit, agree(request, self.server.services))
+            assoc = self._build(
+                client, pdu, visit, agree(request, self.server.services, visit.username)
+            )
         full = desk.census.enter(assoc.guest)
         if full:
             visit.note_trouble(f"Put off: {full}")

@@ -80,6 +80,9 @@ class Peer(Protocol):
     ) -> None:
         """Send one message; its data set, if any, in pieces of any size.
 
+        Pieces of 256 KiB and more go out without a copy. The memory of a piece may be used again
+        once the next one is asked for.
+
         Raises
         ------
         PeerLostError

@@ -26,6 +26,7 @@ class Visit:
     facility : whose equipment calls; everything that it sends becomes this facility's
     ae_title, address : of the caller
     clerk : takes notes for the facility's page, away from the association's thread
+    username : who operates it, where its facility asks for that
     name : tells its lines in the log from others', as `CT1@10.0.0.7#4711-12`
     """
 
@@ -33,6 +34,7 @@ class Visit:
     ae_title: str
     address: str
     clerk: Clerk
+    username: str = ""
     name: str = ""
     stored: int = 0
     refused: int = 0
@@ -46,7 +48,8 @@ class Visit:
 
     def note_association(self) -> None:
         """Note that the association stands."""
-        logger.info("%s Association for %s", self, self.facility.code)
+        operated = f", operated by {self.username!r}" if self.username else ""
+        logger.info("%s Association for %s%s", self, self.facility.code, operated)
         self.clerk.note_association(self.ae_title, self.facility.pk, self.address)
 
     def note_echo(self) -> None:

@@ -37,6 +37,7 @@ def associate_rq(
     application: str = "1.2.840.10008.3.1.1.1",
     most: int = 0,
     roles: Iterable[tuple[str, int, int]] = (),
+    identity: tuple[int, bytes, bytes, bool] | None = None,
 ) -> bytes:
     def title(text: str | bytes) -> bytes:
         raw = text.encode("ascii") if isinstance(text, str) else text
@@ -50,6 +51,10 @@ def associate_rq(
     for uid, scu, scp in roles:
         body = struct.pack(">H", len(uid)) + uid.encode() + bytes([scu, scp])
         user += item(0x54, body)
+    if identity is not None:
+        kind, primary, secondary, wants_response = identity
+        counted = b"".join(struct.pack(">H", len(part)) + part for part in (primary, secondary))
+        user += item(0x58, bytes([kind, wants_response]) + counted)
     items += item(0x50, user)
     return pdu(
         0x01, struct.pack(">Hxx", version) + title(called) + title(calling) + bytes(32) + items
@@ -139,6 +144,7 @@ class RawPeer:
         self.accepted: dict[int, str] = {}
         self.results: dict[int, int] = {}
         self.roles: dict[str, tuple[int, int]] = {}
+        self.identity_response: bytes | None = None
         try:
             self.send(request or associate_rq(calling, called, contexts))
             self._read_answer()
@@ -177,6 +183,8 @@ class RawPeer:
             offset += 4 + length
             if kind == 0x51:
                 self.most = int.from_bytes(value, "big")
+            elif kind == 0x59:
+                self.identity_response = value
             elif kind == 0x54:
                 size = int.from_bytes(value[:2], "big")
                 self.roles[value[2 : 2 + size].decode()] = (value[2 + size], value[3 + size])

@@ -67,7 +67,15 @@ class FacilityAdmin(ListAdmin):
     """Places that send studies."""
 
     form = _FacilityForm
-    fields = ("code", "name", "address_ranges", "is_active", "is_demo", "created_at")
+    fields = (
+        "code",
+        "name",
+        "address_ranges",
+        "user_identity",
+        "is_active",
+        "is_demo",
+        "created_at",
+    )
     list_display = ("name", "code", "titles", "members", "is_active", "is_demo", "page")
     list_filter = ("is_active", "is_demo")
     search_fields = ("name", "code", "ae_titles__ae_title")
@@ -134,6 +142,7 @@ class FacilityAdmin(ListAdmin):
             name=obj.name,
             address_ranges=obj.address_ranges,
             is_active=obj.is_active,
+            user_identity=obj.user_identity,
         )
 
     def save_formset(

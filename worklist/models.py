@@ -46,6 +46,14 @@ class Modality(models.Model):
         return f"{self.code} ({self.name})"
 
 
+class UserIdentity(models.TextChoices):
+    """What a facility's equipment must say about the person at it (PS3.7 D.3.3.7)."""
+
+    NOT_ASKED = "", "Not asked"
+    NAME = "name", "User name"
+    PASSWORD = "password", "User name and password"
+
+
 class Facility(models.Model):
     """A place that sends studies. Everything it sends stays its own."""
 
@@ -56,6 +64,15 @@ class Facility(models.Model):
         default=list,
         blank=True,
         help_text='Networks it may call from, such as ["10.1.0.0/16"]. Empty: any address.',
+    )
+    user_identity = models.CharField(
+        "who operates its equipment",
+        max_length=16,
+        choices=UserIdentity.choices,
+        default=UserIdentity.NOT_ASKED,
+        blank=True,
+        help_text="What its equipment must send with every association. Passwords travel as they "
+        "are: ask for them over TLS.",
     )
     is_active = models.BooleanField(default=True)
     is_demo = models.BooleanField(default=False, editable=False)

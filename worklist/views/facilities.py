@@ -24,7 +24,7 @@ from archive import access, destinations, facilities
 from archive.access import Actor
 from archive.errors import ArchiveError, ConflictError, InvalidInputError, NotFoundError
 from archive.facilities import FacilityDraft
-from worklist.models import Facility, FacilityAE
+from worklist.models import Facility, FacilityAE, UserIdentity
 from worklist.views.guards import actor_of, administrator_of, api_login_required
 from worklist.views.reach import reach_of
 
@@ -151,6 +151,7 @@ def _detail(
         "reach": reach_of(request),
         "actor": actor,
         "zone": preferences.zone_of(request),
+        "identities": UserIdentity.choices,
         "form_error": form_error,
     }
     return render(request, "worklist/facility_detail.html", context, status=_status(form_error))
@@ -240,6 +241,7 @@ def change_facility(request: HttpRequest, facility_id: UUID) -> HttpResponse:
             name=request.POST.get("name", ""),
             address_ranges=_lines(request.POST.get("address_ranges", "")),
             is_active=request.POST.get("is_active") == "on",
+            user_identity=request.POST.get("user_identity", ""),
         )
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "settings", error))

@@ -234,6 +234,14 @@ def test_settings_change(admin: Client, facility: Facility) -> None:
     assert facility.name == "North"
     assert facility.address_ranges == ["10.1.0.0/16", "10.4.0.7"]
     assert facility.is_active is False
+    assert facility.user_identity == ""
+    admin.post(address, {"name": "North", "user_identity": "password"})
+    facility.refresh_from_db()
+    assert facility.user_identity == "password"
+    shown = admin.get(reverse("worklist:facility-detail", args=[facility.pk])).text
+    assert '<option value="password" selected>User name and password</option>' in shown
+    unknown = admin.post(address, {"name": "North", "user_identity": "retina"})
+    assert unknown.status_code == 422
     bad = admin.post(address, {"name": "North", "address_ranges": "10.1/99", "is_active": "on"})
     assert bad.status_code == 422
     assert "is no network" in bad.text
