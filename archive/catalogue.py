@@ -5,6 +5,7 @@ This is how the first instance of a series comes in; `archive.arrivals` adds tho
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
@@ -16,6 +17,7 @@ from django.utils import timezone
 
 from archive import deletions
 from imaging import header
+from imaging.attributes import IMAGE, PATIENT, SERIES, STUDY
 from imaging.header import InstanceIndex
 from imaging.sopclass import COMPANION_MODALITIES
 from worklist.models import DicomImage, Facility, Patient, Series, Study
@@ -138,6 +140,7 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
             "patient_sex": _cut(index.patient_sex, 16),
             "patient_age": _cut(index.patient_age, 8),
             "body_part_examined": _cut(index.body_part_examined, 64),
+            "attributes": _attributes(index, PATIENT, STUDY),
             "is_demo": is_demo,
         },
     )
@@ -171,6 +174,7 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
             "manufacturer": _cut(index.manufacturer, 64),
             "station_name": _cut(index.station_name, 64),
             "institution_name": _cut(index.institution_name, 64),
+            "attributes": _attributes(index, SERIES),
             "source_ae_title": source_ae_title,
         },
     )
@@ -209,8 +213,15 @@ def image_values(
         "has_pixels": index.has_pixels,
         "is_lossy": index.lossy,
         "display": _display(index),
+        "attributes": _attributes(index, IMAGE),
         "source_ae_title": placed.source_ae_title,
     }
+
+
+def _attributes(index: InstanceIndex, *levels: str) -> str:
+    """Return what queries may ask for at some levels as their rows keep it."""
+    found = index.attributes.of(*levels)
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("\\u0000", "")
 
 
 def _display(index: InstanceIndex) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from array import array
 from dataclasses import dataclass, replace
 from typing import Any
 
+from imaging.attributes import WANTED as ATTRIBUTES_WANTED
+from imaging.attributes import AttributeSource
 from imaging.bytesource import ByteSource, Source, opened
 from imaging.dataset import DataSet, scan_data_set
 from imaging.display import WANTED as DISPLAY_WANTED
@@ -125,7 +127,8 @@ _ACQUISITION_DATETIME = 0x0008002A
 _CONTENT_DATE, _CONTENT_TIME = 0x00080023, 0x00080033
 
 _WANTED: dict[int, int] = (
-    dict(DISPLAY_WANTED)
+    dict(ATTRIBUTES_WANTED)
+    | dict(DISPLAY_WANTED)
     | dict.fromkeys(_IDENTITY, _LONG)
     | dict.fromkeys(_TEXT_FIELDS.values(), _LONG)
     | dict.fromkeys(_NAME_FIELDS.values(), _LONG)
@@ -146,8 +149,8 @@ class InstanceIndex:
     Texts are Unicode without padding and control characters. `number_of_frames` counts the frames
     that the pixel data really holds (0 without pixel data). `pixel_data_offset` is None for
     deflated data sets, `pixel_data_length` for encapsulated pixel data. `display` holds the
-    viewer's facts under their DICOM keywords. `warnings` are sentences about faults that were read
-    around.
+    viewer's facts under their DICOM keywords, `attributes` what only queries ask for. `warnings`
+    are sentences about faults that were read around.
     """
 
     sop_class_uid: str
@@ -201,6 +204,7 @@ class InstanceIndex:
     frames: FrameTable | None
     lossy: bool
     display: dict[str, Any]
+    attributes: AttributeSource
     warnings: tuple[str, ...] = ()
 
     @property
@@ -371,6 +375,7 @@ def _build_index(data_set: DataSet) -> InstanceIndex:
             is_signed=facts["pixel_representation"] == 1,
             bits_allocated=facts["bits_allocated"],
         ),
+        attributes=AttributeSource(root, reader),
         warnings=tuple(warnings),
         **values,
     )

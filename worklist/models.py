@@ -207,6 +207,8 @@ class Study(models.Model):
     warning = models.CharField(max_length=255, blank=True, help_text="What a reader must know.")
     # What is known to be missing, by `archive.completeness`; null until it has looked.
     completeness = models.JSONField(null=True, blank=True, editable=False)
+    # What only queries ask for, as JSON by keyword; null: stored before this was kept.
+    attributes = models.TextField(null=True, editable=False)  # noqa: DJ001
     first_received_at = models.DateTimeField(default=timezone.now, editable=False)
     last_received_at = models.DateTimeField(default=timezone.now, editable=False)
     # Names the deletion by which it is hidden; `archive.deletions` sets and clears it.
@@ -281,6 +283,8 @@ class Series(models.Model):
     # while `metadata_instance_count` equals `instance_count`.
     metadata = models.BinaryField(null=True, blank=True, editable=False)
     metadata_instance_count = models.PositiveIntegerField(default=0, editable=False)
+    # What only queries ask for, as JSON by keyword; null: stored before this was kept.
+    attributes = models.TextField(null=True, editable=False)  # noqa: DJ001
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Names the deletion by which it is hidden; `archive.deletions` sets and clears it.
     deletion_id = models.UUIDField(null=True, editable=False)
@@ -338,6 +342,8 @@ class DicomImage(models.Model):
     has_pixels = models.BooleanField(default=False)
     is_lossy = models.BooleanField(default=False)
     display = models.JSONField(default=dict, blank=True)
+    # What only queries ask for, as JSON by keyword; null: stored before this was kept.
+    attributes = models.TextField(null=True, editable=False)  # noqa: DJ001
     problem = models.CharField(
         max_length=255, blank=True, help_text="Why it cannot be displayed, in words."
     )
