@@ -45,6 +45,15 @@ class UndecodableError(PermanentError):
     """A picture cannot be shown; the message says why."""
 
 
+class TooBroadError(TransientError):
+    """A search found too little in too much time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The search takes too long. Narrow it by ID, name, date or accession number."
+        )
+
+
 class StoreUnavailableError(TransientError):
     """The store or the database takes nothing now."""
 

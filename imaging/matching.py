@@ -89,11 +89,11 @@ def check(identifier: Dataset, depth: int = 0) -> None:
             for item in element.value:
                 check(item, depth + 1)
         elif element.VR in _RANGE_VRS:
-            for value in _texts(element):
-                _bounds(element.VR, value, element)
+            for value in texts(element):
+                bounds(element.VR, value, element)
         elif element.VR in _NUMBER_VRS:
             _numbers(element)
-        elif any(len(text) > _MOST_PATTERN for text in _texts(element)):
+        elif any(len(text) > _MOST_PATTERN for text in texts(element)):
             raise InvalidQueryError(f"{_name(element)} is too long for a key.", element.tag)
 
 
@@ -150,16 +150,16 @@ def response(item: Dataset, identifier: Dataset) -> Dataset:
 def _matches_element(item: Dataset, key: DataElement, options: Options) -> bool:
     if key.VR == "SQ":
         return _matches_sequence(item, key, options)
-    wanted = _texts(key)
+    wanted = texts(key)
     if not any(wanted):
         return True
     found = item.get(key.tag)
     if key.VR in _NUMBER_VRS:
         return not _numbers(key).isdisjoint(_numbers(found))
-    values = _texts(found)
+    values = texts(found)
     if key.VR in _RANGE_VRS:
         return any(
-            _is_between(key.VR, value, _bounds(key.VR, text, key))
+            _is_between(key.VR, value, bounds(key.VR, text, key))
             for text in wanted
             for value in values
             if value
@@ -183,7 +183,7 @@ def _is_universal(identifier: Dataset) -> bool:
     return all(
         (not element.value or _is_universal(element.value[0]))
         if element.VR == "SQ"
-        else not any(_texts(element))
+        else not any(texts(element))
         for element in identifier
     )
 
@@ -273,14 +273,15 @@ def is_fuzzy_name(wanted: str, value: str) -> bool:
     ----------
     DICOM PS3.4 section C.2.2.2.1.1, which leaves the manner to the implementation.
     """
-    words = _words(value)
+    found = words(value)
     return all(
-        any(is_like(key if is_wild(key) else f"{key}*", word) for word in words)
-        for key in _words(wanted)
+        any(is_like(key if is_wild(key) else f"{key}*", word) for word in found)
+        for key in words(wanted)
     )
 
 
-def _words(name: str) -> list[str]:
+def words(name: str) -> list[str]:
+    """Return the words of a name, folded."""
     return re.split(r"[\s^=,]+", fold(name).strip(" ^=,"))
 
 
@@ -290,7 +291,7 @@ Bounds = tuple[str, str]
 _LEAST, _GREATEST = "", "\U0010ffff"
 
 
-def _bounds(vr: str, text: str, key: DataElement) -> Bounds:
+def bounds(vr: str, text: str, key: DataElement) -> Bounds:
     """Return what a date or time key spans, in digits that compare as text; both ends count."""
     try:
         low, high = _split(vr, text)
@@ -359,25 +360,25 @@ def _joined(identifier: Dataset) -> dict[int, int]:
     """Return date keys that have their time key beside them, as Study Date and Study Time."""
     pairs = {}
     for element in identifier:
-        if element.VR == "DA" and element.keyword.endswith("Date") and any(_texts(element)):
+        if element.VR == "DA" and element.keyword.endswith("Date") and any(texts(element)):
             time_tag = tag_for_keyword(element.keyword.removesuffix("Date") + "Time")
-            if time_tag is not None and any(_texts(identifier.get(time_tag))):
+            if time_tag is not None and any(texts(identifier.get(time_tag))):
                 pairs[int(element.tag)] = time_tag
     return pairs
 
 
 def _matches_moment(item: Dataset, date: DataElement, time: DataElement) -> bool:
     """Match a date and a time as one moment (PS3.4 C.2.2.2.5.4)."""
-    date_value = next(iter(_texts(item.get(date.tag))), "")
+    date_value = next(iter(texts(item.get(date.tag))), "")
     if not date_value:
         return False
-    time_value = next(iter(_texts(item.get(time.tag))), "") or "000000"
+    time_value = next(iter(texts(item.get(time.tag))), "") or "000000"
     try:
         moment = _digits("DA", date_value, last=False) + _digits("TM", time_value, last=False)
     except ValueError:
         return False
-    low_date, high_date = _bounds("DA", _texts(date)[0], date)
-    low_time, high_time = _bounds("TM", _texts(time)[0], time)
+    low_date, high_date = bounds("DA", texts(date)[0], date)
+    low_time, high_time = bounds("TM", texts(time)[0], time)
     low = low_date + (low_time or "0" * 12) if low_date else _LEAST
     open_time = high_time if high_time != _GREATEST else "9" * 12
     high = high_date + open_time if high_date != _GREATEST else _GREATEST
@@ -387,22 +388,22 @@ def _matches_moment(item: Dataset, date: DataElement, time: DataElement) -> bool
 # Values ------------------------------------------------------------------------------------------
 
 
-def _texts(element: DataElement | None) -> list[str]:
+def texts(element: DataElement | None) -> list[str]:
     """Return the values of an element as text without padding; none where it is empty."""
     if element is None or element.value is None:
         return []
     value: Any = element.value
     many: Iterable[Any] = value if isinstance(value, MultiValue | list | tuple) else [value]
-    texts = [str(one).rstrip(" \0") for one in many if one is not None]
+    found = [str(one).rstrip(" \0") for one in many if one is not None]
     # Leading blanks mean something in the long texts alone.
     if element.VR not in {"LT", "ST", "UT", "UC"}:
-        texts = [text.strip() for text in texts]
-    return texts
+        found = [text.strip() for text in found]
+    return found
 
 
 def _numbers(element: DataElement | None) -> set[float]:
     try:
-        return {float(text) for text in _texts(element) if text}
+        return {float(text) for text in texts(element) if text}
     except ValueError as error:
         if element is None:
             raise

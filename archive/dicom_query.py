@@ -1,0 +1,392 @@
+"""Queries by DICOM keys at the four levels of the information models (PS3.4 annex C).
+
+C-FIND and QIDO-RS ask here. Answers come from the database alone, in bounded memory; a search that
+finds nothing more for two seconds is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Sum
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+
+from archive import query_columns
+from archive.access import Scope
+from archive.errors import TooBroadError
+from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Kind
+from archive.timelimit import limited
+from imaging import matching
+from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
+from imaging.errors import InvalidQueryError
+from worklist.models import DicomImage, Patient, Series, Study
+
+SEARCH_S = 2.0
+_CHUNK = 500
+# Matches whose keys are remembered; more are found again in the order of their keys.
+_MOST_REMEMBERED = 20_000
+
+_MODELS: Mapping[str, type[Model]] = {
+    PATIENT: Patient,
+    STUDY: Study,
+    SERIES: Series,
+    IMAGE: DicomImage,
+}
+# From the row of a level to the rows of the levels above.
+_PREFIXES: Mapping[str, Mapping[str, str]] = {
+    STUDY: {PATIENT: "", STUDY: ""},
+    SERIES: {PATIENT: "study__", STUDY: "study__", SERIES: ""},
+    IMAGE: {PATIENT: "series__study__", STUDY: "series__study__", SERIES: "series__", IMAGE: ""},
+}
+_PATIENT_OF = {PATIENT: "pk", STUDY: "patient_id", SERIES: "study__patient_id"}
+_PATIENT_OF[IMAGE] = "series__study__patient_id"
+_STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
+_UNIQUE = {
+    PATIENT: "PatientID",
+    STUDY: "StudyInstanceUID",
+    SERIES: "SeriesInstanceUID",
+    IMAGE: "SOPInstanceUID",
+}
+_CONTROL = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
+
+
+@dataclass(frozen=True, slots=True)
+class DicomQuery:
+    """What is asked.
+
+    Attributes
+    ----------
+    level : PATIENT, STUDY, SERIES or IMAGE
+    identifier : keys to match and to return, of the level and of those above
+    root : the information model's highest level
+    is_relational : unique keys of the levels above may be missing
+    options : how keys match
+    retrieve_ae_title : where what is found can be retrieved from
+    """
+
+    level: str
+    identifier: Dataset
+    root: str = PATIENT
+    is_relational: bool = False
+    options: matching.Options = matching.PLAIN
+    retrieve_ae_title: str = ""
+
+    def check(self) -> None:
+        """Refuse what cannot be answered.
+
+        Raises
+        ------
+        InvalidQueryError
+            With a sentence that says what to send instead, and the key's tag.
+
+        References
+        ----------
+        DICOM PS3.4 sections C.4.1.2.1 and C.4.1.3.1.
+        """
+        matching.check(self.identifier)
+        if self.is_relational:
+            return
+        for above in LEVELS[LEVELS.index(self.root) : LEVELS.index(self.level)]:
+            keyword = _UNIQUE[above]
+            tag = tag_for_keyword(keyword) or 0
+            values = [v for v in matching.texts(self.identifier.get(tag)) if v]
+            if not values:
+                raise InvalidQueryError(
+                    f"A query at {self.level} level needs a {keyword}; or negotiate relational "
+                    "queries.",
+                    tag,
+                )
+            if any(map(matching.is_wild, values)):
+                raise InvalidQueryError(
+                    f"{keyword} must be without wildcards in a query at {self.level} level.", tag
+                )
+
+    def unsupported(self) -> list[str]:
+        """Return the keys that are neither matched nor returned."""
+        known = query_columns.supported(self.level)
+        return [
+            element.keyword or str(element.tag)
+            for element in self.identifier
+            if element.keyword not in known and element.keyword not in _CONTROL
+        ]
+
+
+def supported_keys(query: DicomQuery) -> Dataset:
+    """Return the keys of a query that are answered."""
+    known = query_columns.supported(query.level)
+    found = Dataset()
+    for element in query.identifier:
+        if element.keyword in known:
+            found.add(element)
+    return found
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How a query is answered."""
+
+    rows: QuerySet[Any]
+    paths: list[str]
+    # By keyword, the place of its value in a row and how it is held.
+    places: dict[str, tuple[int, Column]] = field(default_factory=dict)
+    stored: list[int] = field(default_factory=list)
+    # Place of the row's key, of its patient's and of its study's.
+    keys: dict[str, int] = field(default_factory=dict)
+    residual: Dataset = field(default_factory=Dataset)
+    counted: set[str] = field(default_factory=set)
+    wanted: set[str] = field(default_factory=set)
+
+    def place(self, path: str) -> int:
+        if path not in self.paths:
+            self.paths.append(path)
+        return self.paths.index(path)
+
+
+def search(scope: Scope, query: DicomQuery) -> Iterator[Dataset]:
+    """Find what matches, as it is found.
+
+    Parameters
+    ----------
+    scope : whose data the caller may have
+    query : checked before
+
+    Returns
+    -------
+    For each match a data set with the attributes that the identifier names.
+
+    Raises
+    ------
+    TooBroadError
+        When nothing more was found in `SEARCH_S`.
+
+    References
+    ----------
+    DICOM PS3.4 section C.4.1.
+    """
+    plan = _plan(scope, query)
+    progress_at = time.monotonic()
+    for rows in _chunks(plan):
+        counts = _counts(scope, query, plan, rows)
+        for row in rows:
+            item = _item(query, plan, row, counts)
+            if len(plan.residual) and not matching.matches(item, plan.residual, query.options):
+                if time.monotonic() - progress_at > SEARCH_S:
+                    raise TooBroadError
+                continue
+            yield item
+            # The time that the caller takes is its own.
+            progress_at = time.monotonic()
+
+
+def _plan(scope: Scope, query: DicomQuery) -> _Plan:
+    level = query.level
+    manager: Any = _MODELS[level]._default_manager
+    rows: QuerySet[Any] = manager.all()
+    facility = "study__facility" if level == SERIES else "facility"
+    plan = _Plan(rows=scope.filter(rows, facility), paths=["pk"])
+    plan.keys["pk"] = 0
+    asked = {element.keyword: element for element in query.identifier if element.keyword}
+    plan.wanted = set(asked)
+    for above in LEVELS[: LEVELS.index(level) + 1]:
+        columns = OF_PATIENT if level == PATIENT else COLUMNS[above]
+        prefix = "" if level == PATIENT else _PREFIXES[level][above]
+        for keyword in asked.keys() & columns.keys():
+            plan.places[keyword] = (plan.place(prefix + columns[keyword].name), columns[keyword])
+        if level != PATIENT and asked.keys() & set(OF_LEVEL[above]):
+            plan.stored.append(plan.place(f"{prefix}attributes"))
+        plan.counted |= asked.keys() & set(COUNTED[above])
+    if level == PATIENT:
+        plan.counted |= asked.keys() & set(OF_LEVEL[PATIENT])
+    if plan.counted:
+        plan.keys["patient"] = plan.place(_PATIENT_OF[level])
+        if level != PATIENT:
+            plan.keys["study"] = plan.place(_STUDY_OF[level])
+    _narrow(scope, query, plan, asked)
+    if (level == SERIES and "StudyInstanceUID" in asked) or (
+        level == IMAGE and "SeriesInstanceUID" in asked
+    ):
+        number = "series_number" if level == SERIES else "instance_number"
+        if matching.texts(asked[_UNIQUE[LEVELS[LEVELS.index(level) - 1]]]):
+            plan.rows = plan.rows.order_by(number, "pk")
+    return plan
+
+
+def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, DataElement]) -> None:
+    level = query.level
+    of_studies = Q()
+    for keyword, element in asked.items():
+        texts = [] if element.VR == "SQ" else matching.texts(element)
+        is_universal = element.VR != "SQ" and not any(text.strip("*") for text in texts)
+        if keyword in _CONTROL or keyword in query_columns.CONSTANT or is_universal:
+            continue
+        if keyword in COUNTED[PATIENT]:
+            continue
+        place = plan.places.get(keyword)
+        found = query_columns.NOWHERE
+        if keyword == "SOPClassesInStudy" and level != PATIENT:
+            images = scope.filter(DicomImage.objects.filter(sop_class_uid__in=texts))
+            having = images.values("series__study_id")
+            found = query_columns.Condition(Q(**{f"{_STUDY_OF[level]}__in": having}), is_exact=True)
+        elif place is not None and place[1].kind is Kind.COUNT:
+            continue
+        elif place is not None and level == PATIENT and keyword == "PatientName":
+            # Names as they are searched stand in the rows of studies.
+            column = COLUMNS[PATIENT][keyword]
+            found = query_columns.condition(column, "", element, query.options)
+            if found.where is not None:
+                of_studies &= found.where
+                found = query_columns.NOWHERE
+        elif place is not None:
+            prefix = plan.paths[place[0]].removesuffix(place[1].name)
+            found = query_columns.condition(place[1], prefix, element, query.options)
+        if found.where is not None:
+            plan.rows = plan.rows.filter(found.where)
+        if not found.is_exact and keyword in query_columns.supported(level):
+            plan.residual.add(element)
+    if level == PATIENT:
+        studies = scope.filter(Study.objects.all())
+        if of_studies:
+            plan.rows = plan.rows.filter(pk__in=studies.filter(of_studies).values("patient_id"))
+        else:
+            plan.rows = plan.rows.filter(Exists(studies.filter(patient=OuterRef("pk"))))
+
+
+def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
+    """Read rows: few at once, more by their keys, very many in the order of their keys."""
+    with limited(SEARCH_S):
+        rows = list(plan.rows.values_list(*plan.paths)[: _CHUNK + 1])
+    if len(rows) <= _CHUNK:
+        yield rows
+        return
+    with limited(SEARCH_S):
+        keys = list(plan.rows.values_list("pk", flat=True)[: _MOST_REMEMBERED + 1])
+    every = plan.rows.model._default_manager
+    if len(keys) <= _MOST_REMEMBERED:
+        for start in range(0, len(keys), _CHUNK):
+            some = keys[start : start + _CHUNK]
+            with limited(SEARCH_S):
+                found = {row[0]: row for row in every.filter(pk__in=some).values_list(*plan.paths)}
+            yield [found[key] for key in some if key in found]
+        return
+    ordered = plan.rows.order_by("pk")
+    last: UUID | None = None
+    while True:
+        after = ordered if last is None else ordered.filter(pk__gt=last)
+        with limited(SEARCH_S):
+            rows = list(after.values_list(*plan.paths)[:_CHUNK])
+        if not rows:
+            return
+        yield rows
+        last = rows[-1][0]
+
+
+_Counts = dict[str, dict[UUID, Any]]
+
+
+def _counts(
+    scope: Scope, query: DicomQuery, plan: _Plan, rows: Sequence[tuple[Any, ...]]
+) -> _Counts:
+    """Return what is not in the rows themselves, by keyword and key of patient or study."""
+    if not plan.counted or not rows:
+        return {}
+    found: _Counts = {}
+    patients = {row[plan.keys["patient"]] for row in rows}
+    studies = scope.filter(Study.objects.filter(patient_id__in=patients)).order_by()
+    with limited(SEARCH_S):
+        if plan.counted & set(COUNTED[PATIENT]):
+            totals = studies.values_list("patient_id").annotate(
+                Count("pk"), Sum("series_count"), Sum("instance_count")
+            )
+            for patient, *numbers in totals:
+                for keyword, number in zip(COUNTED[PATIENT], numbers, strict=True):
+                    found.setdefault(keyword, {})[patient] = str(number)
+        if "SOPClassesInStudy" in plan.counted and "study" in plan.keys:
+            mine = {row[plan.keys["study"]] for row in rows}
+            pairs = (
+                DicomImage.objects.filter(series__study__in=mine)
+                .order_by()
+                .values_list("series__study_id", "sop_class_uid")
+                .distinct()
+            )
+            classes: dict[UUID, list[str]] = {}
+            for study, sop_class in pairs:
+                classes.setdefault(study, []).append(sop_class)
+            found["SOPClassesInStudy"] = {k: sorted(v) for k, v in classes.items()}
+        if query.level == PATIENT and plan.counted & set(OF_LEVEL[PATIENT]):
+            kept = studies.order_by("sort_at").values_list("patient_id", "attributes")
+            for patient, attributes in kept:
+                for keyword, value in _stored(attributes).items():
+                    found.setdefault(keyword, {})[patient] = value
+    return found
+
+
+def _item(
+    query: DicomQuery, plan: _Plan, row: tuple[Any, ...], counts: Mapping[str, Mapping[UUID, Any]]
+) -> Dataset:
+    values: dict[str, Any] = {}
+    for place in plan.stored:
+        values.update(_stored(row[place]))
+    for keyword, by_key in counts.items():
+        of_study = keyword in COUNTED[STUDY]
+        value = by_key.get(row[plan.keys["study" if of_study else "patient"]])
+        if value is not None:
+            values[keyword] = value
+    for keyword, (place, column) in plan.places.items():
+        values[keyword] = _text(row[place], column.kind)
+    item = _data_set((k, v) for k, v in values.items() if k in plan.wanted)
+    if query.retrieve_ae_title:
+        item.add(DataElement(0x00080054, "AE", query.retrieve_ae_title))
+    if "InstanceAvailability" in plan.wanted:
+        item.add(DataElement(0x00080056, "CS", "ONLINE"))
+    return item
+
+
+def _stored(attributes: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(attributes) if attributes else {}
+    return found
+
+
+def _text(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - a column's value
+    if value is None or value == "":
+        return ""
+    if kind is Kind.DATE:
+        return value.strftime("%Y%m%d") if value.year >= 1000 else f"{value:%Y%m%d}".zfill(8)
+    if kind is Kind.TIME:
+        return value.strftime("%H%M%S.%f" if value.microsecond else "%H%M%S")
+    if kind is Kind.MODALITIES:
+        return [code for code in value.split("\\") if code]
+    return str(value)
+
+
+_ONE_TEXT = frozenset({"LT", "ST", "UT"})
+_BINARY = frozenset({"US"})
+
+
+def _data_set(values: Iterable[tuple[str, Any]]) -> Dataset:
+    found = Dataset()
+    for keyword, value in values:
+        tag = tag_for_keyword(keyword)
+        if tag is None:
+            continue
+        vr = dictionary_VR(tag)
+        given = value
+        if vr == "SQ":
+            given = Items([_data_set(item.items()) for item in value])
+        elif vr in _BINARY:
+            given = int(value) if value else None
+        elif isinstance(value, str) and "\\" in value and vr not in _ONE_TEXT:
+            given = [part.strip() for part in value.split("\\")]
+        try:
+            found.add(DataElement(tag, vr, given))
+        except ValueError:
+            # A stored number that is none: it is as good as unknown.
+            found.add(DataElement(tag, vr, ""))
+    return found

@@ -1,0 +1,48 @@
+"""Database queries that end in time, on either database."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import OperationalError, connection, transaction
+
+from archive import database
+from archive.errors import TooBroadError
+
+# Steps of SQLite's virtual machine between two looks at the clock: some ten thousand a millisecond.
+_STEPS = 20_000
+_CANCELLED = "57014"
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Use a shared connection whose statements end after `seconds`.
+
+    Raises
+    ------
+    TooBroadError
+        When one of them was ended.
+    """
+    with database.shared():
+        deadline = time.monotonic() + seconds
+        try:
+            if connection.vendor == "postgresql":
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+                    yield
+                return
+            connection.ensure_connection()
+            raw = connection.connection
+            raw.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+            try:
+                yield
+            finally:
+                raw.set_progress_handler(None, 0)
+        except OperationalError as error:
+            if "interrupted" in str(error) or getattr(error.__cause__, "sqlstate", "") == (
+                _CANCELLED
+            ):
+                raise TooBroadError from error
+            raise
