@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("--debug", action="store_true", help="log every step")
     arguments = parser.parse_args()
     logs.configure(debug=arguments.debug)
+    # Answers to queries name it too.
+    settings.DICOM_SCP_AE_TITLE = arguments.aet
     return scp.serve(settings.DICOM_SCP_HOST, arguments.port, arguments.aet)
 
 

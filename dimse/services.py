@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 from dimse import status
-from dimse.handlers import c_echo, c_get, c_move
+from dimse.handlers import c_echo, c_find, c_get, c_move
 from dimse.peer import Peer, Request, Service, answer
 
 logger = logging.getLogger(__name__)
 
-ALL: tuple[Service, ...] = (c_echo.SERVICE, c_get.SERVICE, c_move.SERVICE)
+ALL: tuple[Service, ...] = (c_echo.SERVICE, c_find.SERVICE, c_get.SERVICE, c_move.SERVICE)
 
 
 class Table:
