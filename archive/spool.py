@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -37,19 +36,18 @@ class Spooled:
 
     path: Path
     size_bytes: int
-    content: BytesIO | None = None
+    content: memoryview | None = None
     sha256: str | None = None
 
     @property
-    def source(self) -> Path | BytesIO:
+    def source(self) -> Path | memoryview:
         """What is quickest to read the file from."""
         return self.path if self.content is None else self.content
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole file in hex."""
         if self.sha256 is None and self.content is not None:
-            with self.content.getbuffer() as view:
-                self.sha256 = hashlib.sha256(view).hexdigest()
+            self.sha256 = hashlib.sha256(self.content).hexdigest()
         elif self.sha256 is None:
             self.sha256 = digest(self.path)
         return self.sha256
@@ -162,8 +160,7 @@ def rewrite_header(spooled: Spooled, header: bytes, data_set_offset: int) -> Spo
 def starts_with(spooled: Spooled, header: bytes) -> bool:
     """Whether the file already lies under exactly this Part 10 header."""
     if spooled.content is not None:
-        with spooled.content.getbuffer() as view:
-            return view[: len(header)] == header
+        return spooled.content[: len(header)] == header
     with spooled.path.open("rb") as handle:
         return handle.read(len(header)) == header
 

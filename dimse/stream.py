@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import os
 import time
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,9 @@ _SUFFIX = ".part"
 # What one instance may hold of the memory; nearly all are smaller and go to the disk in one write.
 _BUFFER_BYTES = 1024 * 1024
 _numbers = itertools.count()
+# Buffers to use again: fresh memory costs as much as what is copied into it.
+_MOST_BUFFERS = 16
+_buffers: list[bytearray] = []
 
 
 class DataSetStream:
@@ -45,7 +47,9 @@ class DataSetStream:
 
     def __init__(self, header: bytes) -> None:
         self.path, self._descriptor = _create(settings.DICOM_SPOOL_DIR)
-        self._buffer = BytesIO()
+        self._buffer = _take_buffer()
+        self._filled = 0
+        self._spooled: Spooled | None = None
         self._digest: Hash | None = None
         self.size_bytes = 0
         try:
@@ -57,19 +61,28 @@ class DataSetStream:
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Append the next fragment."""
-        self.size_bytes += len(fragment)
-        if self._buffer.tell() + len(fragment) > _BUFFER_BYTES:
+        size = len(fragment)
+        self.size_bytes += size
+        end = self._filled + size
+        if end > _BUFFER_BYTES:
             self._spill()
-        self._buffer.write(fragment)
+            if size > _BUFFER_BYTES:
+                self._write_through(memoryview(fragment))
+                return
+            end = size
+        self._buffer[self._filled : end] = fragment
+        self._filled = end
 
     def _spill(self) -> None:
-        """Write the buffer to the disk, hash it and begin another one."""
+        """Write what the buffer holds to the disk, and hash it."""
+        self._write_through(memoryview(self._buffer)[: self._filled])
+        self._filled = 0
+
+    def _write_through(self, view: memoryview) -> None:
         if self._digest is None:
             self._digest = hashlib.sha256()
-        with self._buffer.getbuffer() as view:
-            self._write_out(view)
-            self._digest.update(view)
-        self._buffer = BytesIO()
+        self._digest.update(view)
+        self._write_out(view)
 
     def _write_out(self, view: memoryview) -> None:
         while view:
@@ -77,21 +90,36 @@ class DataSetStream:
 
     def finish(self) -> Spooled:
         """Hand the file's content over to the operating system and return it; `discard` is due."""
-        if self._digest is not None:
+        if self._digest is None:
+            content = memoryview(self._buffer)[: self._filled].toreadonly()
+            self._write_out(content)
+            self._spooled = Spooled(self.path, self.size_bytes, content)
+        else:
             self._spill()
-            return Spooled(
-                path=self.path, size_bytes=self.size_bytes, sha256=self._digest.hexdigest()
-            )
-        with self._buffer.getbuffer() as view:
-            self._write_out(view)
-        return Spooled(path=self.path, size_bytes=self.size_bytes, content=self._buffer)
+            self._spooled = Spooled(self.path, self.size_bytes, sha256=self._digest.hexdigest())
+        return self._spooled
 
     def discard(self) -> None:
-        """Remove the file's name from the spool and close it; what the archive linked stays."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file's name from the spool and close it; what the archive linked stays.
+
+        What `finish` returned holds no content any more.
+        """
+        if self._descriptor < 0:
+            return
         descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self.path.unlink(missing_ok=True)
+        os.close(descriptor)
+        if self._spooled is not None:
+            self._spooled.content = None
+        if len(_buffers) < _MOST_BUFFERS:
+            _buffers.append(self._buffer)
+
+
+def _take_buffer() -> bytearray:
+    try:
+        return _buffers.pop()
+    except IndexError:
+        return bytearray(_BUFFER_BYTES)
 
 
 def _create(folder: Path) -> tuple[Path, int]:

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from imaging.errors import LimitError, TruncatedError
 
@@ -128,13 +128,34 @@ class InflateSource:
         return self._is_done and position > self._base + len(self._held)
 
 
+class _ViewFile:
+    """Bytes in memory, read as a file is; `BytesIO` would copy all of them first."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._position = 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position from the start or the end."""
+        self._position = offset + (len(self._view) if whence == io.SEEK_END else 0)
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+        data = bytes(self._view[self._position : self._position + size])
+        self._position += len(data)
+        return data
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Open a path, or wrap bytes; an open seekable file is passed through and stays open."""
     if isinstance(source, Path):
         with source.open("rb", buffering=0) as file:
             yield file
-    elif isinstance(source, bytes | bytearray | memoryview):
+    elif isinstance(source, memoryview):
+        yield cast("BinaryIO", _ViewFile(source))
+    elif isinstance(source, bytes | bytearray):
         yield io.BytesIO(source)
     else:
         yield source
