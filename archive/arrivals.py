@@ -147,7 +147,7 @@ def _many(arrivals: Sequence[Arrival]) -> Sequence[Added | BaseException]:
         return _one_by_one(arrivals)
     except DatabaseError as error:
         if is_written:
-            return [CommitUnknownError(str(error))] * len(arrivals)
+            return [_meaning_of_failed_commit(error)] * len(arrivals)
         if len(arrivals) == 1 or isinstance(error, OperationalError):
             return [error] * len(arrivals)
         return _one_by_one(arrivals)
@@ -172,12 +172,18 @@ def _one(arrival: Arrival) -> Added | BaseException:
             outbox.record(_event(arrival, added))
             is_written = True
     except DatabaseError as error:
-        return CommitUnknownError(str(error)) if is_written else error
+        return _meaning_of_failed_commit(error) if is_written else error
     except ArchiveError as error:
         return error
     if added.patient_identifier == identity.patient_identifier:
         _places.put(identity, _Place(added.study_id, added.series_id, added.modality))
     return added
+
+
+def _meaning_of_failed_commit(error: DatabaseError) -> DatabaseError:
+    """Return the error itself where it says that nothing was committed."""
+    name = getattr(error.__cause__, "sqlite_errorname", "")
+    return error if name in {"SQLITE_FULL", "SQLITE_BUSY"} else CommitUnknownError(str(error))
 
 
 def _write(connection: BaseDatabaseWrapper, arrivals: Sequence[Arrival]) -> list[Added]:

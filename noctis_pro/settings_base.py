@@ -116,7 +116,14 @@ if CONFIG.redis_url:
         }
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            # Counts of failed sign-ins are in it: with Django's 300 a third of them would be
+            # dropped as soon as somebody tries some hundred names.
+            "OPTIONS": {"MAX_ENTRIES": 50_000},
+        }
+    }
 
 REDIS_URL = CONFIG.redis_url
 CELERY_BROKER_URL = CONFIG.celery_broker_url
