@@ -126,6 +126,14 @@ test-browser: $(DEV) $(BUILT) system-packages ## headless Chromium
 soak: $(DEV) $(BUILT) ## hours under load while processes are killed (MINUTES=480)
 	$(PYTHON) -m tests.siege --minutes $(or $(MINUTES),480)
 
+# Measurements -----------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(DEV) ## measure receiving, beside Orthanc where it is installed (minutes; quiet machine)
+	$(PYTHON) -m tests.perf.bench_ingest --kind ct
+	$(PYTHON) -m tests.perf.bench_ingest --kind small
+	$(PYTHON) -m tests.perf.bench_ingest --kind ct --sender storescu --associations 1,4 -n 100
+
 .PHONY: clean
 clean: ## remove what can be made again; the data directory stays
 	rm -rf .venv static/dist frontend/node_modules .mypy_cache .ruff_cache

@@ -64,6 +64,7 @@ def run_python(
     code: str,
     settings: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    timeout_s: float = 60,
 ) -> str:
     """Run code under the product's settings on the data directory of a receiver."""
     done = subprocess.run(
@@ -73,7 +74,7 @@ def run_python(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout_s,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

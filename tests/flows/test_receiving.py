@@ -8,9 +8,11 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
@@ -142,14 +144,21 @@ def test_what_a_killed_receiver_left_in_the_spool_is_swept(
     assert site.images() == []
 
 
+def calls_of(trace: Path) -> list[tuple[str, str, str]]:
+    """Thread, system call and its arguments, in the order in which the calls began."""
+    found = (_CALL.match(line) for line in trace.read_text(errors="replace").splitlines())
+    return [(call["tid"], call["call"], call["arguments"]) for call in found if call]
+
+
 _CALL = re.compile(r"^(?P<tid>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("rows", [64, 512])
 def test_everything_is_on_disk_before_the_answer(
-    make_site: Callable[..., ReceiverSite], tmp_path: Path
+    make_site: Callable[..., ReceiverSite], tmp_path: Path, rows: int
 ) -> None:
-    """The order of GUARANTEES 2, as the kernel saw it."""
+    """The order of GUARANTEES 2, as the kernel saw it; large instances have a helper thread."""
     trace = tmp_path / "trace"
     calls = "fdatasync,fsync,link,linkat,rename,renameat,renameat2,pwrite64,sendto,sendmsg,write"
     calls += ",setsockopt"
@@ -157,18 +166,15 @@ def test_everything_is_on_disk_before_the_answer(
         wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
     )
     site.start()
-    instance = read_part10(to_bytes(make_instance()))
+    pixels = np.zeros((rows, 512), np.uint16)
+    instance = read_part10(to_bytes(make_instance(pixels)))
     with site.peer(OFFERED) as peer:
         assert peer.store(CT, instance.sop_instance, instance.data).status == 0
     site.stop()
 
     (row,) = site.images()
     stored = site.store / row["storage_key"]
-    events = []
-    for line in trace.read_text(errors="replace").splitlines():
-        found = _CALL.match(line)
-        if found:
-            events.append((found["tid"], found["call"], found["arguments"]))
+    events = calls_of(trace)
 
     def first(after: int, calls: set[str], words: str, tid: str | None = None) -> tuple[int, str]:
         for position in range(after + 1, len(events)):
@@ -187,8 +193,8 @@ def test_everything_is_on_disk_before_the_answer(
     for parent in (stored.parent.parent, site.store):  # both folders were new
         position, _ = first(linked, {"fsync"}, f"{parent}>", worker)
         folders = max(folders, position)
-    written, _ = first(folders, {"pwrite64"}, "noctis.sqlite3-wal", worker)
-    committed, _ = first(written, {"fdatasync", "fsync"}, "noctis.sqlite3-wal", worker)
+    written, writer = first(folders, {"pwrite64"}, "noctis.sqlite3-wal")
+    committed, _ = first(written, {"fdatasync", "fsync"}, "noctis.sqlite3-wal", writer)
     # P-DATA-TF of the response; the answer to the association request came long before.
     sent, _ = first(synced, {"sendto", "sendmsg", "write"}, '"\\4\\0')
     assert synced < linked < folders < written < committed < sent
@@ -197,3 +203,54 @@ def test_everything_is_on_disk_before_the_answer(
     assert len(answers) == 1
     first(-1, {"setsockopt"}, "TCP_NODELAY, [1]")
     first(-1, {"setsockopt"}, "TCP_QUICKACK, [1]")
+
+
+@pytest.mark.slow
+def test_who_shares_a_commit_is_answered_after_it(
+    make_site: Callable[..., ReceiverSite], tmp_path: Path
+) -> None:
+    """Of each of 80 instances from four senders: its entry synced, a commit synced, its answer."""
+    trace = tmp_path / "trace"
+    calls = "fdatasync,fsync,link,pwrite64,sendto,sendmsg,write"
+    site = make_site(
+        wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
+    )
+    site.start()
+    study = generate_uid()
+
+    def send(number: int) -> None:
+        with site.peer(OFFERED, calling=f"CT_{number}", timeout_s=30) as peer:
+            for _ in range(20):
+                instance = read_part10(to_bytes(make_instance(StudyInstanceUID=study)))
+                assert peer.store(CT, instance.sop_instance, instance.data).status == 0
+
+    with ThreadPoolExecutor(4) as executor:
+        for future in [executor.submit(send, number) for number in range(4)]:
+            future.result()
+    site.stop()
+
+    events = calls_of(trace)
+    syncs = [
+        at
+        for at, (_, call, arguments) in enumerate(events)
+        if call in {"fdatasync", "fsync"} and "noctis.sqlite3-wal" in arguments
+    ]
+    writes = [
+        at
+        for at, (_, call, arguments) in enumerate(events)
+        if call == "pwrite64" and "noctis.sqlite3-wal" in arguments
+    ]
+    answered = 0
+    for at, (thread, call, _) in enumerate(events):
+        if call != "link" or ".dcm" not in events[at][2]:
+            continue
+        later = [(n, e) for n, e in enumerate(events[at + 1 :], at + 1) if e[0] == thread]
+        folder = next(n for n, e in later if e[1] == "fsync")
+        answer = next(n for n, e in later if e[1] in {"sendto", "sendmsg"} and '"\\4\\0' in e[2])
+        # Its rows were written after its entry was synced, and synced before its answer.
+        assert any(folder < n for n in writes if n < answer)
+        assert any(folder < n < answer for n in syncs)
+        answered += 1
+    assert answered >= 80
+    (row,) = site.rows("SELECT instance_count FROM worklist_study")
+    assert row["instance_count"] == 80

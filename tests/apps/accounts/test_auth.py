@@ -102,6 +102,15 @@ def test_basic_and_the_page_share_the_limit(radiologist: User) -> None:
     assert refused.value.retry_after_s == 60
 
 
+def test_strangers_names_do_not_clear_the_count(radiologist: User) -> None:
+    for _ in range(throttle.MOST_WRONG):
+        throttle.count_attempt("rita", "192.0.2.1")
+    for number in range(1000):
+        throttle.count_attempt(f"stranger{number}", None)
+    with pytest.raises(TooManyAttemptsError):
+        auth.user_of_password("rita", PASSWORD, address="192.0.2.1")
+
+
 def test_the_limit_ends_after_a_quiet_window(
     radiologist: User, monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> None:
