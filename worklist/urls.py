@@ -20,4 +20,5 @@ urlpatterns = [
     path("api/state/", live.site_state, name="state"),
     path("api/find/", live.find, name="find"),
     path("", include("worklist.urls_intake")),
+    path("", include("worklist.urls_integrity")),
 ]

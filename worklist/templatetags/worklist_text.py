@@ -70,6 +70,11 @@ _VERBS = {
     "study.open": "opened it in the viewer",
     "study.status": "marked it as {after}, was {before}",
     "study.download": "downloaded it",
+    "study.delete": "deleted the {level}: {reason}",
+    "study.restore": "restored the {level}",
+    "conflict.look": "compared two contents of an image",
+    "conflict.keep_first": "kept the first content of an image: {reason}",
+    "conflict.keep_new": "chose the later content of an image: {reason}",
 }
 
 

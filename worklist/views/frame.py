@@ -93,6 +93,8 @@ def _administration(user: User) -> list[dict[str, str]]:
         return []
     return [
         {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
+        {"name": "Conflicts", "url": reverse("worklist:conflict-list")},
+        {"name": "Deletions", "url": reverse("worklist:deletion-list")},
         {"name": "Administration", "url": reverse("admin:index")},
     ]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from accounts import preferences
 from accounts.guards import user_of
-from archive import query, state
+from archive import conflicts, query, state
 from archive.query import StudyQuery
 from worklist.templatetags.worklist_text import person_name
 from worklist.views import listing
@@ -35,10 +37,16 @@ def counts(request: HttpRequest) -> HttpResponse:
 @api_login_required
 @require_GET
 def site_state(request: HttpRequest) -> HttpResponse:
-    """Say how receiver, queue and disk are: `{"level", "parts": [{"name", "level", "text"}]}`."""
+    """Say how receiver, queue and disk are: `{"level", "parts": [{"name", "level", "text"}]}`.
+
+    Administrators also hear how many `conflicts` wait.
+    """
     parts = state.site_state()
     shown = [{"name": part.name, "level": part.level, "text": part.text} for part in parts]
-    return JsonResponse({"level": state.worst(parts), "parts": shown})
+    answer: dict[str, Any] = {"level": state.worst(parts), "parts": shown}
+    if actor_of(request).is_administrator:
+        answer["conflicts"] = conflicts.waiting().filter(kept__deletion_id=None).count()
+    return JsonResponse(answer)
 
 
 @api_login_required

@@ -173,13 +173,18 @@ async function keepState(config: SiteConfig, live: Live): Promise<void> {
       return;
     }
     try {
-      parts = (await getJson<{ parts: StatePart[] }>(config.urls.state)).parts;
+      const state = await getJson<{ parts: StatePart[]; conflicts?: number }>(config.urls.state);
+      parts = state.parts;
+      for (const place of document.querySelectorAll("[data-conflict-count]")) {
+        place.textContent = state.conflicts ? String(state.conflicts) : "";
+      }
     } catch (error) {
       parts = [{ name: "Server", level: "danger", text: messageOf(error) }];
     }
     draw();
   };
   setInterval(() => void ask(), STATE_EVERY_MS);
+  live.on("conflict.new", () => void ask());
   await ask();
 }
 

@@ -14,6 +14,10 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "facility-detail": () => import("./facilities/page"),
   "facility-sheet": () => import("./facilities/page"),
   "knock-list": () => import("./facilities/knocks"),
+  "conflict-list": () => import("./integrity/page"),
+  "conflict-detail": () => import("./integrity/page"),
+  "deletion-list": () => import("./integrity/page"),
+  "patient-links": () => import("./integrity/page"),
   notifications: () => import("./notifications"),
 };
 

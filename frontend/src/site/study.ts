@@ -1,10 +1,12 @@
 import { toast } from "./dom";
+import { askBefore } from "./facilities/confirm";
 import type { Frame } from "./frame";
 import { getFragment, messageOf, postJson } from "./http";
 import { writeTimes } from "./times";
 
 /** A study's page: its status, and the files of a series once somebody opens the list. */
 export function start(frame: Frame): void {
+  askBefore(document);
   const select = document.querySelector<HTMLSelectElement>("[data-study-status]");
   select?.addEventListener("change", () => {
     const id = select.dataset.studyStatus;

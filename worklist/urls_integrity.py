@@ -1,0 +1,26 @@
+"""Addresses of what administrators decide about stored data."""
+
+from django.urls import path
+
+from worklist.views import integrity
+
+urlpatterns = [
+    path("conflicts/", integrity.conflict_list, name="conflict-list"),
+    path("api/conflicts/rows/", integrity.conflict_rows, name="conflict-rows"),
+    path("conflicts/<uuid:conflict_id>/", integrity.conflict_detail, name="conflict-detail"),
+    path("conflicts/<uuid:conflict_id>/decide/", integrity.decide_conflict, name="conflict-decide"),
+    path(
+        "conflicts/<uuid:conflict_id>/picture/<str:side>/",
+        integrity.conflict_picture,
+        name="conflict-picture",
+    ),
+    path("deletions/", integrity.deletion_list, name="deletion-list"),
+    path(
+        "deletions/<uuid:deletion_id>/restore/", integrity.restore_deletion, name="deletion-restore"
+    ),
+    path(
+        "deletions/<uuid:deletion_id>/destroy/", integrity.destroy_deletion, name="deletion-destroy"
+    ),
+    path("studies/<uuid:study_id>/delete/", integrity.delete_study, name="study-delete"),
+    path("series/<uuid:series_id>/delete/", integrity.delete_series, name="series-delete"),
+]
