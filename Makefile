@@ -13,7 +13,7 @@ NODE_MODULES := frontend/node_modules/.package-lock.json
 BUILT := static/dist/.vite/manifest.json
 COMPILED := .venv/.compiled
 PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis_pro notifications \
-	worklist
+	orders worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 
 # Real servers and browsers on a busy machine: a failure is tried once more, and the summary says so.

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "accounts",
     "worklist",
     "archive",
+    "orders",
     "dicom_viewer",
     "notifications",
 ]
@@ -169,6 +170,8 @@ DICOM_TLS = CONFIG.dicom_tls
 DICOM_FAST_PATH = CONFIG.dicom_fast_path
 # The function that sends a C-ECHO: the archive's job calls it without importing what stands above.
 DICOM_SCU_ECHO = "dimse.scu.echo"
+# A study to which nothing was added for this long is taken to be whole.
+STUDY_QUIET_AFTER_S = 60
 CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
