@@ -5,12 +5,20 @@ from __future__ import annotations
 import logging
 
 from dimse import status
-from dimse.handlers import c_echo, c_find, c_get, c_move
+from dimse.handlers import c_echo, c_find, c_get, c_move, modality_worklist, mpps
 from dimse.peer import Peer, Request, Service, answer
 
 logger = logging.getLogger(__name__)
 
-ALL: tuple[Service, ...] = (c_echo.SERVICE, c_find.SERVICE, c_get.SERVICE, c_move.SERVICE)
+ALL: tuple[Service, ...] = (
+    c_echo.SERVICE,
+    c_find.SERVICE,
+    c_get.SERVICE,
+    c_move.SERVICE,
+    modality_worklist.SERVICE,
+    mpps.SERVICE,
+    mpps.RETRIEVE_SERVICE,
+)
 
 
 class Table:
