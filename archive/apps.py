@@ -15,6 +15,7 @@ class ArchiveConfig(AppConfig):
             deletions,
             destinations,
             frame_cache,
+            query_fill,
             reconcile,
             sweep,
             thumbnails,

@@ -140,7 +140,7 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
             "patient_sex": _cut(index.patient_sex, 16),
             "patient_age": _cut(index.patient_age, 8),
             "body_part_examined": _cut(index.body_part_examined, 64),
-            "attributes": _attributes(index, PATIENT, STUDY),
+            "attributes": attributes_text(index, PATIENT, STUDY),
             "is_demo": is_demo,
         },
     )
@@ -174,7 +174,7 @@ def _series(index: InstanceIndex, study: Study, source_ae_title: str) -> tuple[S
             "manufacturer": _cut(index.manufacturer, 64),
             "station_name": _cut(index.station_name, 64),
             "institution_name": _cut(index.institution_name, 64),
-            "attributes": _attributes(index, SERIES),
+            "attributes": attributes_text(index, SERIES),
             "source_ae_title": source_ae_title,
         },
     )
@@ -213,12 +213,12 @@ def image_values(
         "has_pixels": index.has_pixels,
         "is_lossy": index.lossy,
         "display": _display(index),
-        "attributes": _attributes(index, IMAGE),
+        "attributes": attributes_text(index, IMAGE),
         "source_ae_title": placed.source_ae_title,
     }
 
 
-def _attributes(index: InstanceIndex, *levels: str) -> str:
+def attributes_text(index: InstanceIndex, *levels: str) -> str:
     """Return what queries may ask for at some levels as their rows keep it."""
     found = index.attributes.of(*levels)
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("\\u0000", "")

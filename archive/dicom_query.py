@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,10 @@ _PREFIXES: Mapping[str, Mapping[str, str]] = {
 }
 _PATIENT_OF = {PATIENT: "pk", STUDY: "patient_id", SERIES: "study__patient_id"}
 _PATIENT_OF[IMAGE] = "series__study__patient_id"
+# By way of the study, which is found by its UID or its patient: an index of all instances of a
+# facility must not come first.
+_FACILITY_OF = {PATIENT: "facility", STUDY: "facility", SERIES: "study__facility"}
+_FACILITY_OF[IMAGE] = "series__study__facility"
 _STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
 _UNIQUE = {
     PATIENT: "PatientID",
@@ -129,6 +133,21 @@ def supported_keys(query: DicomQuery) -> Dataset:
     return found
 
 
+# Compared as text, without making a data set of every row.
+_SIMPLE_VRS = frozenset({"PN", "LO", "SH", "CS", "AS"})
+_SEVERAL = frozenset({"ModalitiesInStudy"})
+
+
+def _test(wanted: Sequence[str], vr: str, options: matching.Options) -> Callable[[Any], bool]:
+    """Return what decides about the text of an attribute, whose values backslashes part."""
+    like = matching.is_like
+    if vr == "PN":
+        like = matching.is_fuzzy_name if options.is_fuzzy else matching.is_name
+    return lambda text: any(
+        like(key, value.strip()) for key in wanted if key for value in text.split("\\")
+    )
+
+
 @dataclass(slots=True)
 class _Plan:
     """How a query is answered."""
@@ -140,9 +159,18 @@ class _Plan:
     stored: list[int] = field(default_factory=list)
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
+    # What the database did not decide: text keys by keyword, and all others.
+    tests: list[tuple[str, Callable[[Any], bool]]] = field(default_factory=list)
     residual: Dataset = field(default_factory=Dataset)
     counted: set[str] = field(default_factory=set)
     wanted: set[str] = field(default_factory=set)
+
+    def keep(self, key: DataElement, options: matching.Options) -> None:
+        """Have a key decided row by row."""
+        if key.VR in _SIMPLE_VRS and key.keyword not in _SEVERAL:
+            self.tests.append((key.keyword, _test(matching.texts(key), key.VR, options)))
+        else:
+            self.residual.add(key)
 
     def place(self, path: str) -> int:
         if path not in self.paths:
@@ -176,8 +204,13 @@ def search(scope: Scope, query: DicomQuery) -> Iterator[Dataset]:
     for rows in _chunks(plan):
         counts = _counts(scope, query, plan, rows)
         for row in rows:
-            item = _item(query, plan, row, counts)
-            if len(plan.residual) and not matching.matches(item, plan.residual, query.options):
+            values = _values(plan, row, counts)
+            item = None
+            if all(test(values.get(keyword, "")) for keyword, test in plan.tests):
+                item = _item(query, plan, values)
+            if item is None or (
+                len(plan.residual) and not matching.matches(item, plan.residual, query.options)
+            ):
                 if time.monotonic() - progress_at > SEARCH_S:
                     raise TooBroadError
                 continue
@@ -190,8 +223,7 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
     level = query.level
     manager: Any = _MODELS[level]._default_manager
     rows: QuerySet[Any] = manager.all()
-    facility = "study__facility" if level == SERIES else "facility"
-    plan = _Plan(rows=scope.filter(rows, facility), paths=["pk"])
+    plan = _Plan(rows=rows, paths=["pk"])
     plan.keys["pk"] = 0
     asked = {element.keyword: element for element in query.identifier if element.keyword}
     plan.wanted = set(asked)
@@ -222,6 +254,7 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
 def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, DataElement]) -> None:
     level = query.level
     of_studies = Q()
+    supported = query_columns.supported(level)
     for keyword, element in asked.items():
         texts = [] if element.VR == "SQ" else matching.texts(element)
         is_universal = element.VR != "SQ" and not any(text.strip("*") for text in texts)
@@ -249,14 +282,17 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
             found = query_columns.condition(place[1], prefix, element, query.options)
         if found.where is not None:
             plan.rows = plan.rows.filter(found.where)
-        if not found.is_exact and keyword in query_columns.supported(level):
-            plan.residual.add(element)
+        if not found.is_exact and keyword in supported:
+            plan.keep(element, query.options)
+    if level == PATIENT and of_studies:
+        # Patients of studies in scope are in scope; said twice, the worse index might be used.
+        studies = scope.filter(Study.objects.filter(of_studies))
+        plan.rows = plan.rows.filter(pk__in=studies.values("patient_id"))
+        return
     if level == PATIENT:
-        studies = scope.filter(Study.objects.all())
-        if of_studies:
-            plan.rows = plan.rows.filter(pk__in=studies.filter(of_studies).values("patient_id"))
-        else:
-            plan.rows = plan.rows.filter(Exists(studies.filter(patient=OuterRef("pk"))))
+        # Patients whose studies are all deleted are not there.
+        plan.rows = plan.rows.filter(Exists(Study.objects.filter(patient=OuterRef("pk"))))
+    plan.rows = scope.filter(plan.rows, _FACILITY_OF[level])
 
 
 def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
@@ -328,9 +364,10 @@ def _counts(
     return found
 
 
-def _item(
-    query: DicomQuery, plan: _Plan, row: tuple[Any, ...], counts: Mapping[str, Mapping[UUID, Any]]
-) -> Dataset:
+def _values(
+    plan: _Plan, row: tuple[Any, ...], counts: Mapping[str, Mapping[UUID, Any]]
+) -> dict[str, Any]:
+    """Return what a row tells, by keyword: text, or items."""
     values: dict[str, Any] = {}
     for place in plan.stored:
         values.update(_stored(row[place]))
@@ -341,6 +378,10 @@ def _item(
             values[keyword] = value
     for keyword, (place, column) in plan.places.items():
         values[keyword] = _text(row[place], column.kind)
+    return values
+
+
+def _item(query: DicomQuery, plan: _Plan, values: Mapping[str, Any]) -> Dataset:
     item = _data_set((k, v) for k, v in values.items() if k in plan.wanted)
     if query.retrieve_ae_title:
         item.add(DataElement(0x00080054, "AE", query.retrieve_ae_title))

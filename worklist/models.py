@@ -160,6 +160,9 @@ class Patient(models.Model):
                 name="patient_identity",
             )
         ]
+        indexes = [
+            models.Index(fields=["facility", "patient_id"], name="patient_id_of_facility"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.patient_name or 'no name'} [{self.patient_id or 'no ID'}]"
@@ -239,6 +242,12 @@ class Study(models.Model):
             models.Index(fields=["accession_number"], name="study_accession"),
             models.Index(fields=["patient_identifier"], name="study_patient_identifier"),
             models.Index(fields=["patient_name_folded", "id"], name="study_patient_name"),
+            models.Index(
+                # So ordered that LIKE 'x%' finds its range on PostgreSQL, whatever the collation.
+                fields=["facility", "patient_name_folded"],
+                opclasses=["uuid_ops", "varchar_pattern_ops"],
+                name="study_name_of_facility",
+            ),
             models.Index(fields=["patient", "-sort_at"], name="study_of_patient"),
             models.Index(
                 fields=["deletion_id"],
@@ -364,6 +373,11 @@ class DicomImage(models.Model):
         ]
         indexes = [
             models.Index(fields=["series", "instance_number"], name="instance_of_series"),
+            models.Index(
+                fields=["id"],
+                condition=models.Q(attributes__isnull=True),
+                name="instance_without_attributes",
+            ),
             models.Index(fields=["sop_instance_uid"], name="instance_uid"),
             models.Index(
                 fields=["deletion_id"],

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from archive import first_start
+from archive import first_start, query_fill
 from archive.demo import marker
 
 
@@ -34,5 +34,7 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
         first_start.ensure_site_facility()
         first_start.ensure_administrator()
+        if query_fill.begin():
+            self.stdout.write("The worker reads older headers again, for queries.")
         if settings.LOAD_DEMO and not marker.is_set():
             call_command("load_demo", stdout=self.stdout)
