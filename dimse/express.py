@@ -272,6 +272,11 @@ class ExpressAssociation:
         self._look()
         return message_id in self._cancelled
 
+    def is_waiting(self) -> bool:
+        """Whether the peer has nothing else under way; see `dimse.peer.Peer`."""
+        self._look()
+        return not self._waiting and self._end is None and not self._assembler.is_receiving
+
     def _look(self) -> None:
         """Take what has come, without waiting; as far as there is room for requests."""
         try:

@@ -17,6 +17,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import (
+    A_RELEASE,
     P_DATA,
     SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
@@ -287,6 +288,16 @@ class InboundAssociation(Association):
         if self._is_over:
             raise PeerLostError
         return message_id in self.dimse.cancelled
+
+    def is_waiting(self) -> bool:
+        """Whether the peer has nothing else under way; see `dimse.peer.Peer`."""
+        if self._is_over:
+            raise PeerLostError
+        return (
+            self.dimse.msg_queue.empty()
+            and not self.dimse.assembler.is_receiving
+            and not isinstance(self.dul.peek_next_pdu(), A_RELEASE)
+        )
 
     def response_to(self, message_id: int, timeout_s: float) -> Response:
         """Wait for an answer; see `dimse.peer.Peer`."""

@@ -58,6 +58,7 @@ class Association:
     ----------
     destination : whom to call
     offers : presentation contexts, at most 128
+    roles : whether we are SCU and SCP of a SOP class, where not SCU alone (PS3.7 D.3.3.4)
 
     Raises
     ------
@@ -71,7 +72,12 @@ class Association:
     DICOM PS3.8 section 9.
     """
 
-    def __init__(self, destination: Destination, offers: Sequence[Offer]) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        offers: Sequence[Offer],
+        roles: Mapping[str, tuple[bool, bool]] | None = None,
+    ) -> None:
         if destination._state.adding:
             raise ForbiddenError("Only registered destinations are called.")
         self._destination = destination
@@ -83,7 +89,7 @@ class Association:
         self._socket = self._connect()
         try:
             self._socket.settimeout(_SEND_TIMEOUT_S)
-            self._socket.sendall(_request(self._name, offers))
+            self._socket.sendall(_request(self._name, offers, roles or {}))
             self._negotiated(self._receive(_NEGOTIATION_TIMEOUT_S), offers)
         except (OSError, ProtocolError) as error:
             self.abort()
@@ -287,7 +293,7 @@ def _item(kind: int, body: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(body)) + body
 
 
-def _request(called: str, offers: Sequence[Offer]) -> bytes:
+def _request(called: str, offers: Sequence[Offer], roles: Mapping[str, tuple[bool, bool]]) -> bytes:
     """Return an A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
     items = [_item(0x10, _APPLICATION_CONTEXT.encode("ascii"))]
     for offer in offers:
@@ -298,12 +304,18 @@ def _request(called: str, offers: Sequence[Offer]) -> bytes:
     about_us = (
         _item(0x51, struct.pack(">I", _OUR_MOST_BYTES))
         + _item(0x52, IMPLEMENTATION_CLASS_UID.encode("ascii"))
+        + b"".join(_role(uid, *both) for uid, both in roles.items())
         + _item(0x55, IMPLEMENTATION_VERSION_NAME.encode("ascii"))
     )
     items.append(_item(0x50, about_us))
     titles = called.encode("ascii").ljust(16) + settings.DICOM_SCU_AE_TITLE.encode().ljust(16)
     body = struct.pack(">Hxx", 1) + titles + bytes(32) + b"".join(items)
     return _HEADER.pack(_ASSOCIATE_RQ, len(body)) + body
+
+
+def _role(uid: str, is_scu: bool, is_scp: bool) -> bytes:  # noqa: FBT001 - as the item has them
+    value = uid.encode("ascii")
+    return _item(0x54, struct.pack(">H", len(value)) + value + bytes((is_scu, is_scp)))
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -98,6 +98,17 @@ class Peer(Protocol):
             When the association is over.
         """
 
+    def is_waiting(self) -> bool:
+        """Whether the peer has nothing else under way: no request waits, it asked for no release.
+
+        Only then may a service hold the association for something that comes later. Never waits.
+
+        Raises
+        ------
+        PeerLostError
+            When the association is over.
+        """
+
     def response_to(self, message_id: int, timeout_s: float) -> Response:
         """Wait for the peer's answer to a request that was sent with `send`.
 

@@ -29,16 +29,19 @@ charset.handled_encodings = tuple(  # type: ignore[assignment]
 
 UTF_8 = "ISO_IR 192"
 _LIMITS = HeaderLimits(header_bytes=8 * 2**20, inflated_bytes=0, depth=8, elements=10_000)
+# Of data sets that list instances by the thousand, as storage commitment and MPPS do.
+LISTS = HeaderLimits(header_bytes=8 * 2**20, inflated_bytes=0, depth=8, elements=250_000)
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
-def read(data: bytes, transfer_syntax: str) -> Dataset:
+def read(data: bytes, transfer_syntax: str, *, limits: HeaderLimits = _LIMITS) -> Dataset:
     """Read an identifier.
 
     Parameters
     ----------
     data : as sent
     transfer_syntax : of its presentation context
+    limits : what reading it may cost
 
     Raises
     ------
@@ -47,7 +50,7 @@ def read(data: bytes, transfer_syntax: str) -> Dataset:
     """
     try:
         # Walked without recursion first: pydicom would follow a peer as deep as it likes.
-        scan_data_set(io.BytesIO(data), {}, limits=_LIMITS, transfer_syntax=transfer_syntax)
+        scan_data_set(io.BytesIO(data), {}, limits=limits, transfer_syntax=transfer_syntax)
         found = read_dataset(
             io.BytesIO(data),
             is_implicit_VR=transfer_syntax == IMPLICIT_LITTLE_ENDIAN,
