@@ -15,12 +15,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import User
-from archive import access, conflicts, destinations, facilities, jobs
+from archive import access, availability, commitment, conflicts, destinations, facilities, jobs
 from archive.access import Actor
 from archive.destinations import DestinationDraft
 from archive.errors import ArchiveError, ForbiddenError
 from archive.models import (
     AuditEvent,
+    AvailabilityNotice,
+    CommitmentRequest,
     Destination,
     InstanceConflict,
     Job,
@@ -236,8 +238,8 @@ class DestinationAdmin(ListAdmin):
     """Where we may send."""
 
     list_display = (
-        "ae_title", "host", "port", "uses_tls", "facility", "last_echo_at", "last_echo_is_ok",
-        "last_echo_message",
+        "ae_title", "host", "port", "uses_tls", "wants_availability", "facility", "last_echo_at",
+        "last_echo_is_ok", "last_echo_message",
     )  # fmt: skip
     list_filter = ("uses_tls", "last_echo_is_ok", "facility")
     search_fields = ("ae_title", "host", "facility__name")
@@ -267,6 +269,7 @@ class DestinationAdmin(ListAdmin):
                 port=obj.port,
                 uses_tls=obj.uses_tls,
                 facility=obj.facility,
+                wants_availability=obj.wants_availability,
             ),
         )
         obj.pk = saved.pk
@@ -289,3 +292,69 @@ class DestinationAdmin(ListAdmin):
             destinations.request_echo(actor, destination)
             count += 1
         self.message_user(request, f"{count} echoes are on their way; reload to see the answers.")
+
+
+@admin.register(CommitmentRequest)
+class CommitmentRequestAdmin(ActionAdmin):
+    """Storage commitment: who asked, what was found, who has been told."""
+
+    list_display = (
+        "requested_at", "ae_title", "facility", "state", "instance_count", "failure_count",
+        "attempts", "reported_at", "last_error",
+    )  # fmt: skip
+    list_filter = ("state", "facility", "requested_at")
+    search_fields = ("=ae_title", "=transaction_uid", "=study_instance_uid", "last_error")
+    list_select_related = ("facility",)
+    exclude = ("references", "failures")
+    readonly_fields = ("missing",)
+    actions = ("again",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CommitmentRequest]:
+        """Leave the long lists in the database until a page shows them."""
+        return super().get_queryset(request).defer("references", "failures")
+
+    @admin.display(description="not committed, and why")
+    def missing(self, request: CommitmentRequest) -> SafeString | str:
+        """List the first of what is not safe here, in words."""
+        rows = ((uid, _FAILURES.get(reason, hex(reason))) for _, uid, reason in request.failures)
+        return format_html_join("", "{}: {}<br>", list(rows)[:100]) or "none"
+
+    @admin.action(description="Check and report again", permissions=["act"])
+    def again(self, request: HttpRequest, chosen: QuerySet[CommitmentRequest]) -> None:
+        """Queue the chosen requests anew."""
+        keys = list(chosen.values_list("pk", flat=True))
+        count = commitment.try_again(actor_of(request), keys)
+        self.message_user(request, f"{count} requests are checked and reported again.")
+
+
+_FAILURES = {
+    commitment.PROCESSING_FAILURE: "its file is not what was stored",
+    commitment.NO_SUCH_INSTANCE: "never received, or deleted",
+    commitment.CLASS_CONFLICT: "stored with another SOP class",
+}
+
+
+@admin.register(AvailabilityNotice)
+class AvailabilityNoticeAdmin(ActionAdmin):
+    """Which destinations have been told of which studies."""
+
+    list_display = (
+        "created_at", "destination", "shown_study", "instance_count", "state", "attempts",
+        "sent_at", "last_error",
+    )  # fmt: skip
+    list_filter = ("state", "destination", "created_at")
+    search_fields = ("=destination__ae_title", "=study__study_instance_uid", "last_error")
+    list_select_related = ("destination",)
+    actions = ("again",)
+
+    @admin.display(description="study")
+    def shown_study(self, notice: AvailabilityNotice) -> SafeString:
+        """Lead to the study's page."""
+        return study_link(notice.study_id, "study")
+
+    @admin.action(description="Send those again that were given up", permissions=["act"])
+    def again(self, request: HttpRequest, chosen: QuerySet[AvailabilityNotice]) -> None:
+        """Queue the chosen notices anew."""
+        keys = list(chosen.values_list("pk", flat=True))
+        count = availability.try_again(actor_of(request), keys)
+        self.message_user(request, f"{count} notices are sent again.")

@@ -12,6 +12,8 @@ class ArchiveConfig(AppConfig):
     def ready(self) -> None:
         """Register the handlers and subscribers of the package's jobs."""
         from archive import (  # noqa: F401, PLC0415 - they register their handlers
+            availability,
+            commitment,
             deletions,
             destinations,
             frame_cache,

@@ -51,6 +51,8 @@ class DestinationDraft:
     port: int
     uses_tls: bool = False
     facility: Facility | None = None
+    # None: as it is; a new one does not.
+    wants_availability: bool | None = None
 
 
 def save_destination(actor: Actor, draft: DestinationDraft) -> Destination:
@@ -72,6 +74,8 @@ def save_destination(actor: Actor, draft: DestinationDraft) -> Destination:
     destination.port = draft.port
     destination.uses_tls = draft.uses_tls
     destination.facility = draft.facility
+    if draft.wants_availability is not None:
+        destination.wants_availability = draft.wants_availability
     try:
         destination.full_clean()
     except ValidationError as error:
@@ -86,6 +90,7 @@ def save_destination(actor: Actor, draft: DestinationDraft) -> Destination:
             host=host,
             port=draft.port,
             uses_tls=draft.uses_tls,
+            wants_availability=destination.wants_availability,
         )
     return destination
 

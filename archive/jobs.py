@@ -66,6 +66,12 @@ def enqueue(kind: str, key: str, *, delay_s: float = 0, **payload: Any) -> None:
     Job.objects.bulk_create([job], ignore_conflicts=True)
 
 
+def hasten(kind: str, key: str, *, delay_s: float = 0) -> None:
+    """Let a job that waits longer start `delay_s` seconds from now."""
+    at = timezone.now() + timedelta(seconds=delay_s)
+    Job.objects.filter(kind=kind, key=key, state=JobState.QUEUED, run_at__gt=at).update(run_at=at)
+
+
 def claim() -> Job | None:
     """Take the next due job, or None; no two callers ever get the same one."""
     me = heartbeat.process_name()

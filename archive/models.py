@@ -16,12 +16,19 @@ from archive.integrity_rows import (
     PatientLink,
     Sweep,
 )
+from archive.report_rows import (
+    AvailabilityNotice,
+    CommitmentRequest,
+    CommitmentState,
+    NoticeState,
+)
 from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
-    "AuditEvent", "Damage", "DamageKind", "Deletion", "DeletionLevel", "DeletionState",
-    "Destination", "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState",
-    "OutboxEvent", "PatientLink", "Sweep",
+    "AuditEvent", "AvailabilityNotice", "CommitmentRequest", "CommitmentState", "Damage",
+    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "Heartbeat",
+    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState", "OutboxEvent",
+    "PatientLink", "Sweep",
 ]  # fmt: skip
 
 
@@ -201,6 +208,10 @@ class Destination(models.Model):
     host = models.CharField(max_length=255)
     port = models.PositiveIntegerField()
     uses_tls = models.BooleanField(default=False)
+    wants_availability = models.BooleanField(
+        default=False,
+        help_text="Told of each study that has come whole (Instance Availability Notification).",
+    )
     facility = models.ForeignKey(
         Facility, null=True, blank=True, on_delete=models.SET_NULL, related_name="destinations"
     )

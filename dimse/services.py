@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from dimse import status
-from dimse.handlers import c_echo, c_find, c_get, c_move, modality_worklist, mpps
+from dimse.handlers import c_echo, c_find, c_get, c_move, commitment, modality_worklist, mpps
 from dimse.peer import Peer, Request, Service, answer
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ ALL: tuple[Service, ...] = (
     modality_worklist.SERVICE,
     mpps.SERVICE,
     mpps.RETRIEVE_SERVICE,
+    commitment.SERVICE,
 )
 
 

@@ -170,6 +170,11 @@ DICOM_TLS = CONFIG.dicom_tls
 DICOM_FAST_PATH = CONFIG.dicom_fast_path
 # The function that sends a C-ECHO: the archive's job calls it without importing what stands above.
 DICOM_SCU_ECHO = "dimse.scu.echo"
+# Likewise: those that tell others about storage commitment and availability.
+DICOM_SCU_COMMITMENT = "dimse.reports.tell_commitment"
+DICOM_SCU_AVAILABILITY = "dimse.reports.tell_availability"
+# How long a commitment request's own association is kept for its report.
+COMMITMENT_SAME_ASSOCIATION_S = 3
 # A study to which nothing was added for this long is taken to be whole.
 STUDY_QUIET_AFTER_S = 60
 CACHE_DIR = CONFIG.cache_dir

@@ -28,6 +28,7 @@ FAILURE = 0x0110
 DUPLICATE_INSTANCE = 0x0111
 NO_SUCH_INSTANCE = 0x0112
 NO_SUCH_EVENT = 0x0113
+INVALID_ARGUMENT = 0x0115
 INVALID_INSTANCE = 0x0117
 MISSING_ATTRIBUTE = 0x0120
 MISSING_VALUE = 0x0121
@@ -49,25 +50,28 @@ def serve(peer: Peer, request: Request, refusal_of: Refusal, work: Work) -> bool
     work : returns the answer, further elements of its command and its data set
     """
     try:
-        data_set = identifier.read(request.data_set, request.context.transfer_syntax)
+        # They may list the instances of a study by the thousand.
+        data_set = identifier.read(
+            request.data_set, request.context.transfer_syntax, limits=identifier.LISTS
+        )
         with database.shared():
             outcome, fields, found = work(retrieves.actor_of(peer), data_set)
     except InvalidQueryError as error:
-        return _refuse(peer, request, FAILURE, str(error))
+        return refuse(peer, request, FAILURE, str(error))
     except ArchiveError as error:
         code, fields = refusal_of(error)
-        return _refuse(peer, request, code, str(error), fields)
+        return refuse(peer, request, code, str(error), fields)
     except DatabaseError:
         logger.exception("%s The database failed", peer.visit)
         connections.close_all()
         later = "The archive's database takes nothing now. Send again later."
-        return _refuse(peer, request, RESOURCE_LIMITATION, later)
+        return refuse(peer, request, RESOURCE_LIMITATION, later)
     except PeerLostError:
         raise
     except Exception:
         # The edge of the handler: whatever it was, the caller must not hear of success.
         logger.exception("%s A service failed", peer.visit)
-        return _refuse(peer, request, FAILURE, "The archive failed on this message; see its log.")
+        return refuse(peer, request, FAILURE, "The archive failed on this message; see its log.")
     encoded = None
     if found is not None:
         encoded = identifier.write(found, request.context.transfer_syntax)
@@ -89,9 +93,10 @@ def attribute_list(command: CommandSet) -> list[int]:
     ]
 
 
-def _refuse(
+def refuse(
     peer: Peer, request: Request, code: int, sentence: str, fields: dict[int, bytes] | None = None
 ) -> bool:
+    """Answer that the work was not done, and why; returns False."""
     logger.warning("%s Answered 0x%04X: %s", peer.visit, code, sentence)
     peer.visit.note_trouble(sentence)
     answer(peer, request, status.refusal(code, sentence), fields)

@@ -20,6 +20,12 @@ class Command(BaseCommand):
         parser.add_argument("host", help="name or address")
         parser.add_argument("port", type=int)
         parser.add_argument("--tls", action="store_true", help="call it by TLS")
+        parser.add_argument(
+            "--availability",
+            action="store_true",
+            default=None,
+            help="tell it of each study that has come whole (Instance Availability Notification)",
+        )
         parser.add_argument("--facility", default="", help="code of the facility it stands at")
 
     def handle(
@@ -30,6 +36,7 @@ class Command(BaseCommand):
         port: int,
         tls: bool,
         facility: str,
+        availability: bool | None,
         **_options: Any,
     ) -> None:
         try:
@@ -39,9 +46,11 @@ class Command(BaseCommand):
                 port=port,
                 uses_tls=tls,
                 facility=facilities.facility_by_code(facility) if facility else None,
+                wants_availability=availability,
             )
             destination = destinations.save_destination(system_actor("add_destination"), draft)
         except ArchiveError as error:
             raise CommandError(str(error)) from error
         how = "by TLS" if destination.uses_tls else "without TLS"
-        self.stdout.write(f"We may send to {destination}, {how}.")
+        told = " It is told of new studies." if destination.wants_availability else ""
+        self.stdout.write(f"We may send to {destination}, {how}.{told}")

@@ -18,6 +18,8 @@ from django.utils import timezone
 from accounts.models import Role, User
 from archive.models import (
     AuditEvent,
+    AvailabilityNotice,
+    CommitmentRequest,
     Destination,
     InstanceConflict,
     Job,
@@ -40,11 +42,12 @@ from worklist.models import (
 pytestmark = pytest.mark.django_db
 
 OURS = [
-    AuditEvent, Destination, DicomImage, Facility, InstanceConflict, Job, Knock, Modality,
-    OutboxEvent, Patient, Series, Study,
+    AuditEvent, AvailabilityNotice, CommitmentRequest, Destination, DicomImage, Facility,
+    InstanceConflict, Job, Knock, Modality, OutboxEvent, Patient, Series, Study,
 ]  # fmt: skip
 VIEW_ONLY = [
-    AuditEvent, DicomImage, InstanceConflict, Job, Knock, OutboxEvent, Patient, Series, Study,
+    AuditEvent, AvailabilityNotice, CommitmentRequest, DicomImage, InstanceConflict, Job, Knock,
+    OutboxEvent, Patient, Series, Study,
 ]  # fmt: skip
 
 
@@ -63,7 +66,14 @@ def rows(store: Any, facility: Facility) -> None:
     factories.store_bytes(to_bytes(ds), facility)
     ds.PatientID = "OTHER"
     factories.store_bytes(to_bytes(ds), facility)
-    Destination.objects.create(ae_title="WS1", host="10.1.0.9", port=104, facility=facility)
+    told = Destination.objects.create(ae_title="WS1", host="10.1.0.9", port=104, facility=facility)
+    AvailabilityNotice.objects.create(
+        destination=told, study=Study.objects.first(), sop_instance_uid="2.25.1", instance_count=1
+    )
+    CommitmentRequest.objects.create(
+        facility=facility, ae_title="CT_NORTH", transaction_uid="1.2.3", state="failed",
+        references=[["1.2", "1.2.4"]], failures=[["1.2", "1.2.4", 0x112]], failure_count=1,
+    )  # fmt: skip
     Job.objects.create(kind="destination.echo", key="1", state="failed", last_error="Boom\nlast")
     AuditEvent.objects.create(actor="ada", verb="study.open", facility=facility)
     make_knock()
@@ -365,3 +375,29 @@ def test_the_header_names_the_product(client: Client) -> None:
     page = client.get(reverse("admin:index")).text
     assert "NoctisPro administration" in page
     assert "<script>" not in page  # the policy allows no inline script
+
+
+def test_a_commitment_says_what_is_missing_and_starts_again(client: Client, rows: None) -> None:
+    request = CommitmentRequest.objects.get()
+    page = client.get(address(CommitmentRequest, "change", request.pk)).content.decode()
+    assert "1.2.4: never received, or deleted" in page
+    text = said(act(client, CommitmentRequest, "again", request))
+    assert text == "1 requests are checked and reported again."
+    request.refresh_from_db()
+    assert request.state == "received"
+    assert Job.objects.filter(kind="commitment.check", state="queued").exists()
+
+
+def test_a_notice_that_was_given_up_is_sent_again(client: Client, rows: None) -> None:
+    notice = AvailabilityNotice.objects.get()
+    assert said(act(client, AvailabilityNotice, "again", notice)) == "0 notices are sent again."
+    AvailabilityNotice.objects.update(state="failed")
+    assert said(act(client, AvailabilityNotice, "again", notice)) == "1 notices are sent again."
+
+
+def test_the_flag_of_a_destination_is_kept(client: Client, rows: None) -> None:
+    row = Destination.objects.get()
+    form = {"host": "10.1.0.9", "port": "104", "facility": "", "wants_availability": "on"}
+    client.post(address(Destination, "change", row.pk), form)
+    row.refresh_from_db()
+    assert row.wants_availability
