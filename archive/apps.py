@@ -19,6 +19,7 @@ class ArchiveConfig(AppConfig):
             frame_cache,
             query_fill,
             reconcile,
+            routing,
             sweep,
             thumbnails,
         )

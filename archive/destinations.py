@@ -107,6 +107,11 @@ def of_facility(facility: Facility) -> QuerySet[Destination]:
     return Destination.objects.filter(facility=facility)
 
 
+def everywhere() -> QuerySet[Destination]:
+    """Return every destination, with its facility."""
+    return Destination.objects.select_related("facility").order_by("ae_title")
+
+
 def destination_for(actor: Actor, destination_id: UUID) -> Destination:
     """Return a destination that the actor may see: an administrator any, a member their own."""
     destination = Destination.objects.filter(pk=destination_id).first()

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from archive.forwarding_rows import ForwardRule, Transmission, TransmissionState
 from archive.integrity_rows import (
     Damage,
     DamageKind,
@@ -26,9 +27,9 @@ from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
     "AuditEvent", "AvailabilityNotice", "CommitmentRequest", "CommitmentState", "Damage",
-    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "Heartbeat",
-    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState", "OutboxEvent",
-    "PatientLink", "Sweep",
+    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "ForwardRule",
+    "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState",
+    "OutboxEvent", "PatientLink", "Sweep", "Transmission", "TransmissionState",
 ]  # fmt: skip
 
 

@@ -53,6 +53,11 @@ class Delivery:
     fate: Fate
     reason: str = ""
 
+    @property
+    def is_delivered(self) -> bool:
+        """Whether the receiver has it, be it with a warning."""
+        return self.fate is not Fate.FAILED
+
 
 @dataclass(frozen=True, slots=True)
 class Originator:

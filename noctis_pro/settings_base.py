@@ -177,6 +177,9 @@ DICOM_SCU_AVAILABILITY = "dimse.reports.tell_availability"
 COMMITMENT_SAME_ASSOCIATION_S = 3
 # A study to which nothing was added for this long is taken to be whole.
 STUDY_QUIET_AFTER_S = 60
+DICOM_SCU_SEND = "dimse.scu.send"
+# Rules are asked when no image of a study has come for this long.
+FORWARD_WHEN_QUIET_S = 30
 CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage

@@ -1,8 +1,8 @@
-"""Addresses of intake and administration: upload, facilities, refused callers."""
+"""Addresses of intake and administration: upload, facilities, refused callers, forwarding."""
 
 from django.urls import path
 
-from worklist.views import facilities, knocks, upload
+from worklist.views import facilities, forwarding, knocks, upload
 
 urlpatterns = [
     path("upload/", upload.upload_page, name="upload"),
@@ -45,4 +45,10 @@ urlpatterns = [
     path("knocks/<uuid:knock_id>/admit/", knocks.admit_knock, name="knock-admit"),
     path("knocks/<uuid:knock_id>/dismiss/", knocks.dismiss_knock, name="knock-dismiss"),
     path("api/knocks/rows/", knocks.knock_rows, name="knock-rows"),
+    path("forwarding/", forwarding.queue_page, name="forwarding-queue"),
+    path("forwarding/rules/", forwarding.rule_page, name="forwarding-rules"),
+    path("forwarding/rules/<uuid:rule_id>/", forwarding.change_rule, name="forwarding-rule"),
+    path("forwarding/<uuid:entry_id>/retry/", forwarding.retry_entry, name="forwarding-retry"),
+    path("forwarding/<uuid:entry_id>/cancel/", forwarding.cancel_entry, name="forwarding-cancel"),
+    path("studies/<uuid:study_id>/send/", forwarding.send_study, name="study-send"),
 ]

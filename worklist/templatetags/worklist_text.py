@@ -75,6 +75,10 @@ _VERBS = {
     "conflict.look": "compared two contents of an image",
     "conflict.keep_first": "kept the first content of an image: {reason}",
     "conflict.keep_new": "chose the later content of an image: {reason}",
+    "study.retrieve": "fetched {instances} images by {service}",
+    "study.send": "had it sent to {to}",
+    "study.forward": "began to send it to {to}",
+    "study.forwarded": "sent {sent} images to {to}",
 }
 
 

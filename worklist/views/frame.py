@@ -85,6 +85,7 @@ def _pages(user: User) -> dict[str, str]:
     if user.can_upload:
         pages["Upload"] = reverse("worklist:upload")
     pages["Facilities"] = reverse("worklist:facility-list")
+    pages["Forwarding"] = reverse("worklist:forwarding-queue")
     return pages
 
 
@@ -92,6 +93,7 @@ def _administration(user: User) -> list[dict[str, str]]:
     if not user.is_administrator:
         return []
     return [
+        {"name": "Forwarding rules", "url": reverse("worklist:forwarding-rules")},
         {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
         {"name": "Conflicts", "url": reverse("worklist:conflict-list")},
         {"name": "Deletions", "url": reverse("worklist:deletion-list")},

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
 from accounts.guards import user_of
-from archive import audit, overview, query, reading
+from archive import audit, overview, query, reading, routing
 from archive.errors import InvalidInputError
 from archive.overview import Overview
 from archive.query import StudyQuery
@@ -123,6 +123,9 @@ def _study(request: HttpRequest, study_id: UUID, template: str) -> HttpResponse:
         "study": shown.study,
         "actor": actor,
         "history": overview.history(actor, shown.study),
+        # Asked by the page that shows them; the preview does not.
+        "destinations": routing.choices_for(actor, shown.study),
+        "transmissions": routing.queue(actor).filter(study=shown.study)[:5],
         "statuses": StudyStatus.choices,
         "zone": preferences.zone_of(request),
         "today": listing.today_of(request),

@@ -1,0 +1,228 @@
+"""Forwarding: rules that read like sentences, the queue, and sending a study by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import preferences
+from archive import access, destinations, facilities, routing, rules
+from archive.access import Actor
+from archive.errors import ArchiveError, ConflictError, InvalidInputError
+from archive.models import Destination, ForwardRule, Transmission, TransmissionState
+from archive.rules import Preview, RuleDraft
+from worklist.models import Modality
+from worklist.views.guards import actor_of, administrator_of
+
+_MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One rule and its sentence; with what it would have sent when that was asked."""
+
+    rule: ForwardRule
+    sentence: str
+    preview: Preview | None = None
+
+
+@login_required
+@require_safe
+def queue_page(request: HttpRequest) -> HttpResponse:
+    """Show what is, was and will be sent, why, and what went wrong."""
+    actor = actor_of(request)
+    text = request.GET.get("state", "")
+    if text and text not in TransmissionState.values:
+        raise InvalidInputError(f"'state' is one of {', '.join(TransmissionState.values)}.")
+    state = TransmissionState(text) if text else None
+    rows = routing.queue(actor)
+    context = {
+        "entries": list(routing.queue(actor, state)[:_MOST_SHOWN]),
+        "most_shown": _MOST_SHOWN,
+        "state": text,
+        "tabs": [("", "All", rows.count())]
+        + [(value, name, rows.filter(state=value).count()) for value, name in _TABS],
+        "actor": actor,
+        "may_send": routing.may_send(actor),
+        "zone": preferences.zone_of(request),
+    }
+    return render(request, "worklist/forwarding_queue.html", context)
+
+
+_TABS = [
+    (TransmissionState.WAITING.value, "Waiting"),
+    (TransmissionState.SENDING.value, "Sending"),
+    (TransmissionState.FAILED.value, "Failed"),
+    (TransmissionState.SENT.value, "Sent"),
+    (TransmissionState.CANCELLED.value, "Cancelled"),
+]
+
+
+@login_required
+@require_POST
+def retry_entry(request: HttpRequest, entry_id: UUID) -> HttpResponse:
+    """Send now."""
+    actor = actor_of(request)
+    return _change(request, actor, routing.entry_for(actor, entry_id), "retry")
+
+
+@login_required
+@require_POST
+def cancel_entry(request: HttpRequest, entry_id: UUID) -> HttpResponse:
+    """Send no more of it."""
+    actor = actor_of(request)
+    return _change(request, actor, routing.entry_for(actor, entry_id), "cancel")
+
+
+def _change(request: HttpRequest, actor: Actor, entry: Transmission, what: str) -> HttpResponse:
+    try:
+        if what == "retry":
+            routing.retry(actor, entry)
+            messages.success(request, f"It is sent to {entry.destination.ae_title} now.")
+        else:
+            routing.cancel(actor, entry)
+            messages.success(request, f"No more of it is sent to {entry.destination.ae_title}.")
+    except ConflictError as error:
+        messages.error(request, str(error))
+    return redirect("worklist:forwarding-queue")
+
+
+@login_required
+@require_POST
+def send_study(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Send a study somewhere by hand, through the queue."""
+    actor = actor_of(request)
+    study = access.study_for(actor.scope, study_id)
+    try:
+        destination = _destination(request)
+        routing.send_by_hand(actor, study, destination)
+    except (ConflictError, InvalidInputError) as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"The study is on its way to {destination.ae_title}.")
+    return redirect("worklist:study-detail", study.pk)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def rule_page(request: HttpRequest) -> HttpResponse:
+    """Show the rules; by POST, say what a new one would have sent, or save it."""
+    actor = administrator_of(request)
+    if request.method != "POST":
+        return _rules(request, actor)
+    try:
+        draft = _draft(request)
+        if request.POST.get("do") != "save":
+            drafted = rules.draft_rule(draft)
+            line = RuleLine(drafted, rules.sentence(drafted), rules.preview(actor, drafted))
+            return _rules(request, actor, tried=line)
+        rules.add_rule(actor, draft)
+    except InvalidInputError as error:
+        return _rules(request, actor, failure=error)
+    messages.success(request, "The rule is saved. Look at what it would have sent, then switch on.")
+    return redirect("worklist:forwarding-rules")
+
+
+@login_required
+@require_POST
+def change_rule(request: HttpRequest, rule_id: UUID) -> HttpResponse:
+    """Try, switch on, switch off or remove a rule, as the button `do` says."""
+    actor = administrator_of(request)
+    rule = rules.rule_for(actor, rule_id)
+    do = request.POST.get("do", "")
+    if do == "try":
+        return _rules(request, actor, looked_at=(rule.pk, rules.preview(actor, rule)))
+    if do in ("on", "off"):
+        rules.switch_rule(actor, rule, is_active=do == "on")
+        messages.success(request, f"Switched {do}: {rules.sentence(rule)}")
+    elif do == "remove":
+        rules.remove_rule(actor, rule)
+        messages.success(request, "The rule is removed. What it has queued stays in the queue.")
+    else:
+        raise InvalidInputError("'do' is one of try, on, off, remove.")
+    return redirect("worklist:forwarding-rules")
+
+
+def _rules(
+    request: HttpRequest,
+    actor: Actor,
+    *,
+    tried: RuleLine | None = None,
+    looked_at: tuple[UUID, Preview] | None = None,
+    failure: ArchiveError | None = None,
+) -> HttpResponse:
+    lines = [
+        RuleLine(
+            rule,
+            rules.sentence(rule),
+            looked_at[1] if looked_at and looked_at[0] == rule.pk else None,
+        )
+        for rule in rules.listing()
+    ]
+    context: dict[str, Any] = {
+        "lines": lines,
+        "tried": tried,
+        "failure": failure,
+        "typed": request.POST if tried or failure else {},
+        "destinations": list(destinations.everywhere()),
+        "facilities": list(facilities.listing(actor.scope)),
+        "modality_codes": list(Modality.objects.values_list("code", flat=True)),
+        "zone_name": str(preferences.zone_of(request)),
+        "quiet_s": settings.FORWARD_WHEN_QUIET_S,
+        "actor": actor,
+        "zone": preferences.zone_of(request),
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if failure else HTTPStatus.OK
+    return render(request, "worklist/forwarding_rules.html", context, status=status)
+
+
+def _draft(request: HttpRequest) -> RuleDraft:
+    actor = administrator_of(request)
+    facility = request.POST.get("facility", "")
+    return RuleDraft(
+        destination=_destination(request),
+        facility=access.facility_for(actor.scope, _uuid(facility, "facility"))
+        if facility
+        else None,
+        modality=request.POST.get("modality", ""),
+        description_contains=request.POST.get("description_contains", ""),
+        station_name=request.POST.get("station_name", ""),
+        source_ae_title=request.POST.get("source_ae_title", ""),
+        hours_from=_time(request.POST.get("hours_from", "")),
+        hours_to=_time(request.POST.get("hours_to", "")),
+        time_zone=str(preferences.zone_of(request)),
+    )
+
+
+def _destination(request: HttpRequest) -> Destination:
+    key = _uuid(request.POST.get("destination", ""), "destination")
+    found = destinations.everywhere().filter(pk=key).first()
+    if found is None:
+        raise InvalidInputError("This destination was removed. Choose another one.")
+    return found
+
+
+def _uuid(text: str, what: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInputError(f"Choose a {what}.") from None
+
+
+def _time(text: str) -> time | None:
+    if not text.strip():
+        return None
+    try:
+        return time.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidInputError("Write an hour as 18:00.") from None
