@@ -14,6 +14,7 @@ class ArchiveConfig(AppConfig):
         from archive import (  # noqa: F401, PLC0415 - they register their handlers
             availability,
             commitment,
+            completeness,
             deletions,
             destinations,
             frame_cache,

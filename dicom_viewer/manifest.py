@@ -12,7 +12,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from accounts.models import User
-from archive import access, jobs, retrieve
+from archive import access, completeness, jobs, retrieve
 from archive.access import EVERYTHING, Actor, Scope
 from archive.errors import NotFoundError, TransientError, UndecodableError
 from dicom_viewer import services
@@ -49,7 +49,11 @@ def series_documents(study: Study) -> list[dict[str, Any]]:
     images: dict[UUID, list[Image] | None] = {row.pk: kept_images(row) for row in rows}
     _describe_stale(images)
     _note_problems(images)
-    return [_series_document(row, images[row.pk] or []) for row in rows]
+    known = completeness.of(study)
+    missing = known.series if known is not None else {}
+    return [
+        _series_document(row, images[row.pk] or [], missing.get(str(row.pk), "")) for row in rows
+    ]
 
 
 @jobs.handler("study.preview")
@@ -171,7 +175,7 @@ def _note_problems(images: dict[UUID, list[Image] | None]) -> None:
                 image["transport"] = None
 
 
-def _series_document(row: Series, images: list[Image]) -> dict[str, Any]:
+def _series_document(row: Series, images: list[Image], missing: str) -> dict[str, Any]:
     kinds = [
         sopclass.kind_of(image["SOPClassUID"], has_pixels=bool(image["NumberOfFrames"]))
         for image in images
@@ -191,7 +195,7 @@ def _series_document(row: Series, images: list[Image]) -> dict[str, Any]:
         "instance_count": len(images),
         "frame_count": sum(image["NumberOfFrames"] for image in images),
         "kind": "image" if "image" in kinds else (kinds[0] if kinds else "other"),
-        "warning": row.warning or None,
+        "warning": " ".join(text for text in (row.warning, missing) if text) or None,
         "thumbnail_url": (
             f"/api/v1/dicom/image/{middle['id']}/thumbnail?v={middle['digest']}" if middle else None
         ),

@@ -11,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from pydicom.uid import UID
 
+from archive import completeness
+from archive.completeness import Completeness
 from archive.models import AuditEvent
 from worklist.models import Study
 
@@ -63,6 +65,12 @@ def _age_at(born: date, day: date) -> str:
 def uid_name(value: str) -> str:
     """Write the name of a SOP class (PS3.6 A); a private one stays a UID."""
     return UID(value).name.removesuffix(" Storage")
+
+
+@register.filter
+def completeness_of(study: Study) -> Completeness | None:
+    """Return what is known of the study's completeness."""
+    return completeness.of(study)
 
 
 _VERBS = {
