@@ -58,7 +58,12 @@ def agree(request: AssociationRequest, services: Table, username: str = "") -> A
     ----------
     DICOM PS3.8 section 9.3.3.2, PS3.7 sections D.3.3.4, D.3.3.5 and D.3.3.7.
     """
-    answers = contexts.negotiate(request.offers, services.transfer_syntaxes, request.roles)
+    answers = contexts.negotiate(
+        request.offers,
+        services.transfer_syntaxes,
+        request.roles,
+        takes_storage=services.takes_storage,
+    )
     accepted = {
         answer.context_id: Context(
             context_id=answer.context_id,

@@ -63,6 +63,8 @@ def negotiate(
     offers: Sequence[Offer],
     services: Mapping[str, Sequence[str]],
     roles: Mapping[str, tuple[bool, bool]],
+    *,
+    takes_storage: bool = True,
 ) -> list[PresentationContext]:
     """Answer every proposed context.
 
@@ -74,16 +76,21 @@ def negotiate(
     offers : what the caller proposed
     services : abstract syntaxes of services other than storage, with their transfer syntaxes
     roles : SCU and SCP role that the caller proposed, by abstract syntax (PS3.7 D.3.3.4)
+    takes_storage : whether instances are stored here
 
     Returns
     -------
     One context per offer, in its order, with result and transfer syntax.
     """
-    return [_answer(offer, services, roles) for offer in offers]
+    return [_answer(offer, services, roles, takes_storage=takes_storage) for offer in offers]
 
 
 def _answer(
-    offer: Offer, services: Mapping[str, Sequence[str]], roles: Mapping[str, tuple[bool, bool]]
+    offer: Offer,
+    services: Mapping[str, Sequence[str]],
+    roles: Mapping[str, tuple[bool, bool]],
+    *,
+    takes_storage: bool,
 ) -> PresentationContext:
     context = PresentationContext()
     context.context_id = offer.context_id
@@ -93,7 +100,9 @@ def _answer(
     spoken = services.get(offer.abstract_syntax)
     if spoken is not None:
         usable = [uid for uid in lawful if uid in spoken]
-    elif is_valid_uid(offer.abstract_syntax) and is_storage(offer.abstract_syntax):
+    elif (
+        takes_storage and is_valid_uid(offer.abstract_syntax) and is_storage(offer.abstract_syntax)
+    ):
         usable = lawful
     else:
         return _refused(context, ABSTRACT_SYNTAX_NOT_SUPPORTED)

@@ -190,6 +190,7 @@ class Listener(ThreadedAssociationServer):
     address : host and port to bind; port 0 takes a free one
     desk : shared by all ports of the receiver
     ssl_context : for a TLS port
+    services : what may be asked for here; without it, everything
     """
 
     daemon_threads = True
@@ -203,9 +204,10 @@ class Listener(ThreadedAssociationServer):
         address: tuple[str, int],
         desk: Desk,
         ssl_context: ssl.SSLContext | None = None,
+        services: Table | None = None,
     ) -> None:
         self.desk = desk
-        self.services = Table()
+        self.services = services or Table()
         super().__init__(
             ae,
             address,

@@ -22,6 +22,7 @@ from dimse.census import Census, Limits
 from dimse.clerk import Clerk
 from dimse.connection import Pace
 from dimse.listener import Desk, Listener
+from dimse.services import WORKLIST, Table
 from imaging import aetitle
 from imaging.errors import ImagingError
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -53,6 +54,18 @@ class Tls(Protocol):
         """Who vouches for callers; where set, they must present a certificate."""
 
 
+class WorklistPort(Protocol):
+    """The port of the worklist server, as the configuration has it."""
+
+    @property
+    def ae_title(self) -> str:
+        """Its own; callers of this port must use it."""
+
+    @property
+    def port(self) -> int:
+        """To listen on."""
+
+
 class Receiver:
     """Our application entity on its port, and on its TLS port where there is one.
 
@@ -61,6 +74,7 @@ class Receiver:
     host, port : to listen on; port 0 takes a free one
     ae_title : ours; callers must use it
     tls : the encrypted port; the same callers, facilities and limits
+    worklist : a port for Modality Worklist and MPPS alone, under a name of its own
 
     Raises
     ------
@@ -68,7 +82,14 @@ class Receiver:
         When a port cannot be had, or the certificate and its key cannot be used.
     """
 
-    def __init__(self, host: str, port: int, ae_title: str, tls: Tls | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ae_title: str,
+        tls: Tls | None = None,
+        worklist: WorklistPort | None = None,
+    ) -> None:
         pace = Pace(
             request_timeout_s=settings.DIMSE_REQUEST_TIMEOUT_S,
             pdu_timeout_s=settings.DIMSE_PDU_TIMEOUT_S,
@@ -89,6 +110,16 @@ class Receiver:
         self.listeners = [Listener(ae, (host, port), desk)]
         if tls is not None:
             self.listeners.append(Listener(ae, (host, tls.port), desk, _encrypt(tls)))
+        if worklist is not None:
+            other = Desk(Admissions(worklist.ae_title), self._census, self._clerk, pace)
+            self.listeners.append(
+                Listener(
+                    _application_entity(worklist.ae_title, pace),
+                    (host, worklist.port),
+                    other,
+                    services=Table(WORKLIST, takes_storage=False),
+                )
+            )
 
     def start(self) -> None:
         """Serve from now on."""
@@ -162,6 +193,16 @@ def _raise_descriptor_limit() -> None:
         )
 
 
+def _other_ports() -> str:
+    """Name the further ports that may be the ones that cannot be had."""
+    names = [
+        f"{variable}={port.port}"
+        for variable, port in (("DICOM_TLS_PORT", settings.DICOM_TLS), ("MWL_PORT", settings.MWL))
+        if port is not None
+    ]
+    return f" It may also be {' or '.join(names)}." if names else ""
+
+
 def serve(host: str, port: int, ae_title: str) -> int:
     """Receive until SIGTERM or SIGINT; returns the exit code.
 
@@ -172,7 +213,9 @@ def serve(host: str, port: int, ae_title: str) -> int:
     """
     _raise_descriptor_limit()
     try:
-        receiver = Receiver(host, port, aetitle.validate(ae_title), settings.DICOM_TLS)
+        receiver = Receiver(
+            host, port, aetitle.validate(ae_title), settings.DICOM_TLS, settings.MWL
+        )
     except ImagingError as error:
         logger.critical("%s Set DICOM_AET.", error)
         return 1
@@ -181,10 +224,11 @@ def serve(host: str, port: int, ae_title: str) -> int:
         return 1
     except OSError as error:
         logger.critical(
-            "Cannot listen on %s port %s: %s. Stop the other program, or set DICOM_PORT.",
+            "Cannot listen on %s port %s: %s. Stop the other program, or set DICOM_PORT.%s",
             host,
             port,
             error.strerror,
+            _other_ports(),
         )
         return 1
     # Blocked in every thread and waited for here: a handler would run late or never when the kernel
@@ -193,7 +237,8 @@ def serve(host: str, port: int, ae_title: str) -> int:
     receiver.start()
     for listener in receiver.listeners:
         how = " with TLS" if listener.ssl_context is not None else ""
-        logger.info("%s listens on %s port %d%s", ae_title, host, listener.port, how)
+        name = listener.desk.admissions.ae_title
+        logger.info("%s listens on %s port %d%s", name, host, listener.port, how)
     signal.sigwait(_STOP_SIGNALS)
     logger.info("%s stops", ae_title)
     receiver.stop()

@@ -20,6 +20,13 @@ ALL: tuple[Service, ...] = (
     mpps.RETRIEVE_SERVICE,
     commitment.SERVICE,
 )
+# What scanners ask of a worklist server, on a port of its own (MWL_PORT).
+WORKLIST: tuple[Service, ...] = (
+    c_echo.SERVICE,
+    modality_worklist.SERVICE,
+    mpps.SERVICE,
+    mpps.RETRIEVE_SERVICE,
+)
 
 
 class Table:
@@ -27,10 +34,12 @@ class Table:
 
     Parameters
     ----------
-    services : all of them; no abstract syntax is in two
+    services : all of them beside C-STORE; no abstract syntax is in two
+    takes_storage : whether instances are stored here
     """
 
-    def __init__(self, services: tuple[Service, ...] = ALL) -> None:
+    def __init__(self, services: tuple[Service, ...] = ALL, *, takes_storage: bool = True) -> None:
+        self.takes_storage = takes_storage
         self._by_syntax = {
             uid: service for service in services for uid in service.abstract_syntaxes
         }

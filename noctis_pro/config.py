@@ -48,6 +48,14 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class WorklistPort:
+    """A further listener that serves Modality Worklist and MPPS alone."""
+
+    ae_title: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectStore:
     """S3 or MinIO access; empty strings where the environment says nothing."""
 
@@ -77,8 +85,7 @@ class Config:
     dicom_host: str
     dicom_tls: Tls | None
     dicom_fast_path: bool
-    mwl_aet: str
-    mwl_port: int
+    mwl: WorklistPort | None
     dicom_root: Path
     database_url: str
     redis_url: str
@@ -274,8 +281,7 @@ def load(environ: Mapping[str, str]) -> Config:
         dicom_host=read.text("DICOM_SCP_HOST", default="0.0.0.0"),  # noqa: S104 - scanners call from outside
         dicom_tls=_tls(read),
         dicom_fast_path=read.flag("DICOM_FAST_PATH", default=True),
-        mwl_aet=read.ae_title("MWL_AET", default=dicom_aet),
-        mwl_port=read.port("MWL_PORT", default=dicom_port),
+        mwl=_worklist_port(read, dicom_aet, dicom_port),
         dicom_root=dicom_root,
         database_url=_database_url(read, data_dir),
         redis_url=redis_url,
@@ -309,6 +315,18 @@ def _origins(read: _Reader) -> tuple[str, ...]:
                 "CSRF_TRUSTED_ORIGINS", origin, "write origins such as https://pacs.example.org"
             )
     return origins
+
+
+def _worklist_port(read: _Reader, aet: str, port: int) -> WorklistPort | None:
+    """Return the worklist's own listener; without one, it is served beside everything else."""
+    own = WorklistPort(
+        ae_title=read.ae_title("MWL_AET", default=aet), port=read.port("MWL_PORT", default=port)
+    )
+    if own.port != port:
+        return own
+    if own.ae_title != aet:
+        raise ConfigError("MWL_AET", own.ae_title, "set MWL_PORT too: one port has one AE title")
+    return None
 
 
 def _tls(read: _Reader) -> Tls | None:

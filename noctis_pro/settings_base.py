@@ -167,6 +167,7 @@ DICOM_SCP_PORT = CONFIG.dicom_port
 DICOM_SCP_AE_TITLE = CONFIG.dicom_aet
 DICOM_SCU_AE_TITLE = CONFIG.dicom_scu_aet
 DICOM_TLS = CONFIG.dicom_tls
+MWL = CONFIG.mwl
 DICOM_FAST_PATH = CONFIG.dicom_fast_path
 # The function that sends a C-ECHO: the archive's job calls it without importing what stands above.
 DICOM_SCU_ECHO = "dimse.scu.echo"

@@ -31,8 +31,7 @@ DEFAULTS = {
     "dicom_host": "0.0.0.0",  # noqa: S104 - the documented default
     "dicom_tls": None,
     "dicom_fast_path": True,
-    "mwl_aet": "NOCTIS_SCP",
-    "mwl_port": 11112,
+    "mwl": None,
     "dicom_root": VAR / "media" / "dicom",
     "database_url": f"sqlite:///{VAR / 'noctis.sqlite3'}",
     "redis_url": "",
@@ -84,8 +83,7 @@ def test_no_field_goes_untested() -> None:
         ("DICOM_SCU_AE_TITLE", "SENDER", "dicom_scu_aet", "SENDER"),
         ("DICOM_FAST_PATH", "0", "dicom_fast_path", False),
         ("DICOM_SCP_HOST", "127.0.0.1", "dicom_host", "127.0.0.1"),
-        ("MWL_AET", "WORKLIST", "mwl_aet", "WORKLIST"),
-        ("MWL_PORT", "4242", "mwl_port", 4242),
+        ("MWL_PORT", "4242", "mwl", config.WorklistPort("NOCTIS_SCP", 4242)),
         ("DICOM_ROOT", "/data/dicom", "dicom_root", Path("/data/dicom")),
         ("PACS_STORAGE_PATH", "/data/pacs", "dicom_root", Path("/data/pacs")),
         ("DATABASE_URL", "postgres://u:p@db/noctis", "database_url", "postgres://u:p@db/noctis"),
@@ -192,7 +190,18 @@ def test_first_alias_wins() -> None:
 
 def test_worklist_listener_follows_the_receiver() -> None:
     chosen = load({"DICOM_PORT": "104", "DICOM_AET": "MAIN"})
-    assert (chosen.mwl_port, chosen.mwl_aet) == (104, "MAIN")
+    assert chosen.mwl is None
+
+
+def test_worklist_listener() -> None:
+    assert load({"MWL_PORT": "4242", "MWL_AET": "WORKLIST"}).mwl == config.WorklistPort(
+        "WORKLIST", 4242
+    )
+    assert load({"MWL_PORT": "104", "DICOM_PORT": "104"}).mwl is None
+    with pytest.raises(ConfigError, match="set MWL_PORT too"):
+        load({"MWL_AET": "WORKLIST"})
+    with pytest.raises(ConfigError, match="MWL_AET"):
+        load({"MWL_PORT": "4242", "MWL_AET": "no\\title"})
 
 
 def test_secret_from_a_file(tmp_path: Path) -> None:
