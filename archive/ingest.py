@@ -31,7 +31,7 @@ from archive.models import InstanceConflict
 from archive.spool import Spooled
 from blobs import BlobError, BlobMissingError, BlobStoreUnavailableError, FileSystemStore, protocol
 from imaging import errors as imaging_errors
-from imaging import header
+from imaging import header, sameness
 from imaging.header import InstanceIndex
 from worklist.models import DicomImage, Facility
 
@@ -258,15 +258,18 @@ def _compare(
 
 
 def _is_same_data_set(file: Spooled, index: InstanceIndex, kept: DicomImage) -> bool:
-    """Whether only the headers differ: another version of ours may have written the stored one."""
-    if (
-        kept.size_bytes - kept.data_set_offset != file.size_bytes - index.data_set_offset
-        or kept.transfer_syntax_uid != index.transfer_syntax_uid
-    ):
+    """Whether both say the same: under another header of ours, or with sequences written anew."""
+    if kept.transfer_syntax_uid != index.transfer_syntax_uid:
         return False
     try:
         with stores.instances().open(kept.storage_key) as ours, file.path.open("rb") as theirs:
-            return spool.is_same_from(ours, kept.data_set_offset, theirs, index.data_set_offset)
+            if kept.size_bytes - kept.data_set_offset == file.size_bytes - index.data_set_offset:
+                return sameness.are_same_bytes(
+                    ours, kept.data_set_offset, theirs, index.data_set_offset
+                )
+            return sameness.are_same_elements(
+                ours, kept.pixel_data_offset, theirs, index.pixel_data_offset
+            )
     except BlobMissingError:
         return False
 

@@ -169,15 +169,3 @@ def digest(path: Path) -> str:
     """Return the SHA-256 (hex) of a file."""
     with path.open("rb", buffering=0) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def is_same_from(one: BinaryIO, one_offset: int, other: BinaryIO, other_offset: int) -> bool:
-    """Whether two files have the same bytes from an offset each to their ends."""
-    one.seek(one_offset)
-    other.seek(other_offset)
-    while True:
-        ours, theirs = one.read(CHUNK_BYTES), other.read(CHUNK_BYTES)
-        if ours != theirs:
-            return False
-        if not ours:
-            return True

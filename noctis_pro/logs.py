@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from logging.handlers import WatchedFileHandler
 
 
 class EscapingFormatter(logging.Formatter):
@@ -15,6 +17,26 @@ class EscapingFormatter(logging.Formatter):
             record = logging.makeLogRecord(record.__dict__)
             record.msg, record.args = _escaped(message), ()
         return super().format(record)
+
+
+class LogFile(WatchedFileHandler):
+    """A log file that others may rotate; when it takes nothing, the work goes on without it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record.
+
+        The library's handler lets the error of a full disk out where it finds the file replaced:
+        an association broke because its beginning could not be logged, and so did every later one,
+        because the old file kept what it could not write.
+        """
+        try:
+            super().emit(record)
+        except OSError:
+            broken, self.stream = self.stream, None
+            if broken is not None:
+                with contextlib.suppress(OSError):
+                    broken.close()
+            self.handleError(record)
 
 
 def _escaped(text: str) -> str:

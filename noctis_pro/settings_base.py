@@ -244,7 +244,7 @@ LOGGING: dict[str, Any] = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
         "file": {
-            "class": "logging.handlers.WatchedFileHandler",
+            "class": "noctis_pro.logs.LogFile",
             "filename": str(CONFIG.log_dir / LOG_FILE),
             "formatter": "line",
             "delay": True,

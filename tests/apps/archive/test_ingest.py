@@ -6,11 +6,14 @@ Not covered here: the doors that lead to it, and power loss (tests/doors, tests/
 from __future__ import annotations
 
 import hashlib
+import subprocess
 import threading
 from pathlib import Path
 
+import pydicom
 import pytest
 from django.db import connection
+from pydicom.dataset import Dataset
 
 from archive import ingest, spool, stores
 from archive.errors import InvalidInputError, NotDicomError, StoreUnavailableError, TooLargeError
@@ -315,3 +318,43 @@ def test_real_files_come_back_byte_for_byte(store: Path, db: None, data: Path) -
         stored = (store / image.storage_key).read_bytes()
         assert data_set_of(stored) == data_set_of(path.read_bytes()), path.name
         assert image.storage_key.startswith(protocol.layout_key(image.sop_instance_uid)[:22])
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "name",
+    [
+        "FUJI_Basic_Text_SR_for_HL7_Radiological_Report__00001.dcm",
+        "Kopf_nativ__5.0__H42s__00009.dcm",
+    ],
+)
+def test_the_same_object_with_sequences_written_anew_is_the_same(
+    name: str, store: Path, facility: Facility, data: Path, tmp_path: Path
+) -> None:
+    source = data / "study_ct_sr/1001" / name
+    digests = set()
+    for option in ("+e", "-e"):
+        written = tmp_path / f"lengths{option}.dcm"
+        subprocess.run(["dcmconv", option, str(source), str(written)], check=True, timeout=60)
+        digests.add(hashlib.sha256(data_set_of(written.read_bytes())).hexdigest())
+        factories.store_file(written, facility)
+    assert len(digests) == 2, "the encodings do not differ"
+    assert factories.store_file(source, facility).outcome is Outcome.DUPLICATE
+    assert (DicomImage.objects.count(), InstanceConflict.objects.count()) == (1, 0)
+
+    changed = pydicom.dcmread(tmp_path / "lengths+e.dcm")
+    sequence = next(element for element in changed if element.VR == "SQ" and element.value)
+    sequence.value[0].CodeMeaning = "something else"
+    assert factories.store_bytes(to_bytes(changed), facility).outcome is Outcome.CONFLICT
+
+
+def test_equal_headers_do_not_hide_other_pixels(store: Path, facility: Facility) -> None:
+    ds = make_instance()
+    item = Dataset()
+    item.CodeMeaning = "a"
+    ds.AnatomicRegionSequence = [item]
+    factories.store_bytes(to_bytes(ds), facility)
+    ds["AnatomicRegionSequence"].is_undefined_length = True
+    assert factories.store_bytes(to_bytes(ds), facility).outcome is Outcome.DUPLICATE
+    ds.PixelData = ds.PixelData[:-1] + b"\x77"
+    assert factories.store_bytes(to_bytes(ds), facility).outcome is Outcome.CONFLICT
