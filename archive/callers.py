@@ -28,6 +28,7 @@ class Sighting:
     facility_id : the facility's
     address : where it called from
     associated_at, echoed_at, stored_at : the latest of each
+    certificate : SHA-256 fingerprint of what it presented last; empty: a call without one
     error, error_at : what went wrong last, in words
     """
 
@@ -37,17 +38,17 @@ class Sighting:
     associated_at: datetime | None = None
     echoed_at: datetime | None = None
     stored_at: datetime | None = None
+    certificate: str = ""
     error: str = ""
     error_at: datetime | None = None
 
 
-def facility_of(ae_title: str) -> Facility | None:
-    """Return the facility whose equipment calls itself `ae_title`, active or not.
+def entry_of(ae_title: str) -> FacilityAE | None:
+    """Return the equipment that calls itself `ae_title` with its facility, active or not.
 
     AE titles are compared to the letter (PS3.5 6.2, VR AE), without surrounding spaces.
     """
-    known = FacilityAE.objects.select_related("facility").filter(ae_title=ae_title).first()
-    return known.facility if known is not None else None
+    return FacilityAE.objects.select_related("facility").filter(ae_title=ae_title).first()
 
 
 def person_at(
@@ -112,6 +113,7 @@ def record(sightings: Iterable[Sighting]) -> None:
             }
             if sighting.associated_at is not None:
                 values["last_address"] = sighting.address
+                values["last_certificate"] = sighting.certificate
             if sighting.error_at is not None:
                 values["last_error"] = sighting.error[:255]
             row = FacilityAE.objects.filter(

@@ -67,6 +67,7 @@ def change_facility(
     address_ranges: Sequence[str],
     is_active: bool,
     user_identity: str,
+    requires_tls: bool,
 ) -> Facility:
     """Set what an administrator may change about a facility; its code stays for good.
 
@@ -79,12 +80,15 @@ def change_facility(
     facility.address_ranges = [entry.strip() for entry in address_ranges if entry.strip()]
     facility.is_active = is_active
     facility.user_identity = user_identity
+    facility.requires_tls = requires_tls
     try:
         facility.full_clean()
     except ValidationError as error:
         raise InvalidInputError(" ".join(error.messages)) from error
     with transaction.atomic():
-        facility.save(update_fields=["name", "address_ranges", "is_active", "user_identity"])
+        facility.save(
+            update_fields=["name", "address_ranges", "is_active", "user_identity", "requires_tls"]
+        )
         _settle_knocks(facility)
         audit.record(
             actor,
@@ -93,6 +97,7 @@ def change_facility(
             address_ranges=facility.address_ranges,
             is_active=is_active,
             user_identity=user_identity,
+            requires_tls=requires_tls,
         )
     return facility
 
@@ -126,10 +131,58 @@ def _settle_knocks(facility: Facility) -> None:
     """Take from the list of waiting callers those that `facility` lets in now."""
     if not facility.is_active:
         return
-    titles = FacilityAE.objects.filter(facility=facility).values("ae_title")
-    waiting = open_knocks().filter(calling_ae_title__in=titles).exclude(reason_code="called-ae")
-    settled = [knock.pk for knock in waiting if facility.allows_address(knock.address)]
+    entries = {entry.ae_title: entry for entry in FacilityAE.objects.filter(facility=facility)}
+    waiting = open_knocks().filter(calling_ae_title__in=entries).exclude(reason_code="called-ae")
+    settled = [
+        knock.pk for knock in waiting if _lets_in(facility, entries[knock.calling_ae_title], knock)
+    ]
     Knock.objects.filter(pk__in=settled).update(state=KnockState.ADMITTED, admitted_to=facility)
+
+
+def _lets_in(facility: Facility, entry: FacilityAE, knock: Knock) -> bool:
+    """Whether what a caller was refused for is put right, as far as its settings decide."""
+    if knock.reason_code == "certificate":
+        return not entry.certificate or entry.certificate == knock.certificate
+    if knock.reason_code == "plain":
+        return not facility.requires_tls
+    if knock.reason_code == "identity":
+        return not facility.user_identity
+    return facility.allows_address(knock.address)
+
+
+def bind_certificate(actor: Actor, facility: Facility, entry_id: UUID, name: str) -> FacilityAE:
+    """Let only the holder of a certificate call by an AE title of `facility`.
+
+    Parameters
+    ----------
+    name : SHA-256 fingerprint or subject; empty: any caller on its networks again
+
+    Raises
+    ------
+    InvalidInputError
+        For a name that can be neither.
+    NotFoundError
+        When the facility has no such AE title.
+    """
+    entry = FacilityAE.objects.filter(pk=entry_id, facility=facility).first()
+    if entry is None:
+        raise NotFoundError(f"{facility.name} has no such AE title; it may be gone already.")
+    entry.certificate = name.strip()
+    try:
+        entry.full_clean()
+    except ValidationError as error:
+        raise InvalidInputError(" ".join(error.messages)) from error
+    with transaction.atomic():
+        entry.save(update_fields=["certificate"])
+        _settle_knocks(facility)
+        audit.record(
+            actor,
+            "facility.ae_title.bind",
+            facility,
+            ae_title=entry.ae_title,
+            certificate=entry.certificate,
+        )
+    return entry
 
 
 def remove_ae_title(actor: Actor, facility: Facility, entry_id: UUID) -> None:
@@ -193,6 +246,7 @@ def remember_knock(
     reason: str,
     proposed: Sequence[str] = (),
     implementation: str = "",
+    certificate: str = "",
 ) -> Knock:
     """Keep a refused caller for the knock list; the same one again only counts up."""
     now = timezone.now()
@@ -206,6 +260,7 @@ def remember_knock(
                 "reason": reason[:255],
                 "proposed": list(proposed)[:64],
                 "implementation": implementation[:64],
+                "certificate": certificate,
                 "last_at": now,
             },
         )
@@ -215,7 +270,9 @@ def remember_knock(
                 last_at=now,
                 reason=reason[:255],
                 proposed=list(proposed)[:64],
+                certificate=certificate,
             )
+            knock.certificate = certificate
             # Admitted once and refused again, because the AE title or the network was taken away:
             # somebody has to decide anew. A dismissed caller stays dismissed.
             if knock.state == KnockState.ADMITTED and not _may_call(knock):
@@ -233,7 +290,7 @@ def _may_call(knock: Knock) -> bool:
         .filter(ae_title=knock.calling_ae_title, facility__is_active=True)
         .first()
     )
-    return entry is not None and entry.facility.allows_address(knock.address)
+    return entry is not None and _lets_in(entry.facility, entry, knock)
 
 
 def knocks(state: KnockState) -> QuerySet[Knock]:
@@ -266,7 +323,8 @@ def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
     """Let a refused caller in as `facility`'s; it may send from its next call on.
 
     Its AE title becomes one of the facility's. Where its address was outside the facility's
-    networks, the address is added to them.
+    networks, the address is added to them; where it presented another certificate than the one it
+    is bound to, it is bound to the new one.
 
     Raises
     ------
@@ -287,8 +345,17 @@ def admit_knock(actor: Actor, knock: Knock, facility: Facility) -> FacilityAE:
         raise InvalidInputError(
             f"{facility.name} is switched off, so nobody may send to it. Switch it on first."
         )
+    if knock.reason_code in {"plain", "identity"} or (
+        knock.reason_code == "certificate" and not knock.certificate
+    ):
+        raise InvalidInputError(
+            "This caller has to be put right on the equipment, or asked for less in the settings "
+            f"of {facility.name}."
+        )
     with transaction.atomic():
         entry = add_ae_title(actor, facility, knock.calling_ae_title)
+        if knock.reason_code == "certificate":
+            entry = bind_certificate(actor, facility, entry.pk, knock.certificate)
         if not facility.allows_address(knock.address):
             network = str(ipaddress.ip_network(knock.address))
             facility.address_ranges = [*facility.address_ranges, network]

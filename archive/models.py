@@ -178,6 +178,9 @@ class Knock(models.Model):
     reason_code = models.CharField(max_length=32)
     proposed = models.JSONField(default=list, help_text="What it proposed, in plain words.")
     implementation = models.CharField(max_length=64, blank=True)
+    certificate = models.CharField(
+        max_length=95, blank=True, help_text="SHA-256 fingerprint of what it presented."
+    )
     count = models.PositiveIntegerField(default=1)
     state = models.CharField(max_length=16, choices=KnockState.choices, default=KnockState.OPEN)
     admitted_to = models.ForeignKey(

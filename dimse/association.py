@@ -20,8 +20,9 @@ from archive import callers
 from archive.errors import ForbiddenError, TooManyAttemptsError
 from dimse import contexts
 from dimse.clerk import KnockNote
+from dimse.connection import Encryption
 from dimse.contexts import Offer
-from worklist.models import Facility, UserIdentity
+from worklist.models import Facility, FacilityAE, UserIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class AssociationRequest:
     titles : called and calling AE title and 32 reserved bytes as sent: the answer repeats them
     roles : SCU and SCP role that the caller proposes for itself, by SOP class (PS3.7 D.3.3.4)
     extended : its service class application information, by SOP class (PS3.7 D.3.3.5)
+    encryption : what TLS says about it; None: it called in plain
     identity : who operates the caller, where it says so
     maximum_length : the largest P-DATA-TF that it takes (PS3.8 D.1); 0: of any length
     fault : why the items could not be read, else empty
@@ -91,6 +93,7 @@ class AssociationRequest:
     titles: bytes = bytes(64)
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     extended: Mapping[str, bytes] = field(default_factory=dict)
+    encryption: Encryption | None = None
     identity: Identity | None = None
     maximum_length: int = 0
     fault: str = ""
@@ -240,7 +243,7 @@ class Admissions:
     def __init__(self, ae_title: str) -> None:
         self.ae_title = ae_title
         self._lock = threading.Lock()
-        self._cache: dict[str, tuple[float, Facility | None]] = {}
+        self._cache: dict[str, tuple[float, FacilityAE | None]] = {}
 
     def admit(self, request: AssociationRequest) -> Admission | Refusal:
         """Let a caller in, or say why not.
@@ -263,16 +266,17 @@ class Admissions:
                 "title on the equipment.",
             )
         try:
-            facility = self._facility_of(calling)
+            entry = self._entry_of(calling)
         except DatabaseError:
             logger.exception("Cannot look up who %s is", calling)
             return Refusal(2, 3, 1, "", f"{calling} was put off: the database does not answer.")
-        if facility is None:
+        if entry is None:
             return _stranger(
                 "calling-ae",
                 f"{calling} belongs to no facility yet. Admit it to one here, or correct the AE "
                 "title on the equipment.",
             )
+        facility = entry.facility
         if not facility.is_active:
             return _stranger(
                 "inactive",
@@ -288,7 +292,7 @@ class Admissions:
                 "address to the facility, or find out whose equipment this is.",
                 facility,
             )
-        return _misspoken(request) or self._sign_in(request, facility)
+        return _unproven(request, entry) or _misspoken(request) or self._sign_in(request, facility)
 
     def _sign_in(self, request: AssociationRequest, facility: Facility) -> Admission | Refusal:
         """Ask who operates the caller, where the facility wants to know.
@@ -327,18 +331,46 @@ class Admissions:
             return Refusal(2, 3, 1, "", f"{calling} was put off: the database does not answer.")
         return Admission(facility=facility, username=person.username)
 
-    def _facility_of(self, ae_title: str) -> Facility | None:
+    def _entry_of(self, ae_title: str) -> FacilityAE | None:
         now = time.monotonic()
         with self._lock:
-            until, facility = self._cache.get(ae_title, (0.0, None))
+            until, entry = self._cache.get(ae_title, (0.0, None))
         if now < until:
-            return facility
-        facility = callers.facility_of(ae_title)
+            return entry
+        entry = callers.entry_of(ae_title)
         with self._lock:
             if len(self._cache) >= _MOST_CACHED:
                 self._cache.clear()
-            self._cache[ae_title] = (now + CACHE_S, facility)
-        return facility
+            self._cache[ae_title] = (now + CACHE_S, entry)
+        return entry
+
+
+def _unproven(request: AssociationRequest, entry: FacilityAE) -> Refusal | None:
+    """Refuse who does not prove to be the equipment, where its facility wants that."""
+    calling, facility = request.calling_ae_title, entry.facility
+    if facility.requires_tls and request.encryption is None:
+        return _stranger(
+            "plain",
+            f"{calling} called without encryption; {facility.name} takes encrypted calls alone. "
+            "Set TLS and its port on the equipment.",
+            facility,
+        )
+    if not entry.certificate:
+        return None
+    shown = request.encryption or Encryption()
+    if entry.certificate in (shown.fingerprint, shown.subject):
+        return None
+    if not shown.fingerprint:
+        sentence = (
+            f"{calling} is bound to a certificate and presented none. Set TLS with its "
+            "certificate on the equipment, or unbind it."
+        )
+    else:
+        sentence = (
+            f"{calling} is bound to another certificate than the one it presented, which names "
+            f"{shown.subject[:80] or 'nobody'}. Find out whose equipment this is."
+        )
+    return _stranger("certificate", sentence, facility)
 
 
 def _misspoken(request: AssociationRequest) -> Refusal | None:
@@ -372,4 +404,5 @@ def knock_of(request: AssociationRequest, refusal: Refusal) -> KnockNote:
         reason=refusal.sentence,
         proposed=tuple(contexts.in_words(request.offers)),
         implementation=request.implementation,
+        certificate=request.encryption.fingerprint if request.encryption else "",
     )

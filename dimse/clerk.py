@@ -44,6 +44,7 @@ class KnockNote:
     reason: str
     proposed: tuple[str, ...]
     implementation: str
+    certificate: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -74,10 +75,17 @@ class Clerk:
         self._news.set()
         self._thread.join(timeout=15)
 
-    def note_association(self, ae_title: str, facility_id: UUID, address: str) -> None:
-        """Note that a known caller was admitted."""
+    def note_association(
+        self, ae_title: str, facility_id: UUID, address: str, certificate: str = ""
+    ) -> None:
+        """Note that a known caller was admitted, and the fingerprint of what it presented."""
         now = timezone.now()
-        self._see(ae_title, facility_id, address, lambda s: replace(s, associated_at=now))
+        self._see(
+            ae_title,
+            facility_id,
+            address,
+            lambda s: replace(s, associated_at=now, certificate=certificate),
+        )
 
     def note_echo(self, ae_title: str, facility_id: UUID, address: str) -> None:
         """Note that a known caller sent an echo."""
@@ -166,4 +174,5 @@ def _remember(knock: KnockNote) -> None:
         reason=knock.reason,
         proposed=knock.proposed,
         implementation=knock.implementation,
+        certificate=knock.certificate,
     )

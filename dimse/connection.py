@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
+
+from imaging import certificate
 
 A_ASSOCIATE_RQ = 0x01
 A_ASSOCIATE_AC = 0x02
@@ -74,6 +79,30 @@ class Pace:
     pdu_timeout_s: float
     idle_timeout_s: float
     pdu_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How a caller's connection is encrypted.
+
+    Attributes
+    ----------
+    fingerprint, subject : of the certificate that it presented and that was checked; else empty
+    """
+
+    fingerprint: str = ""
+    subject: str = ""
+
+
+def encryption_of(connection: socket.socket) -> Encryption | None:
+    """Return what TLS says about the caller; None for a plain connection."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return None
+    der, named = connection.getpeercert(binary_form=True), connection.getpeercert()
+    if not der or not named:
+        return Encryption()
+    names = cast("Iterable[Iterable[tuple[str, str]]]", named.get("subject", ()))
+    return Encryption(certificate.fingerprint(der), certificate.subject(names))
 
 
 def tune(connection: socket.socket) -> None:

@@ -16,7 +16,7 @@ import struct
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socketserver import BaseRequestHandler
 from typing import Any
 
@@ -71,7 +71,10 @@ class Connection(BaseRequestHandler):
                 first=True,
                 most=connection.MAX_REQUEST_BYTES,
             )
-            request = association.parse(pdu, self._address)
+            request = replace(
+                association.parse(pdu, self._address),
+                encryption=connection.encryption_of(client),
+            )
         except PeerGoneError:
             client.close()
             return
@@ -110,6 +113,7 @@ class Connection(BaseRequestHandler):
             address=request.address,
             clerk=desk.clerk,
             username=decision.username,
+            certificate=request.encryption.fingerprint if request.encryption else "",
         )
         assoc: ExpressAssociation | InboundAssociation
         if settings.DICOM_FAST_PATH:

@@ -27,6 +27,7 @@ class Visit:
     ae_title, address : of the caller
     clerk : takes notes for the facility's page, away from the association's thread
     username : who operates it, where its facility asks for that
+    certificate : SHA-256 fingerprint of what it presented, where it did
     name : tells its lines in the log from others', as `CT1@10.0.0.7#4711-12`
     """
 
@@ -35,6 +36,7 @@ class Visit:
     address: str
     clerk: Clerk
     username: str = ""
+    certificate: str = ""
     name: str = ""
     stored: int = 0
     refused: int = 0
@@ -50,7 +52,7 @@ class Visit:
         """Note that the association stands."""
         operated = f", operated by {self.username!r}" if self.username else ""
         logger.info("%s Association for %s%s", self, self.facility.code, operated)
-        self.clerk.note_association(self.ae_title, self.facility.pk, self.address)
+        self.clerk.note_association(self.ae_title, self.facility.pk, self.address, self.certificate)
 
     def note_echo(self) -> None:
         """Note that an echo was answered."""

@@ -56,7 +56,14 @@ class FacilityAEInline(admin.TabularInline):  # type: ignore[type-arg] # generic
 
     model = FacilityAE
     extra = 1
-    fields = ("ae_title", "description", "last_association_at", "last_store_at", "last_error")
+    fields = (
+        "ae_title",
+        "description",
+        "certificate",
+        "last_association_at",
+        "last_store_at",
+        "last_error",
+    )
     readonly_fields = ("last_association_at", "last_store_at", "last_error")
     verbose_name = "AE title it may send from"
     verbose_name_plural = "AE titles it may send from"
@@ -72,6 +79,7 @@ class FacilityAdmin(ListAdmin):
         "name",
         "address_ranges",
         "user_identity",
+        "requires_tls",
         "is_active",
         "is_demo",
         "created_at",
@@ -143,6 +151,7 @@ class FacilityAdmin(ListAdmin):
             address_ranges=obj.address_ranges,
             is_active=obj.is_active,
             user_identity=obj.user_identity,
+            requires_tls=obj.requires_tls,
         )
 
     def save_formset(

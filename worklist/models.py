@@ -14,7 +14,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from imaging import aetitle
+from imaging import aetitle, certificate
 from imaging.errors import ImagingError
 
 T = TypeVar("T", bound=models.Model)
@@ -74,6 +74,11 @@ class Facility(models.Model):
         help_text="What its equipment must send with every association. Passwords travel as they "
         "are: ask for them over TLS.",
     )
+    requires_tls = models.BooleanField(
+        "encrypted calls alone",
+        default=False,
+        help_text="Its equipment is refused on the port without TLS.",
+    )
     is_active = models.BooleanField(default=True)
     is_demo = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -124,6 +129,14 @@ class FacilityAE(models.Model):
         "AE title", max_length=16, unique=True, validators=[validate_ae_title]
     )
     description = models.CharField(max_length=64, blank=True)
+    certificate = models.CharField(
+        "bound to certificate",
+        max_length=255,
+        blank=True,
+        help_text="SHA-256 fingerprint or subject. Where set, only the holder of that certificate "
+        "may call by this AE title. Needs DICOM_TLS_CA.",
+    )
+    last_certificate = models.CharField(max_length=95, blank=True, editable=False)
     last_association_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_address = models.GenericIPAddressField(null=True, blank=True, editable=False)
     last_echo_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -137,6 +150,14 @@ class FacilityAE(models.Model):
 
     def __str__(self) -> str:
         return self.ae_title
+
+    def clean(self) -> None:
+        """Bring the certificate's name into the form in which it is compared."""
+        if self.certificate.strip():
+            try:
+                self.certificate = certificate.normalise(self.certificate)
+            except ImagingError as error:
+                raise ValidationError({"certificate": str(error)}) from error
 
 
 class Patient(models.Model):

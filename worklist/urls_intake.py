@@ -19,6 +19,11 @@ urlpatterns = [
         facilities.remove_ae_title,
         name="ae-title-remove",
     ),
+    path(
+        "facilities/<uuid:facility_id>/ae-titles/<uuid:entry_id>/certificate/",
+        facilities.bind_certificate,
+        name="certificate-bind",
+    ),
     path("facilities/<uuid:facility_id>/members/", facilities.add_member, name="member-add"),
     path(
         "facilities/<uuid:facility_id>/members/<uuid:user_id>/remove/",

@@ -242,6 +242,7 @@ def change_facility(request: HttpRequest, facility_id: UUID) -> HttpResponse:
             address_ranges=_lines(request.POST.get("address_ranges", "")),
             is_active=request.POST.get("is_active") == "on",
             user_identity=request.POST.get("user_identity", ""),
+            requires_tls=request.POST.get("requires_tls") == "on",
         )
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "settings", error))
@@ -265,6 +266,25 @@ def add_ae_title(request: HttpRequest, facility_id: UUID) -> HttpResponse:
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "ae-title", error))
     messages.success(request, f"{entry.ae_title} may send to {facility.name}.")
+    return redirect("worklist:facility-detail", facility_id)
+
+
+@login_required
+@require_POST
+def bind_certificate(request: HttpRequest, facility_id: UUID, entry_id: UUID) -> HttpResponse:
+    """Let only the holder of a certificate call by an AE title, or anybody again."""
+    actor = administrator_of(request)
+    facility = access.facility_for(actor.scope, facility_id)
+    try:
+        entry = facilities.bind_certificate(
+            actor, facility, entry_id, request.POST.get("certificate", "")
+        )
+    except _IN_PLACE as error:
+        return _detail(request, facility_id, _form_error(request, "ae-title", error))
+    if entry.certificate:
+        messages.success(request, f"{entry.ae_title} may call with its certificate alone.")
+    else:
+        messages.success(request, f"{entry.ae_title} may call without a certificate again.")
     return redirect("worklist:facility-detail", facility_id)
 
 

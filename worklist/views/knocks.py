@@ -36,6 +36,8 @@ class Row:
     @property
     def is_admissible(self) -> bool:
         """Whether a button here can let it in."""
+        if self.knock.reason_code == "certificate":
+            return bool(self.knock.certificate) and self.owner is not None
         return self.knock.reason_code in {"calling-ae", "address"}
 
 

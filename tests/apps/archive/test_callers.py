@@ -16,9 +16,11 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_title_leads_to_its_facility(facility: Facility) -> None:
-    assert callers.facility_of("CT_NORTH") == facility
-    assert callers.facility_of("ct_north") is None
-    assert callers.facility_of("") is None
+    entry = callers.entry_of("CT_NORTH")
+    assert entry is not None
+    assert entry.facility == facility
+    assert callers.entry_of("ct_north") is None
+    assert callers.entry_of("") is None
 
 
 def test_a_sighting_is_kept_and_told(facility: Facility) -> None:

@@ -227,6 +227,85 @@ def test_a_bad_ae_title_says_why(
     assert facility.ae_titles.count() == 1
 
 
+PRINT, OTHER_PRINT = ":".join(["AB"] * 32), ":".join(["CD"] * 32)
+
+
+def test_an_ae_title_is_bound_to_what_it_presents(
+    admin: Client, member: Client, facility: Facility
+) -> None:
+    entry = facility.ae_titles.get()
+    seen = Sighting(
+        entry.ae_title, facility.pk, "10.0.0.9", associated_at=timezone.now(), certificate=PRINT
+    )
+    callers.record([seen])
+    address = reverse("worklist:certificate-bind", args=[facility.pk, entry.pk])
+    detail = reverse("worklist:facility-detail", args=[facility.pk])
+    assert f'name="certificate" value="{PRINT}"' in admin.get(detail).text
+    assert member.post(address, {"certificate": PRINT}).status_code == 403
+
+    admin.post(address, {"certificate": PRINT})
+    entry.refresh_from_db()
+    assert entry.certificate == PRINT
+    event = AuditEvent.objects.get(verb="facility.ae_title.bind")
+    assert event.detail["certificate"] == PRINT
+    assert "Unbind CT_NORTH" in admin.get(detail).text
+
+    bad = admin.post(address, {"certificate": "whatever"})
+    assert bad.status_code == 422
+    assert "SHA-256 fingerprint" in bad.text
+    admin.post(address, {"certificate": ""})
+    entry.refresh_from_db()
+    assert entry.certificate == ""
+    nothing = "00000000-0000-0000-0000-000000000000"
+    gone = reverse("worklist:certificate-bind", args=[facility.pk, nothing])
+    assert admin.post(gone, {"certificate": ""}).status_code == 422
+
+
+def test_a_new_certificate_is_trusted_from_the_list(admin: Client, facility: Facility) -> None:
+    FacilityAE.objects.update(certificate=PRINT)
+    refused = knock("CT_NORTH", "certificate", certificate=OTHER_PRINT)
+    shown = admin.get(reverse("worklist:knock-list")).text
+    assert OTHER_PRINT in shown
+    assert "Trust this certificate" in shown
+    admin.post(reverse("worklist:knock-admit", args=[refused.pk]), {"facility": str(facility.pk)})
+    assert facility.ae_titles.get().certificate == OTHER_PRINT
+    refused.refresh_from_db()
+    assert refused.state == KnockState.ADMITTED
+
+
+@pytest.mark.parametrize("code", ["certificate", "plain", "identity"])
+def test_a_caller_that_proves_nothing_is_not_let_in_by_a_button(
+    admin: Client, facility: Facility, code: str
+) -> None:
+    FacilityAE.objects.update(certificate=PRINT)
+    refused = knock("CT_NORTH", code)
+    shown = admin.get(reverse("worklist:knock-list")).text
+    assert reverse("worklist:knock-admit", args=[refused.pk]) not in shown
+    assert "Open North Clinic" in shown
+    answer = admin.post(
+        reverse("worklist:knock-admit", args=[refused.pk]), {"facility": str(facility.pk)}
+    )
+    assert answer.status_code == 422
+    assert facility.ae_titles.get().certificate == PRINT
+
+
+def test_asking_for_less_settles_who_was_refused(admin: Client, facility: Facility) -> None:
+    Facility.objects.update(requires_tls=True, user_identity="password")
+    plain, unnamed = knock("CT_NORTH", "plain"), knock("CT_NORTH", "identity")
+    address = reverse("worklist:facility-change", args=[facility.pk])
+    admin.post(
+        address, {"name": "North", "is_active": "on", "requires_tls": "on", "user_identity": ""}
+    )
+    facility.refresh_from_db()
+    assert (facility.requires_tls, facility.user_identity) == (True, "")
+    plain.refresh_from_db()
+    unnamed.refresh_from_db()
+    assert (plain.state, unnamed.state) == (KnockState.OPEN, KnockState.ADMITTED)
+    admin.post(address, {"name": "North", "is_active": "on"})
+    plain.refresh_from_db()
+    assert plain.state == KnockState.ADMITTED
+
+
 def test_settings_change(admin: Client, facility: Facility) -> None:
     address = reverse("worklist:facility-change", args=[facility.pk])
     admin.post(address, {"name": "North", "address_ranges": "10.1.0.0/16\n\n10.4.0.7"})
@@ -450,7 +529,9 @@ def test_admitting_lets_the_caller_in(admin: Client, facility: Facility) -> None
         reverse("worklist:knock-admit", args=[refused.pk]), {"facility": str(facility.pk)}
     )
     assert response.status_code == 302
-    assert callers.facility_of("CT_2") == facility
+    entry = callers.entry_of("CT_2")
+    assert entry is not None
+    assert entry.facility == facility
     refused.refresh_from_db()
     assert (refused.state, refused.admitted_to) == (KnockState.ADMITTED, facility)
     assert AuditEvent.objects.filter(verb="knock.admit", actor="ada").exists()

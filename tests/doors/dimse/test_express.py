@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
-from dimse import association, commands, connection, peer, services, status
+from dimse import association, commands, connection, peer, status
 from dimse.clerk import Clerk
 from dimse.connection import Pace
 from dimse.express import ExpressAssociation
+from dimse.handlers import c_echo
 from dimse.peer import Context, Peer, PeerLostError, Request, Service
 from dimse.services import Table
 from dimse.visit import Visit
@@ -58,7 +59,7 @@ def find_rq(message_id: int = 7) -> bytes:
 
 def table_with(operation: Callable[[Peer, Request], None]) -> Table:
     finder = Service((FIND,), (IMPLICIT_LE,), {commands.C_FIND_RQ: operation})
-    return Table((*services.ALL, finder))
+    return Table((c_echo.SERVICE, finder))
 
 
 def associate(
@@ -286,7 +287,7 @@ def test_a_caller_that_does_not_answer_is_ended(lines: list[Line], said: str) ->
 
 
 def test_an_answer_that_nobody_asked_for_ends_the_association(lines: list[Line]) -> None:
-    lines.append(Line(Table()))
+    lines.append(Line(Table((c_echo.SERVICE,))))
     lines[0].send(fragment(3, 3, store_rsp(1)))
     assert lines[0].receive() == (0x07, bytes([0, 0, 2, connection.INVALID_PARAMETER]))
 
@@ -306,14 +307,14 @@ def test_an_answer_that_nobody_asked_for_ends_the_association(lines: list[Line])
 )
 def test_an_abort_says_why(lines: list[Line], wrong: bytes, reason: int) -> None:
     """PS3.8 table 9-26, source 2: the service provider."""
-    lines.append(Line(Table()))
+    lines.append(Line(Table((c_echo.SERVICE,))))
     lines[0].send(wrong)
     assert lines[0].receive() == (0x07, bytes([0, 0, 2, reason]))
 
 
 def test_thousands_of_requests_in_one_pdu_are_answered_one_by_one(lines: list[Line]) -> None:
     """They wait as fragments, not as requests: nothing grows with them."""
-    lines.append(Line(Table()))
+    lines.append(Line(Table((c_echo.SERVICE,))))
     line = lines[0]
     value = echo_rq()
     one = struct.pack(">IBB", len(value) + 2, 1, 3) + value
@@ -424,7 +425,7 @@ def test_whatever_a_peer_sends_is_answered_lawfully_or_ended(
 def test_contexts_are_what_was_negotiated() -> None:
     server, client = socket.socketpair()
     with server, client:
-        found = associate(server, Table(), Facility(code="NORTH"))
+        found = associate(server, Table((c_echo.SERVICE,)), Facility(code="NORTH"))
         assert found.contexts == {
             1: Context(1, VERIFICATION, IMPLICIT_LE),
             3: Context(3, CT, EXPLICIT_LE, is_ours_to_call=True),
