@@ -25,6 +25,8 @@ _CARERS: list[Callable[[], None]] = []
 BATCH = 500
 KEEP_EVENTS = timedelta(days=2)
 _IDLE_S = 0.2
+_GATHER_S = 0.5
+_last_dispatch = [0.0]
 _CARE_EVERY_S = 60.0
 
 
@@ -64,12 +66,18 @@ def dispatch() -> int:
     return len(events)
 
 
-def drain(*, most_jobs: int | None = None) -> int:
-    """Dispatch and do what is due; returns how many jobs ran."""
+def drain(*, most_jobs: int | None = None, gather_s: float = 0.0) -> int:
+    """Dispatch and do what is due; returns how many jobs ran.
+
+    Parameters
+    ----------
+    gather_s : events are dispatched this far apart at least: a series that is arriving is then
+        looked at some times, not once for every few images
+    """
     done = 0
     while most_jobs is None or done < most_jobs:
         heartbeat.beat(heartbeat.WORKER)
-        dispatched = dispatch() if OutboxEvent.objects.filter(dispatched_at=None).exists() else 0
+        dispatched = _dispatch_gathered(gather_s)
         job = jobs.claim()
         if job is None:
             if not dispatched:
@@ -78,6 +86,18 @@ def drain(*, most_jobs: int | None = None) -> int:
         jobs.run(job)
         done += 1
     return done
+
+
+def _dispatch_gathered(gather_s: float) -> int:
+    now = time.monotonic()
+    if now < _last_dispatch[0] + gather_s:
+        return 0
+    if not OutboxEvent.objects.filter(dispatched_at=None).exists():
+        return 0
+    count = dispatch()
+    # A full batch has left others behind: they have waited.
+    _last_dispatch[0] = now if count < BATCH else 0.0
+    return count
 
 
 def carer(function: Callable[[], None]) -> Callable[[], None]:
@@ -104,7 +124,7 @@ def run_forever(stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             close_old_connections()
-            drain(most_jobs=50)
+            drain(most_jobs=50, gather_s=_GATHER_S)
             if time.monotonic() >= next_care:
                 care()
                 next_care = time.monotonic() + _CARE_EVERY_S

@@ -121,6 +121,37 @@ def test_events_reach_their_subscribers_once(
     assert got == [{"study_id": str(study), "facility_id": str(facility.pk)}]
 
 
+def test_events_that_follow_closely_are_dispatched_together(
+    facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    monkeypatch.setitem(
+        runner._SUBSCRIBERS, "instance.stored", [lambda payloads: groups.append(len(payloads))]
+    )
+
+    def happen(count: int) -> None:
+        for _ in range(count):
+            outbox.record(
+                outbox.InstanceStored(
+                    facility.pk, uuid4(), uuid4(), uuid4(), modality="CT", is_new_study=False
+                )
+            )
+
+    runner.drain()
+    happen(1)
+    runner.drain(gather_s=0)
+    for _ in range(3):
+        happen(1)
+        runner.drain(gather_s=600)
+    assert groups == [1]
+    monkeypatch.setattr(runner, "BATCH", 2)
+    happen(2)
+    runner._last_dispatch[0] -= 601
+    # They have waited: a full batch is followed by the next at once.
+    runner.drain(gather_s=600)
+    assert groups == [1, 2, 2, 1]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_runners_never_do_the_same_job() -> None:
     for number in range(20):
