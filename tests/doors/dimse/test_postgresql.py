@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -134,6 +135,26 @@ def test_eight_senders_and_eight_rivals(site: ReceiverSite, database: str) -> No
         database, "SELECT id FROM archive_instanceconflict WHERE sop_instance_uid = %s", uid
     )
     assert len(aside) == 7
+
+
+def test_associations_keep_no_connection_to_the_database(site: ReceiverSite, database: str) -> None:
+    """PostgreSQL allows a hundred; the receiver has up to 128 associations, mostly waiting."""
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(site.peer(OFFERED, calling=f"CT_{n % 8}")) for n in range(40)]
+        instances = [build() for _ in peers]
+        with ThreadPoolExecutor(len(peers)) as executor:
+            answers = executor.map(
+                lambda pair: pair[0].store(CT, pair[1].sop_instance, pair[1].data),
+                zip(peers, instances, strict=True),
+            )
+            assert {answer.status for answer in answers} == {0}
+        (open_,) = rows(
+            database,
+            "SELECT count(*) AS n FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        # Eight are shared; the clerk has one.
+        assert open_["n"] <= 9
 
 
 def test_without_its_database_it_puts_off_and_then_heals(
