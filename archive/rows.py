@@ -12,15 +12,23 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import (
     AutoField,
+    BinaryField,
+    BooleanField,
+    CharField,
     DateTimeField,
     Field,
+    FloatField,
     ForeignKey,
+    IntegerField,
     JSONField,
     Model,
+    TextField,
     UUIDField,
 )
 
 Values = Mapping[str, Any]
+# Fields whose Python values every driver takes as they are.
+_PLAIN = (BinaryField, BooleanField, CharField, FloatField, IntegerField, TextField)
 _Prepare = Callable[[Any], Any]
 
 
@@ -73,7 +81,9 @@ def _preparer(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> _Prepa
         return connection.ops.adapt_datetimefield_value
     if isinstance(target, JSONField):
         return lambda value: connection.ops.adapt_json_value(value, target.encoder)
-    return _as_it_is
+    if isinstance(target, _PLAIN):
+        return _as_it_is
+    return lambda value: target.get_db_prep_save(value, connection)
 
 
 _inserters: dict[tuple[type[Model], str], Inserter] = {}

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from archive import arrivals, database
+from archive import arrivals, database, rows
 from archive.arrivals import Arrival
 from archive.catalogue import Added, Placed
 from archive.errors import DeletedError
@@ -59,20 +59,32 @@ def test_both_ways_write_the_same_row(facility: Facility, build: Callable[..., D
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     second = arrivals.add(arrival(facility, dataset))
     own = {"id", "sop_instance_uid", "storage_key", "received_at"}
-    rows = [
+    written = [
         {f.attname: getattr(image, f.attname) for f in DicomImage._meta.concrete_fields}
         for image in (
             DicomImage.objects.get(pk=first.image_id),
             DicomImage.objects.get(pk=second.image_id),
         )
     ]
-    assert {k: v for k, v in rows[0].items() if k not in own} == {
-        k: v for k, v in rows[1].items() if k not in own
+    assert {k: v for k, v in written[0].items() if k not in own} == {
+        k: v for k, v in written[1].items() if k not in own
     }
     one, two = OutboxEvent.objects.order_by("id")
     assert (one.kind, one.facility_id) == (two.kind, two.facility_id)
     assert one.payload | {"is_new_study": False, "image_id": ""} == two.payload | {"image_id": ""}
     assert two.payload["image_id"] == str(second.image_id)
+
+
+def test_rows_with_dates_and_times_are_written_as_the_orm_does(
+    facility: Facility, build: Callable[..., Dataset]
+) -> None:
+    arrivals.add(arrival(facility, build(StudyDate="20260102", StudyTime="030405.25")))
+    study = Study.objects.get()
+    values = {field.attname: getattr(study, field.attname) for field in Study._meta.concrete_fields}
+    other = {"id": uuid4(), "study_instance_uid": generate_uid()}
+    rows.insert(Study, connection, [values | other])
+    copy = Study.objects.get(pk=other["id"])
+    assert {name: getattr(copy, name) for name in values} == values | other
 
 
 def test_one_bad_instance_fails_alone(facility: Facility, build: Callable[..., Dataset]) -> None:
