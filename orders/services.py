@@ -124,7 +124,7 @@ def create_order(actor: Actor, facility: Facility, draft: OrderDraft) -> Order:
         When the Study Instance UID belongs to another order of the facility.
     """
     _require_ordering(actor, facility)
-    values = _checked(facility, draft)
+    values = checked(facility, draft)
     with transaction.atomic():
         values["accession_number"] = values["accession_number"] or _next_accession(facility)
         values["study_instance_uid"] = values["study_instance_uid"] or str(generate_uid(None))
@@ -141,7 +141,7 @@ def create_order(actor: Actor, facility: Facility, draft: OrderDraft) -> Order:
         order.save()
         steps = draft.steps or [_plain_step(order)]
         ScheduledStep.objects.bulk_create(
-            _step(order, number, step) for number, step in enumerate(steps, 1)
+            step_of(order, number, step) for number, step in enumerate(steps, 1)
         )
         audit.record(actor, "order.create", order, accession_number=order.accession_number)
     return order
@@ -154,7 +154,14 @@ def _require_ordering(actor: Actor, facility: Facility) -> None:
         raise ForbiddenError("You do not belong to this facility.")
 
 
-def _checked(facility: Facility, draft: OrderDraft) -> dict[str, Any]:
+def checked(facility: Facility, draft: OrderDraft) -> dict[str, Any]:
+    """Return the columns of an order, every value lawful.
+
+    Raises
+    ------
+    InvalidInputError, ForbiddenError
+        See `create_order`.
+    """
     values: dict[str, Any] = {name: getattr(draft, name).strip() for name in _LENGTHS}
     values |= {
         "patient_birth_date": draft.patient_birth_date,
@@ -229,7 +236,18 @@ def _plain_step(order: Order) -> StepDraft:
     )
 
 
-def _step(order: Order, number: int, draft: StepDraft) -> ScheduledStep:
+def step_of(order: Order, number: int, draft: StepDraft) -> ScheduledStep:
+    """Return a step that is not yet saved, every value lawful.
+
+    Parameters
+    ----------
+    number : names the step where the draft does not
+
+    Raises
+    ------
+    InvalidInputError
+        For what DICOM does not allow.
+    """
     texts = {
         "modality": (draft.modality.strip().upper(), 16),
         "scheduled_procedure_step_id": (draft.scheduled_procedure_step_id.strip(), 16),
