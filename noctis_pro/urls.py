@@ -14,6 +14,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("images/mark.svg")), name="favicon"),
     path("accounts/", include("accounts.urls")),
     path("worklist/", include("worklist.urls")),
+    path("orders/", include("orders.urls")),
     path("viewer/", include("dicom_viewer.urls")),
     path("notifications/", include("notifications.urls")),
     path("admin/login/", account_views.administration_sign_in),

@@ -81,7 +81,7 @@ def frame_of(request: HttpRequest) -> Frame:
 
 
 def _pages(user: User) -> dict[str, str]:
-    pages = {"Worklist": reverse("worklist:study-list")}
+    pages = {"Worklist": reverse("worklist:study-list"), "Orders": reverse("orders:order-list")}
     if user.can_upload:
         pages["Upload"] = reverse("worklist:upload")
     pages["Facilities"] = reverse("worklist:facility-list")

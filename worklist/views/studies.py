@@ -10,6 +10,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
@@ -18,6 +19,7 @@ from archive import audit, overview, query, reading, routing
 from archive.errors import InvalidInputError
 from archive.overview import Overview
 from archive.query import StudyQuery
+from orders import arrivals
 from worklist.models import Modality, StudyStatus
 from worklist.views import columns, listing
 from worklist.views.bodies import json_object
@@ -126,6 +128,7 @@ def _study(request: HttpRequest, study_id: UUID, template: str) -> HttpResponse:
         # Asked by the page that shows them; the preview does not.
         "destinations": routing.choices_for(actor, shown.study),
         "transmissions": routing.queue(actor).filter(study=shown.study)[:5],
+        "order_matches": SimpleLazyObject(lambda: arrivals.matches_of(shown.study)),
         "statuses": StudyStatus.choices,
         "zone": preferences.zone_of(request),
         "today": listing.today_of(request),
@@ -146,6 +149,7 @@ def _results(request: HttpRequest) -> dict[str, Any]:
         "actor": actor,
         "search": found,
         "studies": page.items,
+        "suggested": arrivals.with_suggestions([study.pk for study in page.items]),
         "cursor": page.cursor,
         "facilities": choices,
         "our_host": request.get_host().rsplit(":", 1)[0],

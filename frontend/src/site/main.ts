@@ -18,6 +18,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "conflict-detail": () => import("./integrity/page"),
   "deletion-list": () => import("./integrity/page"),
   "patient-links": () => import("./integrity/page"),
+  "order-detail": () => import("./integrity/page"),
   notifications: () => import("./notifications"),
 };
 

@@ -243,15 +243,16 @@ def test_a_page_costs_the_same_for_one_row_and_for_many(
 ) -> None:
     radiologist.facilities.add(other_facility)
     make_study(facility, 0)
-    # Session, user, facilities of the scope, facilities to choose from, rows, their facilities.
-    with django_assert_num_queries(6):
+    # Session, user, facilities of the scope, facilities to choose from, rows, their facilities,
+    # suggested orders.
+    with django_assert_num_queries(7):
         site.get(ROWS)
     for number in range(1, ROWS_PER_PAGE):
         make_study((facility, other_facility)[number % 2], number)
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         site.get(ROWS)
     # And modalities to choose from, scope and facilities of the frame.
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         site.get(LIST)
 
 
