@@ -33,6 +33,11 @@ _READ_WHOLE_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024
 
 
+def is_small(instance: StoredInstance) -> bool:
+    """Whether the stored data set is read as a whole before it is sent."""
+    return instance.size_bytes <= _READ_WHOLE_BYTES
+
+
 def data_set(
     instance: StoredInstance, transfer_syntax_uid: str, *, is_without_bulk: bool = False
 ) -> Iterator[Piece]:
@@ -72,7 +77,7 @@ def _open(instance: StoredInstance) -> BinaryIO:
 
 
 def _stored(instance: StoredInstance, file: BinaryIO) -> Iterator[Piece]:
-    if instance.size_bytes > _READ_WHOLE_BYTES:
+    if not is_small(instance):
         return _in_pieces(file, instance.data_set_offset)
     with closing(file):
         try:

@@ -151,18 +151,27 @@ def _values(node: Node, tag: int) -> list[str]:
     return [part for part in (p.strip(" \0") for p in text.split("\\")) if part]
 
 
-def find(peer: Peer, request: Request) -> list[StoredInstance] | status.Answer:
-    """Return what a request names, or the answer that refuses it."""
+def find(peer: Peer, request: Request, **detail: str) -> list[StoredInstance] | status.Answer:
+    """Return what a request names, or the answer that refuses it.
+
+    Parameters
+    ----------
+    detail : what the audit trail keeps of the access beside who, what and how many; it is written
+        before anything is sent, and where it cannot be, nothing is
+    """
     try:
         levels = _LEVELS[request.context.abstract_syntax]
         selection = read_identifier(request.data_set, request.context.transfer_syntax, levels)
-        return retrieval.select(actor_of(peer).scope, selection)
+        actor = actor_of(peer)
+        found = retrieval.select(actor.scope, selection)
+        retrieval.record_access(actor, "study.retrieve", found, **detail)
     except InvalidInputError as error:
         return status.refusal(status.MISMATCH, str(error))
     except DatabaseError:
         logger.exception("%s The database failed on a retrieval", peer.visit)
         connections.close_all()
         return status.refusal(status.NO_MATCH_COUNT, "The archive's database does not answer.")
+    return found
 
 
 def finish(peer: Peer, request: Request, tally: Tally, *, is_cancelled: bool) -> None:

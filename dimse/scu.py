@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 from archive.models import Destination
 from archive.retrieval import StoredInstance
-from dimse import commands, status, suboperations
+from dimse import commands, status
 from dimse.commands import CommandError
 from dimse.contexts import Offer
 from dimse.outbound import MOST_CONTEXTS, Association, CallError
 from dimse.peer import PeerLostError
-from dimse.suboperations import Delivery, Fate, Originator
+from dimse.suboperations import Courier, Delivery, Fate, Originator
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from imaging.transcode import TARGETS
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _ECHO_TIMEOUT_S = 10.0
-_MOST_MESSAGE_ID = 0xFFFF
 # A receiver that broke off this often in a row is left alone.
 _MOST_LOSSES = 3
 
@@ -132,13 +131,9 @@ def _send_some(
         by_class = {
             uid: association.contexts_of(uid) for uid in {offer.abstract_syntax for offer in offers}
         }
-        message_id = 0
+        courier = Courier(association, by_class, originator)
         while rest:
-            message_id = message_id % _MOST_MESSAGE_ID + 1
-            instance = rest[-1]
-            delivery = suboperations.store(
-                association, by_class[instance.sop_class_uid], instance, message_id, originator
-            )
+            delivery = courier.deliver(rest[-1], rest[-2] if len(rest) > 1 else None)
             rest.pop()
             yield delivery
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from imaging.transcode import TARGETS
 # A receiver may have to write gigabytes before it answers.
 ANSWER_TIMEOUT_S = 120.0
 _MEDIUM = 0
+_MOST_MESSAGE_ID = 0xFFFF
 
 
 class Line(Protocol):
@@ -110,48 +112,95 @@ class Tally:
         return {element: commands.us(min(count, 0xFFFF)) for element, count in counts.items()}
 
 
-def store(
-    line: Line,
-    contexts: Sequence[Context],
-    instance: StoredInstance,
-    message_id: int,
-    originator: Originator | None = None,
-    *,
-    is_without_bulk: bool = False,
-) -> Delivery:
-    """Send one instance on an association and wait for the answer.
+class Courier:
+    """Sends instances on one association; reads the next one while one is being answered.
 
     Parameters
     ----------
-    contexts : accepted for its SOP class
-    message_id : not in use on this association
+    line : the association; nobody else sends requests on it meanwhile
+    contexts : accepted for storage, by SOP class
+    originator : who asked for them by C-MOVE
     is_without_bulk : leave out pixel data, waveforms and documents (PS3.4 annex Z)
-
-    Raises
-    ------
-    PeerLostError, CommandError
-        When the association is over, or must be ended.
-
-    References
-    ----------
-    DICOM PS3.4 annex B, PS3.7 section 9.1.1.
     """
-    context = choose(contexts, instance.transfer_syntax_uid)
-    if context is None:
-        return Delivery(instance, Fate.FAILED, "The receiver does not take this kind of instance.")
-    try:
-        data = outgoing.data_set(instance, context.transfer_syntax, is_without_bulk=is_without_bulk)
-    except ArchiveError as error:
-        return Delivery(instance, Fate.FAILED, str(error))
-    command = commands.request(
-        commands.C_STORE_RQ, message_id, _fields(instance, originator), has_data_set=True
-    )
-    try:
-        line.send(context, command, data)
-    except OSError as error:
-        raise CommandError("The store failed in the middle of an instance.") from error
-    response = line.response_to(message_id, ANSWER_TIMEOUT_S)
-    return _judge(instance, response)
+
+    def __init__(
+        self,
+        line: Line,
+        contexts: Mapping[str, Sequence[Context]],
+        originator: Originator | None = None,
+        *,
+        is_without_bulk: bool = False,
+    ) -> None:
+        self._line = line
+        self._contexts = contexts
+        self._originator = originator
+        self._is_without_bulk = is_without_bulk
+        self._message_id = 0
+        self._ahead: tuple[StoredInstance, list[outgoing.Piece]] | None = None
+
+    def deliver(
+        self, instance: StoredInstance, following: StoredInstance | None = None
+    ) -> Delivery:
+        """Send one instance and wait for the answer.
+
+        Parameters
+        ----------
+        following : the next one
+
+        Raises
+        ------
+        PeerLostError, CommandError
+            When the association is over, or must be ended.
+
+        References
+        ----------
+        DICOM PS3.4 annex B, PS3.7 section 9.1.1.
+        """
+        context = self._context_of(instance)
+        if context is None:
+            reason = "The receiver does not take this kind of instance."
+            return Delivery(instance, Fate.FAILED, reason)
+        try:
+            data = self._data_of(instance, context)
+        except ArchiveError as error:
+            return Delivery(instance, Fate.FAILED, str(error))
+        self._message_id = self._message_id % _MOST_MESSAGE_ID + 1
+        command = commands.request(
+            commands.C_STORE_RQ,
+            self._message_id,
+            _fields(instance, self._originator),
+            has_data_set=True,
+        )
+        try:
+            self._line.send(context, command, data)
+        except OSError as error:
+            raise CommandError("The store failed in the middle of an instance.") from error
+        self._read_ahead(following)
+        response = self._line.response_to(self._message_id, ANSWER_TIMEOUT_S)
+        return _judge(instance, response)
+
+    def _context_of(self, instance: StoredInstance) -> Context | None:
+        usable = self._contexts.get(instance.sop_class_uid, ())
+        return choose(usable, instance.transfer_syntax_uid)
+
+    def _data_of(self, instance: StoredInstance, context: Context) -> Iterable[outgoing.Piece]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is instance:
+            return ahead[1]
+        return outgoing.data_set(
+            instance, context.transfer_syntax, is_without_bulk=self._is_without_bulk
+        )
+
+    def _read_ahead(self, following: StoredInstance | None) -> None:
+        """Read what is small and needs no work; what fails, fails when its turn comes."""
+        if following is None or self._is_without_bulk or not outgoing.is_small(following):
+            return
+        context = self._context_of(following)
+        if context is None or context.transfer_syntax != following.transfer_syntax_uid:
+            return
+        with contextlib.suppress(ArchiveError):
+            pieces = outgoing.data_set(following, context.transfer_syntax)
+            self._ahead = (following, list(pieces))
 
 
 def _fields(instance: StoredInstance, originator: Originator | None) -> dict[int, bytes]:

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from archive import audit, retrieval
-from dimse import commands, retrieves, status, suboperations
-from dimse.peer import Context, Peer, Request, Service, answer
-from dimse.suboperations import Delivery, Fate
+from itertools import zip_longest
 
-_MOST_MESSAGE_ID = 0xFFFF
+from archive import audit
+from dimse import commands, retrieves, status
+from dimse.peer import Context, Peer, Request, Service, answer
+from dimse.suboperations import Courier
 
 
 def handle(peer: Peer, request: Request) -> None:
     """Send what the identifier names to the contexts that the caller takes instances on."""
-    found = retrieves.find(peer, request)
+    found = retrieves.find(peer, request, service="C-GET")
     if isinstance(found, status.Answer):
         answer(peer, request, found)
         return
-    actor = retrieves.actor_of(peer)
-    retrieval.record_access(actor, "study.retrieve", found, service="C-GET")
     contexts: dict[str, list[Context]] = {}
     for context in peer.contexts.values():
         if context.is_ours_to_call:
             contexts.setdefault(context.abstract_syntax, []).append(context)
+    courier = Courier(
+        peer,
+        contexts,
+        is_without_bulk=request.context.abstract_syntax == retrieves.WITHOUT_BULK_GET,
+    )
     progress = retrieves.Progress(peer, request, len(found))
-    is_without_bulk = request.context.abstract_syntax == retrieves.WITHOUT_BULK_GET
     is_cancelled = False
-    for number, instance in enumerate(found):
+    for instance, following in zip_longest(found, found[1:]):
         is_cancelled = progress.is_cancelled()
         if is_cancelled:
             break
-        usable = contexts.get(instance.sop_class_uid)
-        if usable is None:
-            reason = "The caller does not take this SOP class (no context with its SCP role)."
-            progress.tally.note(Delivery(instance, Fate.FAILED, reason))
-        else:
-            message_id = number % _MOST_MESSAGE_ID + 1
-            delivery = suboperations.store(
-                peer, usable, instance, message_id, is_without_bulk=is_without_bulk
-            )
-            progress.tally.note(delivery)
+        progress.tally.note(courier.deliver(instance, following))
         progress.tell()
     if found:
         audit.record(
-            actor,
+            retrieves.actor_of(peer),
             "study.retrieved",
             is_success=not progress.tally.failed,
             service="C-GET",

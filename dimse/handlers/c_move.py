@@ -23,13 +23,10 @@ def handle(peer: Peer, request: Request) -> None:
         sentence = f"{name[:16]} is no destination here. Register its address."
         answer(peer, request, status.refusal(status.UNKNOWN_DESTINATION, sentence))
         return
-    found = retrieves.find(peer, request)
+    found = retrieves.find(peer, request, service="C-MOVE", to=destination.ae_title)
     if isinstance(found, status.Answer):
         answer(peer, request, found)
         return
-    retrieval.record_access(
-        actor, "study.retrieve", found, service="C-MOVE", to=destination.ae_title
-    )
     originator = Originator(peer.visit.ae_title, request.command.message_id)
     progress = retrieves.Progress(peer, request, len(found))
     is_cancelled = progress.is_cancelled()

@@ -102,3 +102,28 @@ def test_orthanc_is_a_destination(
     found = stored(clinic)
     assert sent.keys() <= got.keys()
     assert {uid: found[uid] for uid in sent} == {uid: got[uid] for uid in sent}
+
+
+def test_orthanc_queries_and_retrieves(
+    clinic: ReceiverSite, start_orthanc: Callable[..., Orthanc], data: Path
+) -> None:
+    orthanc = start_orthanc(clinic.port)
+    clinic.run_python(
+        "from archive.access import system_actor\n"
+        "from archive.destinations import DestinationDraft, save_destination\n"
+        f"draft = DestinationDraft('ORTHANC', '127.0.0.1', {orthanc.port})\n"
+        "save_destination(system_actor('tests'), draft)"
+    )
+    paths = sorted((data / "ct" / "head_phantom_1mm").iterdir())[:5]
+    parts = [read_part10(path.read_bytes()) for path in paths]
+    with clinic.peer([(parts[0].sop_class, [parts[0].transfer_syntax])], calling="ORTHANC") as peer:
+        for part in parts:
+            assert peer.store(part.sop_class, part.sop_instance, part.data).status == 0
+        peer.release()
+    study = read_file(paths[0].read_bytes()).StudyInstanceUID
+    query = {"Level": "Study", "Query": {"StudyInstanceUID": study, "PatientName": ""}}
+    found = orthanc.post("/modalities/noctis/query", query)["ID"]
+    assert len(orthanc.get(f"/queries/{found}/answers")) == 1
+    orthanc.post(f"/queries/{found}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    got = [read_part10(orthanc.file(identity)) for identity in orthanc.get("/instances")]
+    assert {p.sop_instance: p.data for p in got} == {p.sop_instance: p.data for p in parts}

@@ -20,10 +20,10 @@ from archive.destinations import DestinationDraft
 from archive.errors import ForbiddenError
 from archive.models import Destination
 from archive.retrieval import StoredInstance
-from dimse import scu, suboperations
+from dimse import scu
 from dimse.contexts import Offer
 from dimse.outbound import Association
-from dimse.suboperations import Fate
+from dimse.suboperations import Courier, Fate
 from imaging.header import read_index
 from imaging.pixels import PixelFacts, decode_frame
 from tests import factories
@@ -213,7 +213,7 @@ def test_a_receiver_of_one_encoding_gets_the_same_pixels_in_it(
     where = destination(peer.port)
     with Association(where, only) as association:
         contexts = association.contexts_of(instance.sop_class_uid)
-        delivery = suboperations.store(association, contexts, instance, 1)
+        delivery = Courier(association, {instance.sop_class_uid: contexts}).deliver(instance)
     assert delivery.reason == ""
     (arrived,) = peer.folder.iterdir()
     assert read_part10(arrived.read_bytes()).transfer_syntax == syntax
