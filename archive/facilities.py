@@ -261,6 +261,7 @@ def remember_knock(
                 "proposed": list(proposed)[:64],
                 "implementation": implementation[:64],
                 "certificate": certificate,
+                "first_at": now,
                 "last_at": now,
             },
         )

@@ -19,7 +19,11 @@ _SELF_ESCAPING = frozenset(("iso2022_jp", "iso2022_jp_2"))
 _TERM = re.compile(r"ISO[ _-]*(2022)?[ _-]*IR[ _-]*(\d+)", re.IGNORECASE)
 # PS3.5 section 6.2 allows no control characters in the one-line text VRs; line ends and tabs there
 # would break logs, headers and tables.
-_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+# Marks that turn the direction of writing would show a name, and what stands beside it, reversed:
+# they are no part of it.
+_CONTROLS: dict[int, str] = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ") | dict.fromkeys(
+    [*range(0x202A, 0x202F), *range(0x2066, 0x206A)], ""
+)
 _DATE = re.compile(r"(\d{4})[.\-]?(\d{2})[.\-]?(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.(\d{1,6}))?)?)?")
 _BINARY = {

@@ -199,6 +199,9 @@ def test_character_sets(data: Path, name: str, expected: str) -> None:
         ("GB18030", "王^小东".encode("gb18030"), "王^小东"),
         ("ISO_IR 100", b"A\r\nSet-Cookie: x", "A  Set-Cookie: x"),
         ("ISO_IR 100", b"A\0B", "A B"),
+        # Overrides of the writing direction would show the name reversed.
+        ("ISO_IR 192", "\u202egnp.exe\u2066^Rtl".encode(), "gnp.exe^Rtl"),
+        ("ISO_IR 192", "שרון^דבורה".encode(), "שרון^דבורה"),
         ("ISO_IR 100", b"<script>alert(1)</script>^X", "<script>alert(1)</script>^X"),
         ("ISO_IR 100", b"Doe^Jane^^^", "Doe^Jane"),
         ("ISO_IR 100", b"   ", None),
