@@ -178,6 +178,13 @@ class AttributeSource:
                         found[keyword] = value
         return found
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AttributeSource):
+            return NotImplemented
+        return self.of(*_PLAN) == other.of(*_PLAN)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def _value(self, node: Node, tag: int, element: Value | list[Node], vr: str) -> Any:  # noqa: ANN401 - JSON
         if not isinstance(element, Value):
             return [found for item in element if (found := self._item(item, tag))]
