@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
 
-from archive import access
+from archive import access, patients
 from archive.access import Actor, Scope
 from archive.models import AuditEvent, InstanceConflict
 from worklist.models import DicomImage, Series, Study
@@ -67,7 +67,8 @@ def study_overview(scope: Scope, study_id: UUID) -> Overview:
 
 def other_studies(scope: Scope, study: Study) -> list[Study]:
     """Return the patient's other studies, newest first; identity ends at the facility."""
-    rows = scope.filter(Study.objects.filter(patient=study.patient_id)).exclude(pk=study.pk)
+    group = patients.group_ids(study.patient_id)
+    rows = scope.filter(Study.objects.filter(patient__in=group)).exclude(pk=study.pk)
     return list(rows.order_by("-sort_at", "-id")[:MOST_OTHER_STUDIES])
 
 

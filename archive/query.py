@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from archive import patients
 from archive.access import Scope
 from archive.catalogue import fold
 from archive.errors import InvalidInputError
@@ -111,7 +112,7 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
     if query.study_ids is not None:
         rows = rows.filter(pk__in=query.study_ids)
     if query.patient:
-        rows = rows.filter(patient_id=query.patient)
+        rows = rows.filter(patient_id__in=patients.group_ids(query.patient))
     if query.date_from:
         rows = rows.filter(study_date__gte=query.date_from)
     if query.date_to:

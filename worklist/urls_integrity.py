@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import integrity
+from worklist.views import integrity, patients
 
 urlpatterns = [
     path("conflicts/", integrity.conflict_list, name="conflict-list"),
@@ -21,6 +21,10 @@ urlpatterns = [
     path(
         "deletions/<uuid:deletion_id>/destroy/", integrity.destroy_deletion, name="deletion-destroy"
     ),
+    path("patients/links/", patients.link_list, name="patient-links"),
+    path("patients/links/add/", patients.add_link, name="patient-link-add"),
+    path("patients/links/apart/", patients.keep_apart, name="patient-apart"),
+    path("patients/links/<uuid:link_id>/undo/", patients.undo_link, name="patient-link-undo"),
     path("studies/<uuid:study_id>/delete/", integrity.delete_study, name="study-delete"),
     path("series/<uuid:series_id>/delete/", integrity.delete_series, name="series-delete"),
 ]

@@ -161,12 +161,12 @@ def test_a_page_costs_the_same_for_many_series(
     # Session, user, scope, study, series, covers, other studies, conflicts, the note's facility
     # and the note itself between its savepoints.
     site.get(address)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         site.get(address)
     for number in range(3, 9):
         more = make_instance(StudyInstanceUID=study.study_instance_uid, SeriesNumber=number)
         factories.store_bytes(to_bytes(more), facility)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         site.get(address)
 
 
