@@ -422,6 +422,67 @@ def test_four_senders_at_once_keep_the_counters_right(
     assert row["size_bytes"] == size == sum(part["size_bytes"] for part in parts)
 
 
+MODALITIES = {
+    "CT": CT,
+    "MR": "1.2.840.10008.5.1.4.1.1.4",
+    "US": "1.2.840.10008.5.1.4.1.1.6.1",
+    "CR": "1.2.840.10008.5.1.4.1.1.1",
+}
+
+
+def test_eight_senders_of_mixed_modalities_are_counted_exactly(receiver: ReceiverSite) -> None:
+    """Each sends to all of two studies' eight series, some instances a second time."""
+    studies = [generate_uid(), generate_uid()]
+    series = {(study, kind): generate_uid() for study in studies for kind in MODALITIES}
+    each: list[list[Part10]] = [
+        [
+            new_instance(
+                StudyInstanceUID=study,
+                SeriesInstanceUID=uid,
+                SOPClassUID=MODALITIES[kind],
+                Modality=kind,
+                PatientID=study[-16:],
+            )
+            for (study, kind), uid in series.items()
+        ]
+        for _ in range(8)
+    ]
+    offered = [(uid, [EXPLICIT_LE]) for uid in MODALITIES.values()]
+    start = threading.Barrier(8)
+    statuses: list[int] = []
+
+    def send_all(number: int) -> None:
+        with receiver.peer(offered, calling=f"CT_{number}") as peer:
+            start.wait()
+            # Begin where no other does, and send one again.
+            mine = each[number][number:] + each[number][: number + 1]
+            for instance in mine:
+                answer = peer.store(instance.sop_class, instance.sop_instance, instance.data)
+                statuses.append(answer.status)
+            peer.release()
+
+    threads = [threading.Thread(target=send_all, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert statuses == [0] * 8 * 9
+    for study in studies:
+        (row,) = receiver.rows("SELECT * FROM worklist_study WHERE study_instance_uid = ?", study)
+        assert (row["instance_count"], row["series_count"]) == (32, 4)
+        parts = receiver.rows("SELECT * FROM worklist_series WHERE study_id = ?", row["id"])
+        assert sorted(part["modality"] for part in parts) == sorted(MODALITIES)
+        assert [part["instance_count"] for part in parts] == [8] * 4
+        sizes = receiver.rows(
+            "SELECT sum(size_bytes) AS n FROM worklist_dicomimage WHERE series_id IN (?, ?, ?, ?)",
+            *(part["id"] for part in parts),
+        )
+        assert row["size_bytes"] == sizes[0]["n"]
+    kept = {str(row["sop_instance_uid"]): row for row in receiver.images()}
+    for instance in each[3]:
+        assert data_set_of(receiver, kept[instance.sop_instance]) == instance.data
+
+
 def test_a_lost_connection_leaves_nothing_behind(receiver: ReceiverSite) -> None:
     instance = new_instance()
     peer: RawPeer = receiver.peer(calling="CT_9")
