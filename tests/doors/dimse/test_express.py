@@ -195,8 +195,10 @@ def test_a_service_hears_of_its_cancel_while_it_works(lines: list[Line]) -> None
         line.send(bytes([byte]))
     assert line.message(0)[0][0x0900] == us(0xFE00)
     # It was for that request alone.
+    looked.clear()
     line.send(fragment(5, 3, find_rq()))
     assert line.message(0)[0][0x0900] == us(0xFF00)
+    assert looked.wait(timeout=5)
     line.send(cancel)
     assert line.message(0)[0][0x0900] == us(0xFE00)
 
@@ -301,9 +303,22 @@ def test_an_answer_that_nobody_asked_for_ends_the_association(lines: list[Line])
         (pdu(0x2A, bytes(4)), connection.UNRECOGNISED_PDU),
         (pdu(0x04, b""), connection.INVALID_PARAMETER),
         (struct.pack(">BxI", 0x04, 0xFFFFFFF0), connection.INVALID_PARAMETER),
+        (
+            pdu(0x04, struct.pack(">IBB", 0xFFF0, 1, 3) + echo_rq()),
+            connection.INVALID_PARAMETER,
+        ),
         (fragment(99, 3, echo_rq()), connection.INVALID_PARAMETER),
     ],
-    ids=["accept", "release response", "request", "unknown", "empty", "huge", "context"],
+    ids=[
+        "accept",
+        "release response",
+        "request",
+        "unknown",
+        "empty",
+        "huge",
+        "past its PDU",
+        "context",
+    ],
 )
 def test_an_abort_says_why(lines: list[Line], wrong: bytes, reason: int) -> None:
     """PS3.8 table 9-26, source 2: the service provider."""
