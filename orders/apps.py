@@ -11,4 +11,4 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the handlers and subscribers of the package's jobs."""
-        from orders import arrivals  # noqa: F401, PLC0415 - it registers its handlers
+        from orders import arrivals, completeness  # noqa: F401, PLC0415 - they register themselves

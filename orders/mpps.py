@@ -17,7 +17,7 @@ from archive import audit
 from archive.access import Actor
 from archive.errors import ConflictError, InvalidInputError, NotFoundError, PermanentError
 from imaging.uid import is_valid_uid
-from orders import services
+from orders import completeness, services
 from orders.models import (
     Order,
     OrderStatus,
@@ -181,6 +181,8 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
         step.changed_at = timezone.now()
         step.save()
         _follow(step)
+        if step.status != PerformedStatus.IN_PROGRESS:
+            completeness.look_at_studies_of(step)
         audit.record(actor, "mpps.change", step, status=step.status)
     return is_all_taken
 
