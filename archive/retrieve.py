@@ -34,7 +34,7 @@ from worklist.models import DicomImage
 Pixels = NDArray[Any]
 
 # Part of every key: a change of what is drawn makes other keys.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 PREVIEW_MOST_BYTES = 96 * 1024  # 128 KiB as a data URI
 _PREVIEW_STEPS = ((1024, 85), (768, 80), (640, 70), (512, 60), (384, 50), (256, 40), (128, 30))
 _LARGEST_WIDTH = 4096
@@ -126,6 +126,7 @@ _facts_lock = threading.Lock()
 _palettes: LRUCache[str, Palette | None] = LRUCache(64)
 _tables: LRUCache[str, LookupTables] = LRUCache(256)
 _tables_lock = threading.Lock()
+_NO_TABLES = LookupTables()
 # What is made in this process uses a core: more threads than cores would only share them.
 _makers = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 _large = threading.BoundedSemaphore(1)
@@ -182,7 +183,10 @@ def frame(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendere
 
 
 def exact(image: DicomImage, frame_number: int) -> Pixels:
-    """Return the exact frame of a stored instance; see `imaging.pixels.exact_frame`.
+    """Return the exact frame of a stored instance: what a viewer windows.
+
+    Stored values as `imaging.pixels.exact_frame` gives them; where the object has a Modality LUT,
+    uint16 values after it. `values` describes both.
 
     Raises
     ------
@@ -190,7 +194,64 @@ def exact(image: DicomImage, frame_number: int) -> Pixels:
         See :func:`frame`.
     """
     check_frame_number(image, frame_number)
-    return _exact(image, facts_of(image), frame_number)
+    return _through_modality_lut(image, _stored(image, facts_of(image), frame_number))
+
+
+def values(image: DicomImage) -> dict[str, Any]:
+    """Return what an image's display and pixel attributes become where a Modality LUT was applied.
+
+    Returns
+    -------
+    By keyword, nothing for other images: Bits Allocated, Bits Stored and Pixel Representation of
+    the exact frames, an identity for their rescale, the LUT's unit as Rescale Type, Pixel Padding
+    Value after the LUT, and ``frames`` with the same rescale.
+
+    Raises
+    ------
+    UndecodableError
+        When the stored file cannot be read.
+
+    References
+    ----------
+    DICOM PS3.3 section C.11.1: a Modality LUT takes the place of a rescale.
+    """
+    tables = tables_of(image)
+    table = tables.modality
+    if table is None or facts_of(image).is_colour:
+        return {}
+    rescale = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
+    padding = image.value("PixelPaddingValue")
+    frames = image.value("frames")
+    return {
+        **rescale,
+        "RescaleType": tables.modality_type,
+        "BitsAllocated": 16,
+        "BitsStored": table.bits,
+        "PixelRepresentation": 0,
+        "PixelPaddingValue": None if padding is None else int(table.apply(np.array(padding))),
+        "frames": frames and [{**frame, **rescale} for frame in frames],
+    }
+
+
+def hidden(image: DicomImage) -> list[str]:
+    """Return the keywords of what an image carries and no picture of it here shows.
+
+    Raises
+    ------
+    UndecodableError
+        When the stored file cannot be read.
+    """
+    tables = tables_of(image)
+    found = {"OverlayData": bool(tables.overlays), "VOILUTSequence": bool(tables.voi)}
+    return [keyword for keyword, is_there in found.items() if is_there]
+
+
+def version_of(image: DicomImage) -> str:
+    """Return what addresses of an image's exact frames carry, so that they may be kept for good.
+
+    Browsers may still keep frames of before the Modality LUT was applied under the bare digest.
+    """
+    return f"{image.digest}-m" if values(image) else image.digest
 
 
 def preview(image: DicomImage, frame_number: int) -> Rendered:
@@ -239,6 +300,11 @@ def transport(image: DicomImage) -> Literal["jphc", "raw"] | None:
     if not image.has_pixels or problem(image):
         return None
     facts = facts_of(image)
+    try:
+        if values(image):
+            return "jphc"
+    except UndecodableError:
+        return None
     name = "uint8" if facts.is_colour else facts.dtype.name
     return "jphc" if render.can_encode_htj2k(name) else "raw"
 
@@ -301,7 +367,13 @@ def _refusal_key(image: DicomImage, frame_number: int, form: Form) -> str:
     return f"{image.sha256} {frame_number} {kind}"
 
 
-def _exact(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
+def _through_modality_lut(image: DicomImage, pixels: Pixels) -> Pixels:
+    """Return modality values where a LUT makes them; a viewer has only a slope and an intercept."""
+    table = tables_of(image).modality
+    return pixels if table is None or pixels.ndim == 3 else table.apply(pixels)
+
+
+def _stored(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
     """Decode, or find decoded what costs a decoder its time."""
 
     def make() -> Entry:
@@ -323,11 +395,11 @@ def _exact(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
 def _make(image: DicomImage, frame_number: int, rendering: Rendering) -> Entry:
     facts = facts_of(image)
     with _turn(facts):
-        pixels = _exact(image, facts, frame_number)
+        pixels = _stored(image, facts, frame_number)
         with _makers:
             if rendering.form in (Form.PNG, Form.JPEG):
                 return _windowed(image, frame_number, pixels, rendering)
-            return _as_exact(pixels, rendering.form)
+            return _as_exact(_through_modality_lut(image, pixels), rendering.form)
 
 
 def _as_exact(pixels: Pixels, form: Form) -> Entry:
@@ -385,7 +457,7 @@ def _windowed(image: DicomImage, frame_number: int, pixels: Pixels, rendering: R
 def _make_preview(image: DicomImage, frame_number: int) -> Entry:
     facts = facts_of(image)
     with _turn(facts):
-        pixels = _exact(image, facts, frame_number)
+        pixels = _stored(image, facts, frame_number)
         with _makers:
             for width, quality in _PREVIEW_STEPS:
                 rendering = Rendering(
@@ -407,7 +479,7 @@ def _make_thumbnail(image: DicomImage) -> Entry:
         facts = facts_of(image)
         try:
             with _turn(facts):
-                pixels = _exact(image, facts, number)
+                pixels = _stored(image, facts, number)
                 with _makers:
                     content = render.thumbnail(pixels, _presentation(image, number))
             return Entry(content, {"content_type": "image/png"})
@@ -417,17 +489,11 @@ def _make_thumbnail(image: DicomImage) -> Entry:
 
 
 def _presentation(image: DicomImage, frame_number: int) -> Presentation:
-    tables = None
-    facts = voi.frame_display(image.display, frame_number - 1)
-    # A Modality LUT takes the place of a rescale, a VOI LUT that of a window: with both values at
-    # hand the header need not be read again.
-    if facts.get("RescaleSlope") is None or not facts.get("WindowCenter"):
-        tables = _lookup_tables(image)
     return Presentation.of(
         image.display,
         image.photometric_interpretation,
         frame_index=frame_number - 1,
-        tables=tables,
+        tables=tables_of(image),
     )
 
 
@@ -458,7 +524,17 @@ def _palette(image: DicomImage) -> Palette | None:
     return palette
 
 
-def _lookup_tables(image: DicomImage) -> LookupTables:
+def tables_of(image: DicomImage) -> LookupTables:
+    """Return an object's lookup tables and overlay groups; read once, and only where it has some.
+
+    Raises
+    ------
+    UndecodableError
+        When the stored file cannot be read.
+    """
+    # Rows of before this was noted say neither yes nor no.
+    if image.value("LookupTables") is False:
+        return _NO_TABLES
     with _tables_lock:
         known = _tables.get(image.sha256)
     if known is not None:

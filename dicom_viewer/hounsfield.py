@@ -76,7 +76,7 @@ def _check(series: Series) -> list[tuple[DicomImage, HounsfieldReport]]:
             continue
         report = validate_hounsfield(
             [pixels],
-            voi.frame_display(image.display, number - 1),
+            voi.frame_display(image.display, number - 1) | retrieve.values(image),
             modality=series.modality,
             image_type=image.value("ImageType") or (),
             is_lossy=image.is_lossy,

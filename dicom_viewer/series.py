@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from archive import jobs, retrieve
+from archive.errors import UndecodableError
 from archive.runner import Payloads, subscriber
 from imaging import geometry, sopclass
 from worklist.models import DicomImage, Series
@@ -21,7 +22,7 @@ from worklist.models import DicomImage, Series
 Image = dict[str, Any]
 
 # Raised when the shape of what is kept changes: older rows are then made again.
-_VERSION = 1
+_VERSION = 2
 _DELAY_S = 2.0
 
 _DISPLAY = (
@@ -126,6 +127,13 @@ def image_document(row: DicomImage) -> Image:
     """Return the facts of one image under their keywords; no file is opened."""
     identity = str(row.pk)
     problem = _problem(row)
+    version, values, hidden = row.digest, dict[str, Any](), list[str]()
+    if problem is None:
+        try:
+            version = retrieve.version_of(row)
+            values, hidden = retrieve.values(row), retrieve.hidden(row)
+        except UndecodableError as error:
+            problem = str(error)
     return {
         "id": identity,
         "SOPInstanceUID": row.sop_instance_uid,
@@ -141,10 +149,12 @@ def image_document(row: DicomImage) -> Image:
         "BitsStored": row.bits_stored,
         "PixelRepresentation": row.pixel_representation,
         **{keyword: row.value(keyword) for keyword in _DISPLAY},
+        **values,
         "LossyImageCompression": row.is_lossy,
         "transport": retrieve.transport(row) if problem is None else None,
         "frame_url": f"/api/v1/dicom/image/{identity}/frames/{{n}}",
-        "digest": row.digest,
+        "digest": version,
+        "hidden": hidden,
         "file_url": f"/api/v1/dicom/image/{identity}/file",
         "problem": problem,
     }

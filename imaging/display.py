@@ -16,6 +16,9 @@ FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION = 0x00289132, 0x00289145
 SHARED_GROUPS, PER_FRAME_GROUPS = 0x52009229, 0x52009230
 REGIONS, DETECTORS = 0x00186011, 0x00540022
 GRID_FRAME_OFFSETS = 0x3004000C
+MODALITY_LUT, VOI_LUT = 0x00283000, 0x00283010
+# Overlay Rows of the sixteen groups that may hold a plane (PS3.5 section 7.6).
+_OVERLAY_ROWS = tuple(group << 16 | 0x0010 for group in range(0x6000, 0x6020, 2))
 
 # keyword -> (tag, count of numbers a value needs; 0: any)
 _LISTS: dict[str, tuple[int, int]] = {
@@ -97,6 +100,7 @@ DISPLAY_KEYS = (
     *_TEXT_LISTS,
     "PixelPaddingValue",
     "SequenceOfUltrasoundRegions",
+    "LookupTables",
     "frames",
 )
 
@@ -107,6 +111,8 @@ WANTED: Mapping[int, int] = (
     | dict.fromkeys(_TEXT_LISTS.values(), _TEXT)
     | {tag: _FEW for tag, _ in _REGION.values()}
     | dict.fromkeys((*_GROUP_OF.values(), SHARED_GROUPS, PER_FRAME_GROUPS, REGIONS), 0)
+    | dict.fromkeys((MODALITY_LUT, VOI_LUT), 0)
+    | dict.fromkeys(_OVERLAY_ROWS, _FEW)
     | {_PADDING: _FEW, DETECTORS: 0, GRID_FRAME_OFFSETS: _NUMBERS}
 )
 
@@ -124,12 +130,14 @@ def build_display(
     Parameters
     ----------
     frame_count : frames of the image; ``frames`` has one entry for each if their facts differ,
-        else it is None
+        else it is None. ``LookupTables`` is True where `imaging.voi.read_lookup_tables` finds more:
+        a Modality LUT, VOI LUTs or overlay planes.
     is_signed, bits_allocated : of the pixels, which decide how Pixel Padding Value is read
 
     References
     ----------
-    DICOM PS3.3 sections C.7.6.1, C.7.6.2, C.7.6.3, C.7.6.16, C.8.5.5, C.8.8.3.2, C.11.1, C.11.2.
+    DICOM PS3.3 sections C.7.6.1, C.7.6.2, C.7.6.3, C.7.6.16, C.8.5.5, C.8.8.3.2, C.9.2, C.11.1,
+    C.11.2.
     """
     display: dict[str, Any] = dict.fromkeys(DISPLAY_KEYS)
     for key, tag in _PLAIN.items():
@@ -138,6 +146,7 @@ def build_display(
     padding = reader.integer(root, _PADDING, b"SS" if is_signed else b"US")
     display["PixelPaddingValue"] = _with_sign(padding, bits_allocated or 16, is_signed=is_signed)
     display["SequenceOfUltrasoundRegions"] = _regions(root, reader)
+    display["LookupTables"] = any(tag in root for tag in (MODALITY_LUT, VOI_LUT, *_OVERLAY_ROWS))
 
     shared = _items(root, SHARED_GROUPS)
     for key in _GROUP_OF:

@@ -21,14 +21,18 @@ _FUNCTIONS: tuple[WindowFunction, ...] = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _MODALITY_LUT_SEQUENCE, _VOI_LUT_SEQUENCE = 0x00283000, 0x00283010
 _LUT_DESCRIPTOR, _LUT_DATA, _LUT_EXPLANATION = 0x00283002, 0x00283006, 0x00283003
 _PIXEL_REPRESENTATION = 0x00280103
+_MODALITY_LUT_TYPE = 0x00283004
+# Overlay Rows of each of the sixteen groups that may hold a plane (PS3.5 section 7.6).
+_OVERLAY_ROWS = {group: group << 16 | 0x0010 for group in range(0x6000, 0x6020, 2)}
 _WANTED = {
     _MODALITY_LUT_SEQUENCE: 0,
     _VOI_LUT_SEQUENCE: 0,
     _LUT_DESCRIPTOR: 64,
     _LUT_DATA: 2 * 65536,
     _LUT_EXPLANATION: 256,
+    _MODALITY_LUT_TYPE: 256,
     _PIXEL_REPRESENTATION: 64,
-}
+} | dict.fromkeys(_OVERLAY_ROWS.values(), 64)
 # Pixels that are looked at for a window of our own; more change no percentile visibly.
 _SAMPLE = 65536
 
@@ -89,14 +93,24 @@ class LookupTable:
 
 @dataclass(frozen=True, slots=True)
 class LookupTables:
-    """The tables of one object: at most one Modality LUT, any number of VOI LUTs."""
+    """The tables of one object: at most one Modality LUT, any number of VOI LUTs.
 
-    modality: LookupTable | None
-    voi: tuple[LookupTable, ...]
+    Parameters
+    ----------
+    modality_type : Modality LUT Type (0028,3004), the unit of its outputs; US: unspecified
+    overlays : groups of the object's overlay planes, from 0x6000 on
+    """
+
+    modality: LookupTable | None = None
+    voi: tuple[LookupTable, ...] = ()
+    modality_type: str | None = None
+    overlays: tuple[int, ...] = ()
 
 
 def read_lookup_tables(source: Source, *, limits: HeaderLimits | None = None) -> LookupTables:
     """Read an object's Modality LUT and VOI LUTs; a damaged table counts as absent.
+
+    Which overlay planes it has is found on the way.
 
     Raises
     ------
@@ -105,18 +119,25 @@ def read_lookup_tables(source: Source, *, limits: HeaderLimits | None = None) ->
 
     References
     ----------
-    DICOM PS3.3 sections C.11.1 and C.11.2.
+    DICOM PS3.3 sections C.9.2, C.11.1 and C.11.2.
     """
     with opened(source) as file:
         data_set = scan_data_set(file, _WANTED, limits=limits or HeaderLimits())
     root, reader = data_set.scan.root, data_set.reader
     is_signed = reader.integer(root, _PIXEL_REPRESENTATION, b"US") == 1
-    modality = [_table(item, reader, is_signed) for item in _items(root, _MODALITY_LUT_SEQUENCE)]
+    items = _items(root, _MODALITY_LUT_SEQUENCE)
+    modality = [_table(item, reader, is_signed) for item in items]
     # The input of a VOI LUT is the output of a Modality LUT, which has no sign.
     voi_signed = is_signed and not any(modality)
     voi = [_table(item, reader, voi_signed) for item in _items(root, _VOI_LUT_SEQUENCE)]
+    types = [reader.text(item, _MODALITY_LUT_TYPE) for item in items]
+    found = ((table, kind) for table, kind in zip(modality, types, strict=True) if table)
+    table, modality_type = next(found, (None, None))
     return LookupTables(
-        next((table for table in modality if table), None), tuple(table for table in voi if table)
+        modality=table,
+        voi=tuple(table for table in voi if table),
+        modality_type=modality_type,
+        overlays=tuple(group for group, tag in _OVERLAY_ROWS.items() if tag in root),
     )
 
 

@@ -139,7 +139,7 @@ def frame_headers(
     image: DicomImage, tag: str, version: str, rendered: Rendered | None
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers of a picture; `rendered` is None for 304."""
-    is_immutable = version == image.digest
+    is_immutable = version.removesuffix("-m") == image.digest
     headers = [
         (b"etag", tag.encode()),
         (b"cache-control", (_IMMUTABLE if is_immutable else _REVALIDATED).encode()),

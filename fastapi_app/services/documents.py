@@ -7,6 +7,7 @@ from datetime import date, time
 from typing import Any
 
 from archive import retrieve
+from archive.errors import UndecodableError
 from imaging import sopclass
 from imaging.tags import TagLine
 from worklist.models import DicomImage, Series, Study
@@ -87,6 +88,13 @@ def image(row: DicomImage) -> dict[str, Any]:
     """Return an instance with what it takes to show it."""
     address = f"{_API}/image/{row.pk}"
     version = f"?v={row.digest}"
+    problem = row.problem or retrieve.problem(row) or None
+    values: dict[str, Any] = {}
+    if row.has_pixels and problem is None:
+        try:
+            values = retrieve.values(row)
+        except UndecodableError as error:
+            problem = str(error)
     return {
         "id": str(row.pk),
         "SOPInstanceUID": row.sop_instance_uid,
@@ -96,7 +104,12 @@ def image(row: DicomImage) -> dict[str, Any]:
         "TransferSyntaxUID": row.transfer_syntax_uid,
         "InstanceNumber": row.instance_number,
         **pixel_facts(row),
-        **{key: value for key, value in row.display.items() if key != "frames"},
+        # What the exact frames hold, where a Modality LUT was applied to them.
+        **{
+            key: value
+            for key, value in (row.display | values).items()
+            if key not in ("frames", "LookupTables")
+        },
         "LossyImageCompression": row.is_lossy,
         "size_bytes": row.size_bytes,
         "digest": row.digest,
@@ -105,7 +118,7 @@ def image(row: DicomImage) -> dict[str, Any]:
         "png_url": f"{address}/frames/1.png{version}" if row.has_pixels else None,
         "thumbnail_url": f"{address}/thumbnail{version}",
         "file_url": f"{address}/file{version}",
-        "problem": row.problem or retrieve.problem(row) or None,
+        "problem": problem,
     }
 
 

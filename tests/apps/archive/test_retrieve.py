@@ -12,11 +12,13 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.pixels import apply_modality_lut
 from pydicom.sequence import Sequence
-from pydicom.uid import EncapsulatedPDFStorage
+from pydicom.uid import EncapsulatedPDFStorage, generate_uid
 
 from archive import decoding, frame_cache, retrieve
 from archive.errors import InvalidInputError, NotFoundError, UndecodableError
@@ -30,6 +32,10 @@ from worklist.models import DicomImage, Facility
 def stored(ds: Dataset | bytes, facility: Facility) -> DicomImage:
     content = ds if isinstance(ds, bytes) else to_bytes(ds)
     return DicomImage.objects.get(pk=factories.store_bytes(content, facility).image_id)
+
+
+def real(path: Path, facility: Facility) -> DicomImage:
+    return DicomImage.objects.get(pk=factories.store_file(path, facility).image_id)
 
 
 def picture(rendered: retrieve.Rendered) -> np.ndarray:
@@ -398,3 +404,99 @@ def test_other_renderings_are_other_pictures(store: Path, facility: Facility) ->
         )
     }
     assert len(keys) == 18
+
+
+def modality_lut(ds: Dataset, kind: str = "OD") -> Dataset:
+    """Give an instance of stored values 0 to 3 a Modality LUT to 0, 100, 1000, 40000."""
+    table = Dataset()
+    table.add_new(0x00283002, "US", [4, 0, 16])
+    table.ModalityLUTType = kind
+    table.add_new(0x00283006, "US", [0, 100, 1000, 40000])
+    ds.ModalityLUTSequence = Sequence([table])
+    return ds
+
+
+@pytest.mark.parametrize("name", ["lut_overlay/mlut_18.dcm", "cr_dx_mg/CR-ModalitySequenceLUT.dcm"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_exact_frames_are_values_after_the_modality_lut(
+    store: Path, data: Path, facility: Facility, name: str
+) -> None:
+    ds = pydicom.dcmread(data / name)
+    expected = apply_modality_lut(ds.pixel_array, ds).astype(np.uint16)
+    # One of the files has identifiers that the archive refuses.
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    ds.SeriesInstanceUID, ds.StudyInstanceUID = generate_uid(), generate_uid()
+    image = stored(ds, facility)
+    assert np.array_equal(retrieve.exact(image, 1), expected)
+    assert retrieve.transport(image) == "jphc"
+    raw = retrieve.frame(image, 1, Rendering(Form.RAW))
+    assert (raw.dtype, raw.least, raw.greatest) == ("uint16", expected.min(), expected.max())
+    assert np.array_equal(np.frombuffer(raw.content, "<u2").reshape(expected.shape), expected)
+    jphc = retrieve.frame(image, 1, Rendering(Form.HTJ2K))
+    assert np.array_equal(imagecodecs.htj2k_decode(jphc.content), expected)
+    packed = picture(retrieve.frame(image, 1, Rendering(Form.RG16))).astype(np.uint16)
+    assert np.array_equal(packed[..., 0] << 8 | packed[..., 1], expected)
+    values = retrieve.values(image)
+    assert (values["RescaleSlope"], values["RescaleIntercept"]) == (1, 0)
+    assert (values["BitsAllocated"], values["PixelRepresentation"]) == (16, 0)
+    assert values["RescaleType"] == ds.ModalityLUTSequence[0].ModalityLUTType
+    assert int(expected.max()) < 1 << values["BitsStored"]
+
+
+def test_the_modality_lut_is_applied_once_to_windowed_pictures(
+    store: Path, facility: Facility
+) -> None:
+    pixels = np.array([[0, 1], [2, 3]], np.uint16)
+    image = stored(modality_lut(make_instance(pixels)), facility)
+    expected = np.array([[0, 100], [1000, 40000]])
+    assert np.array_equal(retrieve.exact(image, 1), expected)
+    png = retrieve.frame(image, 1, Rendering(Form.PNG, window_center=1000, window_width=2001))
+    assert np.array_equal(picture(png), np.rint(linear(expected, 1000, 2001)))
+
+
+def test_modality_lut_reaches_padding_and_frames(store: Path, facility: Facility) -> None:
+    ds = modality_lut(make_instance(np.array([[0, 1], [2, 3]], np.uint16)), "HU")
+    ds.add_new(0x00280120, "US", 3)
+    image = stored(ds, facility)
+    values = retrieve.values(image)
+    assert values["PixelPaddingValue"] == 40000
+    assert values["RescaleType"] == "HU"
+    image.display["frames"] = [{"RescaleSlope": 7.0, "RescaleIntercept": 1.0, "WindowCenter": [3]}]
+    (frame,) = retrieve.values(image)["frames"]
+    assert frame == {"RescaleSlope": 1.0, "RescaleIntercept": 0.0, "WindowCenter": [3]}
+
+
+def test_rows_of_before_the_tables_were_noted_are_read_again(
+    store: Path, facility: Facility
+) -> None:
+    image = stored(modality_lut(make_instance(np.array([[0, 3]], np.uint16))), facility)
+    assert image.value("LookupTables") is True
+    del image.display["LookupTables"]
+    assert retrieve.exact(image, 1).tolist() == [[0, 40000]]
+    assert retrieve.version_of(image) == f"{image.digest}-m"
+
+
+def test_images_without_tables_are_as_stored_and_their_file_is_not_opened(
+    store: Path, facility: Facility
+) -> None:
+    image = stored(make_instance(np.array([[0, 3]], np.uint16)), facility)
+    (store / image.storage_key).unlink()
+    assert retrieve.values(image) == {}
+    assert retrieve.hidden(image) == []
+    assert retrieve.version_of(image) == image.digest
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lut_overlay/ovly_p01.dcm", ["OverlayData"]),
+        ("lut_overlay/vlut_04.dcm", ["VOILUTSequence"]),
+        ("lut_overlay/mlut_18.dcm", []),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_tells_what_no_picture_shows(
+    store: Path, data: Path, facility: Facility, name: str, expected: list[str]
+) -> None:
+    image = real(data / name, facility)
+    assert retrieve.hidden(image) == expected
