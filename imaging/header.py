@@ -40,7 +40,7 @@ from imaging.part10 import (
     zero_preamble,
 )
 from imaging.uid import require_uid
-from imaging.values import parse_date, parse_time
+from imaging.values import SPECIFIC_CHARACTER_SET, parse_date, parse_time
 
 __all__ = [
     "DEFAULT",
@@ -138,7 +138,7 @@ _WANTED: dict[int, int] = (
     | dict.fromkeys((_IMAGE_TYPE, _BIRTH_DATE, _STUDY_DATE, _STUDY_TIME), _SHORT)
     | dict.fromkeys((_SERIES_DATE, _SERIES_TIME, _ACQUISITION_DATE, _ACQUISITION_TIME), _SHORT)
     | dict.fromkeys((_ACQUISITION_DATETIME, _CONTENT_DATE, _CONTENT_TIME), _SHORT)
-    | {_EXTENDED_OFFSETS: _TABLE, _EXTENDED_LENGTHS: _TABLE}
+    | {SPECIFIC_CHARACTER_SET: _SHORT, _EXTENDED_OFFSETS: _TABLE, _EXTENDED_LENGTHS: _TABLE}
 )
 
 

@@ -111,6 +111,15 @@ class Reader:
 
     def integer(self, node: Node, tag: int, default_vr: bytes = b"IS") -> int | None:
         """Return the first number of an element if it is an integer of at most 32 bits."""
+        element = node.get(tag)
+        if isinstance(element, Value):
+            # What nearly every integer of an image is.
+            if element.vr == b"US" and len(element.raw) == 2:
+                return int.from_bytes(element.raw, "big" if self.is_big_endian else "little")
+            if element.vr == b"IS" and len(element.raw) < 10:
+                digits = element.raw.strip(b"\0 ")
+                if digits.isdigit():
+                    return int(digits)
         number = self.number(node, tag, default_vr)
         if number is None or number != int(number) or abs(number) >= 2**31:
             return None
