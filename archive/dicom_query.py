@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -178,7 +178,10 @@ class _Plan:
         return self.paths.index(path)
 
 
-def search(scope: Scope, query: DicomQuery) -> Iterator[Dataset]:
+Record = dict[str, Any]
+
+
+def search(scope: Scope, query: DicomQuery) -> Iterator[Record]:
     """Find what matches, as it is found.
 
     Parameters
@@ -188,7 +191,8 @@ def search(scope: Scope, query: DicomQuery) -> Iterator[Dataset]:
 
     Returns
     -------
-    For each match a data set with the attributes that the identifier names.
+    For each match the attributes that the identifier names and that are known, by keyword: text
+    with its values parted by backslashes, or the items of a sequence.
 
     Raises
     ------
@@ -204,19 +208,22 @@ def search(scope: Scope, query: DicomQuery) -> Iterator[Dataset]:
     for rows in _chunks(plan):
         counts = _counts(scope, query, plan, rows)
         for row in rows:
-            values = _values(plan, row, counts)
-            item = None
-            if all(test(values.get(keyword, "")) for keyword, test in plan.tests):
-                item = _item(query, plan, values)
-            if item is None or (
-                len(plan.residual) and not matching.matches(item, plan.residual, query.options)
-            ):
+            record = _record(query, plan, row, counts)
+            if not _is_match(query, plan, record):
                 if time.monotonic() - progress_at > SEARCH_S:
                     raise TooBroadError
                 continue
-            yield item
+            yield record
             # The time that the caller takes is its own.
             progress_at = time.monotonic()
+
+
+def _is_match(query: DicomQuery, plan: _Plan, record: Record) -> bool:
+    if not all(test(record.get(keyword, "")) for keyword, test in plan.tests):
+        return False
+    if not len(plan.residual):
+        return True
+    return matching.matches(as_data_set(record), plan.residual, query.options)
 
 
 def _plan(scope: Scope, query: DicomQuery) -> _Plan:
@@ -355,7 +362,7 @@ def _counts(
             classes: dict[UUID, list[str]] = {}
             for study, sop_class in pairs:
                 classes.setdefault(study, []).append(sop_class)
-            found["SOPClassesInStudy"] = {k: sorted(v) for k, v in classes.items()}
+            found["SOPClassesInStudy"] = {k: "\\".join(sorted(v)) for k, v in classes.items()}
         if query.level == PATIENT and plan.counted & set(OF_LEVEL[PATIENT]):
             kept = studies.order_by("sort_at").values_list("patient_id", "attributes")
             for patient, attributes in kept:
@@ -364,30 +371,28 @@ def _counts(
     return found
 
 
-def _values(
-    plan: _Plan, row: tuple[Any, ...], counts: Mapping[str, Mapping[UUID, Any]]
-) -> dict[str, Any]:
-    """Return what a row tells, by keyword: text, or items."""
-    values: dict[str, Any] = {}
+def _record(
+    query: DicomQuery,
+    plan: _Plan,
+    row: tuple[Any, ...],
+    counts: Mapping[str, Mapping[UUID, Any]],
+) -> Record:
+    record: Record = {}
     for place in plan.stored:
-        values.update(_stored(row[place]))
+        stored = _stored(row[place])
+        record.update((keyword, stored[keyword]) for keyword in stored if keyword in plan.wanted)
     for keyword, by_key in counts.items():
         of_study = keyword in COUNTED[STUDY]
         value = by_key.get(row[plan.keys["study" if of_study else "patient"]])
-        if value is not None:
-            values[keyword] = value
+        if value is not None and keyword in plan.wanted:
+            record[keyword] = value
     for keyword, (place, column) in plan.places.items():
-        values[keyword] = _text(row[place], column.kind)
-    return values
-
-
-def _item(query: DicomQuery, plan: _Plan, values: Mapping[str, Any]) -> Dataset:
-    item = _data_set((k, v) for k, v in values.items() if k in plan.wanted)
+        record[keyword] = _text(row[place], column.kind)
     if query.retrieve_ae_title:
-        item.add(DataElement(0x00080054, "AE", query.retrieve_ae_title))
+        record["RetrieveAETitle"] = query.retrieve_ae_title
     if "InstanceAvailability" in plan.wanted:
-        item.add(DataElement(0x00080056, "CS", "ONLINE"))
-    return item
+        record["InstanceAvailability"] = "ONLINE"
+    return record
 
 
 def _stored(attributes: str | None) -> dict[str, Any]:
@@ -395,15 +400,16 @@ def _stored(attributes: str | None) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any, kind: Kind) -> Any:  # noqa: ANN401 - a column's value
+def _text(value: Any, kind: Kind) -> str:  # noqa: ANN401 - a column's value
     if value is None or value == "":
         return ""
     if kind is Kind.DATE:
-        return value.strftime("%Y%m%d") if value.year >= 1000 else f"{value:%Y%m%d}".zfill(8)
+        return f"{value.year:04}{value.month:02}{value.day:02}"
     if kind is Kind.TIME:
-        return value.strftime("%H%M%S.%f" if value.microsecond else "%H%M%S")
+        whole = f"{value.hour:02}{value.minute:02}{value.second:02}"
+        return f"{whole}.{value.microsecond:06}" if value.microsecond else whole
     if kind is Kind.MODALITIES:
-        return [code for code in value.split("\\") if code]
+        return str(value).strip("\\")
     return str(value)
 
 
@@ -411,16 +417,17 @@ _ONE_TEXT = frozenset({"LT", "ST", "UT"})
 _BINARY = frozenset({"US"})
 
 
-def _data_set(values: Iterable[tuple[str, Any]]) -> Dataset:
+def as_data_set(record: Record) -> Dataset:
+    """Return a record as a data set."""
     found = Dataset()
-    for keyword, value in values:
+    for keyword, value in record.items():
         tag = tag_for_keyword(keyword)
         if tag is None:
             continue
         vr = dictionary_VR(tag)
         given = value
         if vr == "SQ":
-            given = Items([_data_set(item.items()) for item in value])
+            given = Items([as_data_set(item) for item in value])
         elif vr in _BINARY:
             given = int(value) if value else None
         elif isinstance(value, str) and "\\" in value and vr not in _ONE_TEXT:

@@ -8,6 +8,7 @@ import struct
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connections
+from pydicom.datadict import dictionary_VR
 
 from archive import audit, database, dicom_query
 from archive.dicom_query import DicomQuery
@@ -106,17 +107,40 @@ def _answer_all(
     peer: Peer, request: Request, query: DicomQuery, *, is_whole: bool
 ) -> status.Answer:
     pending = status.Answer(status.PENDING if is_whole else status.PENDING_WITHOUT_KEYS)
-    terms = identifier.character_sets(query.identifier)
-    known = dicom_query.supported_keys(query)
-    for item in dicom_query.search(retrieves.actor_of(peer).scope, query):
+    encode = _Encoder(query, request.context.transfer_syntax)
+    for record in dicom_query.search(retrieves.actor_of(peer).scope, query):
         if peer.is_cancelled(request.command.message_id):
             return status.Answer(status.CANCELLED)
-        found = matching.response(item, known)
-        found.QueryRetrieveLevel = query.level
-        found.RetrieveAETitle = query.retrieve_ae_title
-        encoded = identifier.write(found, request.context.transfer_syntax, terms)
-        answer(peer, request, pending, data_set=encoded)
+        record["QueryRetrieveLevel"] = query.level
+        answer(peer, request, pending, data_set=encode(record))
     return status.OK
+
+
+class _Encoder:
+    """Encodes what was found, with the keys asked for and those that every answer has."""
+
+    def __init__(self, query: DicomQuery, transfer_syntax: str) -> None:
+        self._keys = dicom_query.supported_keys(query)
+        for keyword in ("QueryRetrieveLevel", "RetrieveAETitle"):
+            setattr(self._keys, keyword, "")
+        self._syntax = transfer_syntax
+        self._terms = identifier.character_sets(query.identifier)
+        self._tags = {element.keyword: int(element.tag) for element in self._keys}
+        vrs = [(int(element.tag), dictionary_VR(element.tag)) for element in self._keys]
+        self._writer = None
+        if all(vr in identifier.PLAIN_VRS for _, vr in vrs):
+            self._writer = identifier.PlainWriter(vrs, transfer_syntax, self._terms)
+
+    def __call__(self, record: dicom_query.Record) -> bytes:
+        plain = None
+        if self._writer is not None:
+            tags = self._tags
+            plain = self._writer.write({tags[k]: v for k, v in record.items() if k in tags})
+        if plain is not None:
+            return plain
+        found = matching.response(dicom_query.as_data_set(record), self._keys)
+        found.QueryRetrieveLevel = record["QueryRetrieveLevel"]
+        return identifier.write(found, self._syntax, self._terms)
 
 
 def negotiate(_: str, information: bytes) -> bytes | None:

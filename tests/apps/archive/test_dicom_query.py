@@ -92,7 +92,7 @@ def ask(clinic: Facility | None, level: str, asked: Dataset, **how: Any) -> list
     scope = Scope(None if clinic is None else frozenset({clinic.pk}))
     query = DicomQuery(level=level, identifier=asked, **how)
     query.check()
-    return list(dicom_query.search(scope, query))
+    return [dicom_query.as_data_set(found) for found in dicom_query.search(scope, query)]
 
 
 def studies(clinic: Facility, options: Options = PLAIN, **asked: Any) -> set[str]:

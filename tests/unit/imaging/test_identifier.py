@@ -121,3 +121,35 @@ def test_keys_are_read_as_they_are_meant() -> None:
     found = identifier.read(raw, EXPLICIT)
     assert found.StudyDate == "20260101-20260201"
     assert list(found.ModalitiesInStudy) == ["CT", "MR"]
+
+
+@pytest.mark.parametrize("terms", [(), ("ISO_IR 100",), ("", "ISO 2022 IR 87")])
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+def test_plain_answers_are_the_same_bytes(syntax: str, terms: tuple[str, ...]) -> None:
+    answer = Dataset()
+    answer.PatientName = "Doe^Jane"
+    answer.PatientID = "P12"
+    answer.StudyInstanceUID = "1.2.3"
+    answer.ModalitiesInStudy = ["CT", "SR"]
+    answer.SeriesNumber = "7"
+    answer.Rows = 512
+    answer.StudyDate = "20260102"
+    answer.StudyDescription = ""
+    elements = [(int(element.tag), str(element.VR)) for element in answer]
+    values = {
+        0x00100010: "Doe^Jane",
+        0x00100020: "P12",
+        0x0020000D: "1.2.3",
+        0x00080061: "CT\\SR",
+        0x00200011: "7",
+        0x00280010: "512",
+        0x00080020: "20260102",
+    }
+    writer = identifier.PlainWriter(elements, syntax, terms)
+    assert writer.write(values) == identifier.write(answer, syntax, terms)
+    assert writer.write({**values, 0x00100010: "Buc^Jérôme"}) is None
+
+
+def test_sequences_are_not_plain() -> None:
+    with pytest.raises(ValueError, match="SQ"):
+        identifier.PlainWriter([(0x00400275, "SQ")], EXPLICIT)
