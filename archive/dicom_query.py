@@ -32,7 +32,7 @@ from worklist.models import DicomImage, Patient, Series, Study
 SEARCH_S = 2.0
 _CHUNK = 500
 # Matches whose keys are remembered; more are found again in the order of their keys.
-_MOST_REMEMBERED = 20_000
+_MOST_REMEMBERED = 5_000
 
 _MODELS: Mapping[str, type[Model]] = {
     PATIENT: Patient,
@@ -52,6 +52,7 @@ _PATIENT_OF[IMAGE] = "series__study__patient_id"
 # facility must not come first.
 _FACILITY_OF = {PATIENT: "facility", STUDY: "facility", SERIES: "study__facility"}
 _FACILITY_OF[IMAGE] = "series__study__facility"
+_ORDERS = {PATIENT: ("patient_id", "pk"), STUDY: ("sort_at", "pk")}
 _STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
 _UNIQUE = {
     PATIENT: "PatientID",
@@ -157,6 +158,9 @@ class _Plan:
     # By keyword, the place of its value in a row and how it is held.
     places: dict[str, tuple[int, Column]] = field(default_factory=dict)
     stored: list[int] = field(default_factory=list)
+    # An index has the rows of a facility in this order; the last is unique.
+    order: tuple[str, ...] = ("pk",)
+    is_newest_first: bool = False
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
     # What the database did not decide: text keys by keyword, and all others.
@@ -230,7 +234,12 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
     level = query.level
     manager: Any = _MODELS[level]._default_manager
     rows: QuerySet[Any] = manager.all()
-    plan = _Plan(rows=rows, paths=["pk"])
+    plan = _Plan(
+        rows=rows,
+        paths=["pk"],
+        order=_ORDERS.get(level, ("pk",)),
+        is_newest_first=level == STUDY,
+    )
     plan.keys["pk"] = 0
     asked = {element.keyword: element for element in query.identifier if element.keyword}
     plan.wanted = set(asked)
@@ -319,16 +328,29 @@ def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
                 found = {row[0]: row for row in every.filter(pk__in=some).values_list(*plan.paths)}
             yield [found[key] for key in some if key in found]
         return
-    ordered = plan.rows.order_by("pk")
-    last: UUID | None = None
+    yield from _ordered_chunks(plan)
+
+
+def _ordered_chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
+    """Read rows in the order of an index, each piece from where the last one ended."""
+    sign, way = ("-", "lt") if plan.is_newest_first else ("", "gt")
+    ordered = plan.rows.order_by(*(f"{sign}{name}" for name in plan.order))
+    places = [plan.place(name) for name in plan.order]
+    after = ordered
     while True:
-        after = ordered if last is None else ordered.filter(pk__gt=last)
         with limited(SEARCH_S):
             rows = list(after.values_list(*plan.paths)[:_CHUNK])
         if not rows:
             return
         yield rows
-        last = rows[-1][0]
+        last = [rows[-1][place] for place in places]
+        first, key = plan.order[0], plan.order[-1]
+        beyond = Q(**{f"{key}__{way}": last[-1]})
+        if first != key:
+            # Said twice, so that the index is entered where the last piece ended.
+            beyond |= Q(**{f"{first}__{way}": last[0]})
+            beyond &= Q(**{f"{first}__{way}e": last[0]})
+        after = ordered.filter(beyond)
 
 
 _Counts = dict[str, dict[UUID, Any]]
