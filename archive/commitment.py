@@ -6,7 +6,7 @@ the association that it came on, as long as that stands, or a job that calls the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, cast
@@ -18,13 +18,14 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from archive import audit, jobs, retrieval, spool, stores
+from archive import audit, completeness, jobs, retrieval, spool, stores
 from archive.access import Actor, Scope, system_actor
+from archive.completeness import Expectation
 from archive.errors import ConflictError, InvalidInputError
 from archive.models import CommitmentRequest, CommitmentState, Destination
 from blobs import BlobError
 from imaging.uid import is_valid_uid
-from worklist.models import DicomImage, Facility
+from worklist.models import DicomImage, Facility, Study
 
 # Failure Reason (0008,1197), PS3.3 table C.14-1.
 PROCESSING_FAILURE = 0x0110
@@ -150,6 +151,7 @@ def check(request_id: str) -> None:
         return
     failures: list[tuple[str, str, int]] = []
     studies: set[str] = set()
+    study_ids: set[UUID] = set()
     for start in range(0, len(request.references), _BATCH):
         some = request.references[start : start + _BATCH]
         stored = {
@@ -159,6 +161,7 @@ def check(request_id: str) -> None:
             ).select_related("series__study")
         }
         studies |= {image.series.study.study_instance_uid for image in stored.values()}
+        study_ids |= {image.series.study_id for image in stored.values()}
         for sop_class_uid, uid in some:
             reason = _fault_of(stored.get(uid), sop_class_uid)
             if reason:
@@ -174,6 +177,8 @@ def check(request_id: str) -> None:
             checked_at=timezone.now(),
         )
         if changed:
+            for study_id in study_ids:
+                completeness.request_look(study_id)
             # The association of the request comes first, as long as it may.
             _queue_report(request.pk, settings.COMMITMENT_SAME_ASSOCIATION_S)
 
@@ -278,6 +283,19 @@ def report(request_id: str) -> None:
     )
     delivery = send(destination, found)
     settle(key, error="" if delivery.is_success else delivery.message)
+
+
+@completeness.source
+def expected(study: Study) -> Iterator[Expectation]:
+    """Say what belongs to a study: what its equipment asked to be kept."""
+    rows = CommitmentRequest.objects.filter(
+        facility=study.facility_id, study_instance_uid=study.study_instance_uid
+    )
+    uids = {
+        uid for references in rows.values_list("references", flat=True) for _, uid in references
+    }
+    if uids:
+        yield Expectation("storage commitment", "", frozenset(uids))
 
 
 def try_again(actor: Actor, request_ids: Sequence[UUID]) -> int:

@@ -137,7 +137,7 @@ def look(study: Study) -> Completeness:
     """
     found = Completeness(here=study.instance_count)
     expected = [entry for function in _SOURCES for entry in function(study)]
-    told = {entry.series_instance_uid for entry in expected}
+    told = {entry.series_instance_uid for entry in expected} | _named_whole(study, expected)
     series = {row.series_instance_uid: row for row in Series.objects.filter(study=study)}
     absent: set[str] = set()
     for entry in expected:
@@ -210,6 +210,22 @@ def _absent(study: Study, uids: frozenset[str]) -> set[str]:
         )
         absent.difference_update(rows.values_list("sop_instance_uid", flat=True))
     return absent
+
+
+def _named_whole(study: Study, expected: list[Expectation]) -> set[str]:
+    """Return the series of which every image is in a list that does not say of which series."""
+    lists = [entry.sop_instance_uids for entry in expected if not entry.series_instance_uid]
+    if not lists:
+        return set()
+    named = frozenset().union(*lists)
+    rows = DicomImage.objects.filter(series__study=study)
+    images = rows.values_list("series__series_instance_uid", "sop_instance_uid")
+    seen, unnamed = set(), set()
+    for series_uid, uid in images:
+        seen.add(series_uid)
+        if uid not in named:
+            unnamed.add(series_uid)
+    return seen - unnamed
 
 
 def _note(found: Completeness, series: Series | None, count: int, said: str) -> None:

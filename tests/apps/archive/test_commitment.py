@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
 
-from archive import commitment, destinations, jobs, runner, stores
+from archive import commitment, completeness, destinations, jobs, runner, stores
 from archive.access import Actor, Scope, system_actor
 from archive.destinations import DestinationDraft
 from archive.errors import ConflictError, InvalidInputError
@@ -22,7 +22,7 @@ from tests import factories
 from tests.dcmtk import free_port
 from tests.dicom import make_instance, to_bytes
 from tests.reports import Inbox, listening
-from worklist.models import DicomImage, Facility
+from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db
 __all__ = ["listening"]
@@ -249,3 +249,25 @@ def test_what_cannot_be_asked(
     with pytest.raises(InvalidInputError, match=words):
         commitment.receive(caller(facility), facility, transaction_uid, references)
     assert not CommitmentRequest.objects.exists()
+
+
+def test_what_a_caller_asked_about_belongs_to_its_study(store: Path, facility: Facility) -> None:
+    """Images 1, 2 and 5 are here; the caller names these, and one more that never came."""
+    study, series = generate_uid(), generate_uid()
+    references = [(CT, generate_uid())]
+    for number in (1, 2, 5):
+        ds = make_instance(
+            StudyInstanceUID=study, SeriesInstanceUID=series, SeriesNumber=3, InstanceNumber=number
+        )
+        factories.store_bytes(to_bytes(ds), facility)
+        references.append((CT, str(ds.SOPInstanceUID)))
+    runner.drain()
+    ask(facility, *references)
+    Study.objects.update(last_received_at=timezone.now() - timedelta(minutes=1))
+    drain_now()
+    found = completeness.of(Study.objects.get())
+    assert found is not None
+    # The gap in the numbers is not counted beside what the list says.
+    assert (found.here, found.missing, found.expected) == (3, 1, 4)
+    assert found.words == ["1 of 4 images that storage commitment names has not come."]
+    assert found.sources == ["storage commitment"]

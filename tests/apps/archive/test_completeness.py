@@ -145,5 +145,5 @@ def test_who_knows_the_instances_is_believed(
 def test_a_look_costs_the_same_for_a_large_series(
     study: Study, django_assert_max_num_queries: Any
 ) -> None:
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         completeness.look(study)
