@@ -26,6 +26,8 @@ class Told:
     data_set: Dataset
     calling: str
     instance: str
+    # SCU and SCP role that the caller proposed for commitment; None: it proposed none.
+    roles: tuple[bool, bool] | None = None
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Inbox:
                 event.event_information,
                 event.assoc.requestor.ae_title,
                 str(event.request.AffectedSOPInstanceUID),
+                _roles(event.assoc.requestor),
             )
         )
         return self.status, None
@@ -64,6 +67,11 @@ class Inbox:
             )
         )
         return self.status, event.attribute_list
+
+
+def _roles(requestor: Any) -> tuple[bool, bool] | None:
+    found = requestor.role_selection.get(StorageCommitmentPushModel)
+    return None if found is None else (found.scu_role, found.scp_role)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests import factories
 from tests.dcmtk import free_port
 from tests.dicom import make_instance, to_bytes
 from tests.reports import Inbox, listening
-from worklist.models import Facility
+from worklist.models import Facility, Study
 
 pytestmark = pytest.mark.django_db
 __all__ = ["listening"]
@@ -102,6 +102,8 @@ def test_a_study_that_still_grows_waits(store: Path, facility: Facility, setting
     store_some(facility, generate_uid(), generate_uid())
     settings.STUDY_QUIET_AFTER_S = 600
     runner.drain()
+    Job.objects.filter(kind=availability.ANNOUNCE_JOB).delete()
+    availability.announce(str(Study.objects.get().pk))
     assert not AvailabilityNotice.objects.exists()
     waiting = Job.objects.get(kind=availability.ANNOUNCE_JOB, state=JobState.QUEUED)
     assert (waiting.run_at - timezone.now()).total_seconds() > 500

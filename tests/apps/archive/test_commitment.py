@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -68,6 +69,8 @@ def test_what_is_whole_is_committed_and_the_caller_told(
     told = inbox.take()
     assert told.event_type == 1
     assert told.instance == "1.2.840.10008.1.20.1.1"
+    # PS3.4 J.5: we call, and keep the SCP role.
+    assert told.roles == (False, True)
     assert told.data_set.TransactionUID == request.transaction_uid
     assert [i.ReferencedSOPInstanceUID for i in told.data_set.ReferencedSOPSequence] == [
         one[1],
@@ -181,6 +184,22 @@ def test_after_the_last_attempt_it_is_given_up_and_can_be_started_again(
     inbox = listening(port)
     assert commitment.try_again(system_actor("tests"), [request.pk]) == 1
     drain_now()
+    assert inbox.take().event_type == 1
+
+
+def test_starting_again_does_not_wait_for_an_old_pause(
+    store: Path, facility: Facility, listening: Callable[..., Inbox], settings: Any
+) -> None:
+    settings.COMMITMENT_SAME_ASSOCIATION_S = 0
+    port = free_port()
+    register(port)
+    request = ask(facility, stored(facility))
+    runner.drain()
+    request.refresh_from_db()
+    assert request.attempts == 1
+    inbox = listening(port)
+    commitment.try_again(system_actor("tests"), [request.pk])
+    runner.drain()
     assert inbox.take().event_type == 1
 
 
