@@ -28,7 +28,7 @@ from worklist.models import DicomImage, Study
 
 ANNOUNCE_JOB = "availability.announce"
 SEND_JOB = "availability.send"
-# With pauses from ten seconds to an hour: some seventeen hours in all.
+# With pauses from ten seconds to an hour: some sixteen hours in all.
 MOST_ATTEMPTS = 25
 _LONGEST_PAUSE_S = 3600
 

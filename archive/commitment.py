@@ -34,7 +34,7 @@ CLASS_CONFLICT = 0x0119
 
 CHECK_JOB = "commitment.check"
 REPORT_JOB = "commitment.report"
-# With pauses from ten seconds to an hour: some seventeen hours in all, so that equipment that is
+# With pauses from ten seconds to an hour: some sixteen hours in all, so that equipment that is
 # switched off for the night still hears.
 MOST_ATTEMPTS = 25
 _LONGEST_PAUSE_S = 3600
