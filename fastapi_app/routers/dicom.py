@@ -73,6 +73,19 @@ async def get_study(request: Request, study: str) -> Response:
     return JSONResponse(await gate.serve(request, lambda actor: studies.study(actor, study)))
 
 
+@router.delete(
+    "/studies/{study}",
+    summary="Delete a study",
+    openapi_extra={"parameters": [_query("reason", "Why; needed, and kept.")]},
+)
+async def delete_study(request: Request, study: str) -> Response:
+    """Hide a study from every reader; an administrator can restore it for a while."""
+    reason = request.query_params.get("reason", "")
+    return JSONResponse(
+        await gate.serve(request, lambda actor: studies.delete(actor, study, reason))
+    )
+
+
 @router.get("/studies/{study}/series", summary="The series of a study")
 async def list_series(request: Request, study: str) -> Response:
     """Answer with the series in order of their number."""

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.core.cache import cache
 from django.db.models import Sum
 
-from archive import access, audit, facilities, filetypes, query, retrieve, upload
+from archive import access, audit, deletions, facilities, filetypes, query, retrieve, upload
 from archive.access import Actor
 from archive.errors import (
     ArchiveError,
@@ -122,6 +122,19 @@ def _facility(actor: Actor, code: str) -> UUID:
 def study(actor: Actor, text: str) -> Document:
     """Return one study."""
     return documents.study(gate.study_for(actor, text))
+
+
+def delete(actor: Actor, text: str, reason: str) -> Document:
+    """Delete a study; the answer says until when an administrator can restore it."""
+    deletion = deletions.delete_study(actor, access.parse_key(text), reason)
+    return {
+        "status": "deleted",
+        "id": str(deletion.study_id),
+        "StudyInstanceUID": deletion.study_instance_uid,
+        "instances": deletion.instance_count,
+        "reason": deletion.reason,
+        "restorable_until": deletion.keep_until.isoformat(),
+    }
 
 
 def series_of(actor: Actor, text: str) -> list[Document]:

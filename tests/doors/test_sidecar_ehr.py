@@ -602,3 +602,27 @@ def test_the_document_is_sound(sidecar: Sidecar) -> None:
             is_open = path == "/api/v1/auth/token" and "requestBody" in operation
             assert bool(operation.get("security")) != is_open
     assert len(set(identifiers)) == len(identifiers)
+
+
+# Deletion ---------------------------------------------------------------------------------------
+
+
+def test_an_administrator_deletes_a_study_with_a_reason(
+    sidecar: Sidecar, caller: Caller, facility: Facility
+) -> None:
+    image = store_one(facility)
+    study = image.series.study
+    where = f"{API}/studies/{study.study_instance_uid}"
+    admin = sidecar.by_token(factories.user("ada", Role.ADMIN, []))
+    assert_problem(caller.request("DELETE", f"{where}?reason=Sent+twice"), 403)
+    assert_problem(admin.request("DELETE", where), 422, "Say why")
+    assert_problem(admin.request("DELETE", f"{API}/studies/1.2.3?reason=Sent+twice"), 404)
+    answer = admin.request("DELETE", f"{where}?reason=Sent+twice")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "deleted"
+    assert answer.json()["instances"] == 1
+    assert_problem(admin.get(where), 404)
+    assert admin.get(f"{API}/studies").json() == []
+    assert_problem(admin.get(f"{API}/image/{image.pk}/thumbnail"), 404)
+    assert_problem(admin.request("DELETE", f"{where}?reason=Sent+twice"), 404)
+    assert AuditEvent.objects.get(verb="study.delete").detail["reason"] == "Sent twice"
