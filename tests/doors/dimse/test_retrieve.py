@@ -322,6 +322,7 @@ def test_a_context_without_the_scp_role_gets_nothing(
     *_, (last, _) = association.send_c_get(wanted, model)
     association.release()
     assert last.Status == 0xA702
+    assert last.ErrorComment == "The receiver does not take this kind of instance."
 
 
 def test_cancelling_stops_a_get(receiver: ReceiverSite) -> None:
