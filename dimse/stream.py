@@ -2,7 +2,7 @@
 
 It is written under our own Part 10 header as it comes, so that the archive links the very file that
 was received: no copy, no decoding. Every open file is locked; a file without its lock was left by a
-receiver that died, and its sender was never answered.
+receiver that died, and `archive.reconcile` takes it back.
 """
 
 from __future__ import annotations
@@ -133,20 +133,3 @@ def _create(folder: Path) -> tuple[Path, int]:
             continue
         except FileNotFoundError:
             folder.mkdir(parents=True, exist_ok=True)
-
-
-def sweep() -> int:
-    """Remove what receivers that died left in the spool; returns how many files.
-
-    Files that a living receiver writes are locked and stay.
-    """
-    removed = 0
-    for path in settings.DICOM_SPOOL_DIR.glob(f"{_PREFIX}*{_SUFFIX}"):
-        try:
-            with path.open("rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-                removed += 1
-        except (BlockingIOError, FileNotFoundError):
-            continue
-    return removed

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from dimse import stream
 from dimse.stream import DataSetStream
 
 
@@ -38,15 +38,14 @@ def test_a_linked_file_outlives_the_spool(spool: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept").read_bytes() == b"header"
 
 
-def test_only_files_that_nobody_writes_are_swept(spool: Path) -> None:
-    alive, dead = DataSetStream(b"alive"), DataSetStream(b"dead")
-    os.close(dead._descriptor)  # as the death of its process does
-    foreign = spool / "in-upload.part"
-    foreign.write_bytes(b"upload")
-    assert stream.sweep() == 1
-    assert set(spool.iterdir()) == {alive.path, foreign}
-    alive.discard()
-
-
-def test_an_empty_site_has_nothing_to_sweep(spool: Path) -> None:
-    assert stream.sweep() == 0
+def test_a_file_is_locked_for_as_long_as_its_process_has_it(spool: Path) -> None:
+    """What `archive.reconcile` tells the living from the dead by."""
+    growing = DataSetStream(b"header")
+    with growing.path.open("rb") as handle:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        growing.finish()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(growing._descriptor)  # as the death of its process does
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
