@@ -425,9 +425,16 @@ def _set_status(order: Order, status: str) -> None:
 def set_step_status(steps: Iterable[ScheduledStep], status: str) -> None:
     """Set the status of steps, then that of their orders."""
     steps = list(steps)
-    ScheduledStep.objects.filter(pk__in=[step.pk for step in steps]).update(status=status)
-    for order in Order.objects.filter(pk__in={step.order_id for step in steps}):
-        follow_steps(order)
+    with transaction.atomic():
+        # Locked first: two steps of an order that end at once would each miss the other.
+        orders = list(
+            Order.objects.select_for_update()
+            .filter(pk__in={step.order_id for step in steps})
+            .order_by("pk")
+        )
+        ScheduledStep.objects.filter(pk__in=[step.pk for step in steps]).update(status=status)
+        for order in orders:
+            follow_steps(order)
 
 
 def performed_of(order: Order) -> list[PerformedStep]:

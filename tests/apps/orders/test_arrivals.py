@@ -12,7 +12,7 @@ from django.utils import timezone
 from pydicom.uid import generate_uid
 
 from accounts.models import Role, User
-from archive import access, runner
+from archive import access, deletions, removal, runner
 from archive.access import Actor, actor_of, system_actor
 from archive.errors import ConflictError, ForbiddenError
 from archive.models import AuditEvent, Job, OutboxEvent
@@ -208,3 +208,24 @@ def test_equipment_that_reports_its_steps_says_when_it_is_done(
     settle(study)
     mine.refresh_from_db()
     assert mine.status == OrderStatus.IN_PROGRESS
+
+
+def test_a_demo_goes_with_its_orders(store: Path, facility: Facility) -> None:
+    order(facility, accession_number="A1")
+    arrive(facility, AccessionNumber="A1")
+    Facility.objects.update(is_demo=True)
+    facility.refresh_from_db()
+    removal.destroy_demo_facility(system_actor("tests"), facility)
+    assert not Order.objects.exists()
+    assert not StudyMatch.objects.exists()
+
+
+def test_a_deleted_study_is_not_matched_nor_shown(
+    store: Path, facility: Facility, admin_user: User
+) -> None:
+    study = arrive(facility)
+    deletions.delete_study(actor_of(admin_user), study.pk, "sent twice")
+    order(facility)
+    arrivals.match_study(str(study.pk))
+    arrivals.settle_study(str(study.pk))
+    assert not StudyMatch.objects.exists()
