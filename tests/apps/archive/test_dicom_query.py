@@ -134,6 +134,7 @@ def studies(clinic: Facility, options: Options = PLAIN, **asked: Any) -> set[str
         ({"PatientName": "=鈴木*"}, ""),
         ({"PatientName": "*"}, "12+"),
         ({"PatientName": "*^John"}, "2+"),
+        ({"PatientName": "smith^john"}, "2+"),
         ({"ReferringPhysicianName": "house*"}, "1"),
         ({"PhysiciansOfRecord": "Cuddy*"}, "1"),
         ({"StudyDate": "20260215"}, "1"),
