@@ -105,7 +105,7 @@ class FirstImage:
 def first_image(series: list[dict[str, Any]]) -> FirstImage | None:
     """Choose where reading starts: in the first series of images that is not a localizer.
 
-    What describes images (segmentations, dose, key objects) comes first only where there is no image.
+    What describes images (segmentations, dose, key objects) comes first only where none is.
 
     A volume opens in its middle, where there is something to see; everything else at its start.
     """
