@@ -332,6 +332,8 @@ def check_frame_number(image: DicomImage, frame_number: int) -> None:
     """
     if not image.has_pixels:
         what = sopclass.plain_name(image.sop_class_uid)
+        if sopclass.is_image_class(image.sop_class_uid):
+            raise UndecodableError(f"This file ({what}) has no pixel data. Have it sent again.")
         raise UndecodableError(f"This instance holds no picture ({what}).")
     if not 1 <= frame_number <= max(1, image.number_of_frames):
         raise NotFoundError(

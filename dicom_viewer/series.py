@@ -43,6 +43,7 @@ _DISPLAY = (
     "RescaleSlope",
     "RescaleIntercept",
     "RescaleType",
+    "Units",
     "FrameTime",
     "RecommendedDisplayFrameRate",
     "ImageLaterality",
@@ -163,5 +164,10 @@ def image_document(row: DicomImage) -> Image:
 def _problem(row: DicomImage) -> str | None:
     if not row.has_pixels:
         what = sopclass.plain_name(row.sop_class_uid)
+        if sopclass.is_image_class(row.sop_class_uid):
+            return (
+                f"This file ({what}) has no pixel data, so there is nothing to show. Have it sent "
+                "again, or download it to look at what it holds."
+            )
         return f"This is not a picture ({what}). Download the file to open it elsewhere."
     return row.problem or retrieve.problem(row) or None

@@ -44,6 +44,7 @@ _NUMBERS_OF: dict[str, int] = {
 _TEXTS: dict[str, int] = {
     "VOILUTFunction": 0x00281056,
     "RescaleType": 0x00281054,
+    "Units": 0x00541001,
     "ImageLaterality": 0x00200062,
     "ViewPosition": 0x00185101,
     "PresentationLUTShape": 0x20500020,

@@ -74,6 +74,11 @@ def plain_name(sop_class_uid: str) -> str:
     return entry[0].removesuffix(" Storage")
 
 
+def is_image_class(sop_class_uid: str) -> bool:
+    """Say whether instances of a class should hold pixels, by the name that PS3.6 gives it."""
+    return _group(sop_class_uid) is None and "Image Storage" in class_name(sop_class_uid)
+
+
 def _group(sop_class_uid: str) -> tuple[Kind, str] | None:
     if not sop_class_uid.startswith(_STORAGE):
         return None

@@ -16,7 +16,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from PIL import Image as PillowImage
-from pydicom.uid import generate_uid
+from pydicom.uid import ComputedRadiographyImageStorage, generate_uid
 
 from accounts.models import User
 from archive import access, retrieve, runner, stores
@@ -333,3 +333,34 @@ def test_presets_are_the_sites_then_ones_own(
     assert presets[-1]["name"] == "Mine"
     assert presets[-1]["is_site"] is False
     assert "Theirs" not in {preset["name"] for preset in presets}
+
+
+def test_an_image_class_without_pixels_says_that_they_are_missing(facility: Facility) -> None:
+    ds = make_instance(Modality="CR", SOPClassUID=ComputedRadiographyImageStorage, PixelData=None)
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"):
+        delattr(ds, keyword)
+    result = factories.store_bytes(to_bytes(ds), facility)
+    (only,) = manifest.series_documents(study_of(result))
+    (image,) = only["images"]
+    assert "(Computed Radiography Image) has no pixel data" in image["problem"]
+    assert image["transport"] is None
+
+
+def test_facts_of_a_modality_lut_are_those_of_its_output(data: Path, facility: Facility) -> None:
+    result = factories.store_file(data / "lut_overlay/mlut_18.dcm", facility)
+    (only,) = manifest.series_documents(study_of(result))
+    (image,) = only["images"]
+    assert (image["RescaleSlope"], image["RescaleIntercept"]) == (1, 0)
+    assert (image["BitsAllocated"], image["PixelRepresentation"]) == (16, 0)
+    assert image["transport"] == "jphc"
+    assert image["digest"].endswith("-m")
+    assert image["hidden"] == []
+
+
+def test_overlays_and_the_unit_of_pet_are_named(data: Path, facility: Facility) -> None:
+    result = factories.store_file(data / "lut_overlay/ovly_p01.dcm", facility)
+    (only,) = manifest.series_documents(study_of(result))
+    assert only["images"][0]["hidden"] == ["OverlayData"]
+    result = factories.store_file(data / "pt_nm/GH184.dcm", facility)
+    (only,) = manifest.series_documents(study_of(result))
+    assert only["images"][0]["Units"] == "BQML"

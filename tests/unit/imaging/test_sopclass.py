@@ -37,3 +37,18 @@ def test_a_private_class_is_named_as_such() -> None:
     assert sopclass.plain_name("1.2.276.0.19.55.1.5.1.1.1") == "private object"
     assert sopclass.class_name("1.2.276.0.19.55.1.5.1.1.1") == "1.2.276.0.19.55.1.5.1.1.1"
     assert sopclass.class_name(STORAGE + "2") == "CT Image Storage"
+
+
+@pytest.mark.parametrize(
+    ("uid", "expected"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.1", True),  # Computed Radiography Image Storage
+        ("1.2.840.10008.5.1.4.1.1.2.1", True),  # Enhanced CT Image Storage
+        ("1.2.840.10008.5.1.4.1.1.11.1", False),  # Grayscale Softcopy Presentation State
+        ("1.2.840.10008.5.1.4.1.1.88.11", False),  # Basic Text SR
+        ("1.2.840.10008.5.1.4.1.1.66.4", False),  # Segmentation
+        ("1.2.3.4", False),
+    ],
+)
+def test_which_classes_should_hold_pixels(uid: str, *, expected: bool) -> None:
+    assert sopclass.is_image_class(uid) is expected
