@@ -38,9 +38,8 @@ def pytest_collection_finish() -> None:
     used = (
         connection.vendor,
         settings.CACHES["default"]["BACKEND"].rpartition(".")[2],
-        settings.CHANNEL_LAYERS["default"]["BACKEND"].rpartition(".")[2],
     )
-    if used != ("postgresql", "RedisCache", "RedisChannelLayer"):
+    if used != ("postgresql", "RedisCache"):
         pytest.exit(f"The tests run on {used} instead of PostgreSQL and Redis.", returncode=1)
 
 
