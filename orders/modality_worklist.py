@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from archive import database
 from archive.access import Scope
+from archive.catalogue import fold
 from imaging import matching
 from orders.items import item_of
 from orders.models import OPEN_STEPS, ScheduledStep
@@ -81,6 +82,10 @@ def _candidates(scope: Scope, identifier: Dataset) -> QuerySet[ScheduledStep]:
             value = data_set.get(keyword)
             if isinstance(value, str) and value.strip() and not matching.is_wild(value):
                 rows = rows.filter(**{field: value.strip()})
+    # Pieces between wildcards, components and groups: each stands in a name that matches.
+    for piece in re.split(r"[*?^=]", str(identifier.get("PatientName") or "")):
+        if fold(piece):
+            rows = rows.filter(order__patient_name_folded__contains=fold(piece))
     first, last = _days(keys.get("ScheduledProcedureStepStartDate"))
     if first is not None:
         rows = rows.filter(start_date__gte=first)
