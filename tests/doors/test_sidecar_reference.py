@@ -21,7 +21,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 
 from accounts.models import User
@@ -187,10 +187,18 @@ def colour_complaint(ds: pydicom.Dataset, row: dict[str, str], frame: np.ndarray
     return ""
 
 
+def looked_up_complaint(ds: pydicom.Dataset, row: dict[str, str], frame: np.ndarray) -> str:
+    """Frames with a Modality LUT leave as what pydicom makes of the reference values by it."""
+    stored = pixel_array(ds, index=int(row["frame"]), decoding_plugin=plugin_of(ds))
+    if complaint := grey_complaint(row, stored):
+        return f"the stored values: {complaint}"
+    return "" if np.array_equal(frame, apply_modality_lut(stored, ds)) else "not through its LUT"
+
+
 def test_every_reference_frame_reaches_the_viewer(caller: Caller, data: Path) -> None:
     arrivals = Arrivals(data)
     wrong: list[str] = []
-    judged = 0
+    judged = looked_up = 0
     for name, rows in reference(data).items():
         image = arrivals.take(name)
         ds = None
@@ -198,17 +206,21 @@ def test_every_reference_frame_reaches_the_viewer(caller: Caller, data: Path) ->
         for number, frame in raw_frames(caller, image, list(by_number)):
             row = by_number[number]
             judged += 1
-            if row["photometric"] in GREY:
+            if ds is None:
+                ds = pydicom.dcmread(data / name, force=True)
+                ds.file_meta.TransferSyntaxUID = UID(image.transfer_syntax_uid)
+            if "ModalityLUTSequence" in ds:
+                complaint = looked_up_complaint(ds, row, frame)
+                looked_up += 1
+            elif row["photometric"] in GREY:
                 complaint = grey_complaint(row, frame)
             else:
-                if ds is None:
-                    ds = pydicom.dcmread(data / name, force=True)
-                    ds.file_meta.TransferSyntaxUID = UID(image.transfer_syntax_uid)
                 complaint = colour_complaint(ds, row, frame)
             if complaint:
                 wrong.append(f"{name} frame {number}: {complaint}")
     assert wrong == []
     assert judged == 2260
+    assert looked_up
 
 
 def test_every_form_shows_every_kind_of_file(caller: Caller, data: Path) -> None:
