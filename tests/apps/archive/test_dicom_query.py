@@ -26,8 +26,9 @@ from worklist.models import Facility, Study
 
 pytestmark = pytest.mark.django_db
 
-ONE, TWO = generate_uid(), generate_uid()
-SERIES_CT, SERIES_SR = generate_uid(), generate_uid()
+# The same in every worker of pytest-xdist: they stand in the names of cases.
+ONE, TWO = (generate_uid(entropy_srcs=["query", name]) for name in ("one", "two"))
+SERIES_CT, SERIES_SR = (generate_uid(entropy_srcs=["query", name]) for name in ("ct", "sr"))
 
 
 @pytest.fixture

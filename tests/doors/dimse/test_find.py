@@ -37,7 +37,7 @@ from tests.receiver import ReceiverSite
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 STUDY_ROOT = StudyRootQueryRetrieveInformationModelFind
 PATIENT_ROOT = PatientRootQueryRetrieveInformationModelFind
-STUDIES = [generate_uid() for _ in range(3)]
+STUDIES = [generate_uid(entropy_srcs=["find", str(number)]) for number in range(3)]
 NAMES = ["Yamada^Tarou=山田^太郎=やまだ^たろう", "Buc^Jérôme", "Люкceмбypг"]
 
 
