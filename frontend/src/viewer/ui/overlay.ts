@@ -1,12 +1,16 @@
 import { nothing, type SVGTemplateResult, svg } from "lit";
 import type { Affine } from "../core/affine";
 import { measurementLines } from "../core/format";
+import { type Box, type Label, type PlacedLabel, placeLabels } from "../core/labels";
 import type { MeasurementFacts, Vec2 } from "../core/manifest";
+import type { Size } from "../core/view";
 import { handles, toScreen } from "../tools/shapes";
 
 const LINE_HEIGHT = 15;
 const ARROW_HEAD = 11;
-const TEXT_GAP = 10;
+const PADDING = 4;
+/** From the top of a line to its base. */
+const ASCENT = 12;
 
 export interface DrawnItem {
   facts: MeasurementFacts;
@@ -17,25 +21,36 @@ export interface DrawnItem {
 export function drawItems(
   items: readonly DrawnItem[],
   matrix: Affine,
-  width: number,
+  size: Size,
+  kept: readonly Box[],
 ): SVGTemplateResult[] {
-  const ordered = [...items].sort((a, b) => Number(a.isSelected) - Number(b.isSelected));
-  return ordered.map((item) => drawItem(item, matrix, width));
-}
-
-function drawItem(
-  { facts, isSelected }: DrawnItem,
-  matrix: Affine,
-  width: number,
-): SVGTemplateResult {
-  const screen = toScreen(facts.points, matrix);
-  const grips = isSelected ? toScreen(handles(facts.kind, facts.points), matrix) : [];
-  return svg`<g class=${isSelected ? "mark selected" : "mark"} data-measurement=${facts.id}>
-    <g class="halo">${shape(facts, screen)}</g>
-    <g class="line">${shape(facts, screen)}</g>
-    ${grips.map(([x, y]) => svg`<circle class="grip" cx=${x} cy=${y} r="5"></circle>`)}
-    ${text(facts, screen, width)}
-  </g>`;
+  const drawn = items.map((item) => ({ ...item, screen: toScreen(item.facts.points, matrix) }));
+  const texts = drawn.map(({ facts, screen }) => {
+    const about = aboutBox(facts, screen);
+    return { lines: about ? measurementLines(facts) : [], about };
+  });
+  // Placed in the order of drawing, so that no text moves when another measurement is selected.
+  const labels = texts.flatMap(({ lines, about }, index) =>
+    about && lines.length > 0 ? [{ index, label: labelOf(lines, about, size) }] : [],
+  );
+  const places = placeLabels(
+    labels.map(({ label }) => label),
+    size,
+    kept,
+  );
+  const placed = new Map(labels.map(({ index }, at) => [index, places[at] as PlacedLabel]));
+  return drawn
+    .map((item, index) => ({ ...item, lines: texts[index]?.lines ?? [], place: placed.get(index) }))
+    .sort((a, b) => Number(a.isSelected) - Number(b.isSelected))
+    .map(({ facts, isSelected, screen, lines, place }) => {
+      const grips = isSelected ? toScreen(handles(facts.kind, facts.points), matrix) : [];
+      return svg`<g class=${isSelected ? "mark selected" : "mark"} data-measurement=${facts.id}>
+        <g class="halo">${shape(facts, screen)}</g>
+        <g class="line">${shape(facts, screen)}</g>
+        ${grips.map(([x, y]) => svg`<circle class="grip" cx=${x} cy=${y} r="5"></circle>`)}
+        ${place ? text(lines, place) : nothing}
+      </g>`;
+    });
 }
 
 function shape(
@@ -82,34 +97,73 @@ function arrowPath(tip: Vec2, tail: Vec2): string {
   return `M${tail[0]},${tail[1]}L${tip[0]},${tip[1]}M${side(0.45)}L${tip[0]},${tip[1]}L${side(-0.45)}`;
 }
 
-function text(
-  facts: MeasurementFacts,
-  screen: readonly Vec2[],
-  width: number,
-): SVGTemplateResult | typeof nothing {
-  const lines = measurementLines(facts);
-  const anchor = textAnchor(facts, screen);
-  if (lines.length === 0 || !anchor) {
-    return nothing;
-  }
-  const toLeft = anchor[0] > width - 130;
-  const x = toLeft ? anchor[0] - TEXT_GAP : anchor[0] + TEXT_GAP;
-  return svg`<text x=${x} y=${anchor[1]} text-anchor=${toLeft ? "end" : "start"}>
-    ${lines.map((line, index) => svg`<tspan x=${x} dy=${index === 0 ? 4 : LINE_HEIGHT}>${line}</tspan>`)}
+function text(lines: readonly string[], { box, leader }: PlacedLabel): SVGTemplateResult {
+  const x = box.x + PADDING;
+  const [from, to] = leader ?? [];
+  return svg`${
+    from && to
+      ? svg`<path class="leader" d=${`M${from[0]},${from[1]}L${to[0]},${to[1]}`}></path>`
+      : nothing
+  }<rect class="label" x=${box.x} y=${box.y} width=${box.width} height=${box.height} rx="3"></rect>
+  <text x=${x} y=${box.y + PADDING + ASCENT}>
+    ${lines.map((line, index) => svg`<tspan x=${x} dy=${index === 0 ? 0 : LINE_HEIGHT}>${line}</tspan>`)}
   </text>`;
 }
 
-/** Beside the right-most point; for arrows beside the tail, away from what is pointed at. */
-function textAnchor(facts: MeasurementFacts, screen: readonly Vec2[]): Vec2 | null {
+function labelOf(lines: readonly string[], about: Box, size: Size): Label {
+  const width = Math.max(...lines.map(textWidth)) + 2 * PADDING;
+  return {
+    about,
+    prefers: about.x + about.width / 2 > size.width / 2 + width ? "left" : "right",
+    width: Math.min(width, size.width - 8),
+    height: lines.length * LINE_HEIGHT + 2 * PADDING,
+  };
+}
+
+let ruler: CanvasRenderingContext2D | null = null;
+const widths = new Map<string, number>();
+// Until its font has come a line is measured in another one.
+document.fonts?.addEventListener("loadingdone", () => widths.clear());
+
+/** Width of a line in the font of the labels; measured once, they are drawn at every step. */
+function textWidth(line: string): number {
+  const known = widths.get(line);
+  if (known !== undefined) {
+    return known;
+  }
+  ruler ??= document.createElement("canvas").getContext("2d");
+  if (!ruler) {
+    return line.length * 8;
+  }
+  const root = getComputedStyle(document.documentElement);
+  const family = root.getPropertyValue("--font-family") || root.fontFamily;
+  ruler.font = `500 ${0.8125 * Number.parseFloat(root.fontSize)}px ${family}`;
+  // Drawing as vectors spaces letters a little wider than the ruler does.
+  const width = Math.ceil(ruler.measureText(line).width * 1.04) + 2;
+  if (widths.size > 2000) {
+    widths.clear();
+  }
+  widths.set(line, width);
+  return width;
+}
+
+/** Texts stand beside this: the whole shape; the tail of an arrow, the vertex of an angle. */
+function aboutBox(facts: MeasurementFacts, screen: readonly Vec2[]): Box | null {
   const [first, second] = screen;
-  if (facts.kind === "arrow") {
-    return second ?? null;
+  const point = facts.kind === "arrow" || facts.kind === "angle" ? second : undefined;
+  const points = point ? [point] : screen;
+  if (!first || (facts.kind !== "probe" && !second)) {
+    return null;
   }
-  if (facts.kind === "angle") {
-    return second ?? null;
+  const columns = points.map(([x]) => x);
+  const rows = points.map(([, y]) => y);
+  const x = Math.min(...columns);
+  const y = Math.min(...rows);
+  const box = { x, y, width: Math.max(...columns) - x, height: Math.max(...rows) - y };
+  if (facts.kind !== "length") {
+    return box;
   }
-  if ((facts.kind === "ellipse" || facts.kind === "rectangle") && first && second) {
-    return [Math.max(first[0], second[0]), (first[1] + second[1]) / 2];
-  }
-  return [...screen].sort((a, b) => b[0] - a[0])[0] ?? null;
+  // The text of a length stands at its right end, not half way along a long line.
+  const end = [...screen].sort((a, b) => b[0] - a[0])[0] ?? first;
+  return { x: end[0], y: end[1], width: 0, height: 0 };
 }

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import type { Box } from "../core/labels";
 import type { MeasurementFacts } from "../core/manifest";
 import type { Pane } from "../engine/pane";
 import { renamed } from "../tools/drawing";
@@ -115,8 +116,18 @@ export class ViewportElement extends ViewerElement {
       items.push({ facts: draft, isSelected: true });
     }
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
-      ${drawItems(items, matrix, pane.size.width)}
+      ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
     </svg>`;
+  }
+
+  /** Where the texts of the corners stand, which labels leave free. */
+  private corners(): Box[] {
+    return [...this.querySelectorAll<HTMLElement>(".corner")].map((corner) => ({
+      x: corner.offsetLeft,
+      y: corner.offsetTop,
+      width: corner.offsetWidth,
+      height: corner.offsetHeight,
+    }));
   }
 
   private panel(): TemplateResult | typeof nothing {
