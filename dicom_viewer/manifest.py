@@ -222,6 +222,7 @@ def _links(study: Study) -> dict[str, str]:
         "presets": reverse("dicom_viewer:preset-list"),
         "session": reverse("dicom_viewer:session", args=[study.pk]),
         "study": reverse("worklist:study-detail", args=[study.pk]),
+        "theme": reverse("accounts:theme"),
         "batch": "/api/v1/dicom/frames",
     }
 

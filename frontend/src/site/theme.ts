@@ -5,8 +5,6 @@ import { messageOf, postJson } from "./http";
 export const THEMES = ["dark", "light", "auto"] as const;
 export type Theme = (typeof THEMES)[number];
 
-// The viewer keeps its choice under the same name.
-const KEPT_AS = "noctis.theme";
 const COOKIE = "noctis_theme";
 
 function isTheme(value: string | null | undefined): value is Theme {
@@ -26,7 +24,6 @@ function show(theme: Theme): void {
 }
 
 function remember(theme: Theme): void {
-  localStorage.setItem(KEPT_AS, theme);
   // biome-ignore lint/suspicious/noDocumentCookie: the Cookie Store API is missing in Firefox.
   document.cookie = `${COOKIE}=${theme};path=/;max-age=31536000;samesite=lax`;
 }
@@ -40,14 +37,9 @@ export async function setTheme(theme: Theme, config: SiteConfig | null): Promise
   }
 }
 
-/** What this browser keeps wins over what the server drew. */
+/** The server drew the page in the theme that the cookie keeps, which signing in and the viewer set. */
 export function startTheme(config: SiteConfig | null): void {
-  const kept = localStorage.getItem(KEPT_AS);
-  const theme = isTheme(kept) ? kept : currentTheme();
-  show(theme);
-  if (isTheme(kept)) {
-    remember(theme);
-  }
+  show(currentTheme());
   document.addEventListener("click", (event) => {
     const button = (event.target as Element).closest<HTMLElement>("[data-theme-choice]");
     const chosen = button?.dataset.themeChoice;

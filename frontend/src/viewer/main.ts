@@ -20,13 +20,6 @@ function markOnce(name: string): void {
   }
 }
 
-function setTheme(): void {
-  const kept = localStorage.getItem("noctis.theme");
-  if (kept === "light" || kept === "dark" || kept === "auto") {
-    document.documentElement.dataset.theme = kept;
-  }
-}
-
 /** Draws the picture that came with the page before anything else has been fetched. */
 function showPreview(workspace: Workspace): void {
   const first = workspace.manifest.first_image;
@@ -110,7 +103,6 @@ function guardUnsaved(workspace: Workspace): void {
 
 function start(): void {
   performance.mark("viewer:shell");
-  setTheme();
   const element = document.querySelector<ViewerPageElement>("noctis-viewer");
   const source = document.getElementById("study-manifest");
   if (!element) {

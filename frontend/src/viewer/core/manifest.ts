@@ -65,6 +65,8 @@ export interface ImageFacts {
   RescaleSlope: number | null;
   RescaleIntercept: number | null;
   RescaleType: string | null;
+  /** Of PET values, (0054,1001). */
+  Units?: string | null;
   FrameTime: number | null;
   RecommendedDisplayFrameRate: number | null;
   ImageLaterality: string | null;
@@ -81,6 +83,8 @@ export interface ImageFacts {
   digest: string;
   file_url: string;
   problem: string | null;
+  /** Keywords of what the file carries and no picture of it here shows. */
+  hidden?: readonly string[];
 }
 
 export interface SeriesFacts {
@@ -200,6 +204,7 @@ export interface Manifest {
     presets: string;
     session: string;
     study: string;
+    theme?: string;
     batch: string;
   };
 }

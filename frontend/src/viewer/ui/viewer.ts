@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { ageAt, ageText, personName, sexText } from "../core/format";
 import type { Pane } from "../engine/pane";
+import { toggleTheme } from "../tools/theme";
 import type { Workspace } from "../tools/workspace";
 import { helpDialog, windowDialog } from "./dialogs";
 import { ViewerElement } from "./element";
@@ -37,7 +38,7 @@ export class ViewerPageElement extends ViewerElement {
     },
     showHelp: () => this.openDialog("help"),
     showWindow: () => this.openDialog("window-numbers"),
-    toggleTheme,
+    toggleTheme: () => this.changeTheme(),
   };
 
   constructor() {
@@ -316,6 +317,15 @@ export class ViewerPageElement extends ViewerElement {
     }
   }
 
+  private changeTheme(): void {
+    const { workspace } = this;
+    toggleTheme(workspace?.manifest.links.theme).catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      const text = `The theme is changed in this browser only. ${reason}`;
+      workspace?.notify({ id: "theme", kind: "info", text });
+    });
+  }
+
   private openDialog(id: string): void {
     const dialog = this.querySelector<HTMLDialogElement>(`#${id}`);
     this.requestUpdate();
@@ -331,14 +341,6 @@ export class ViewerPageElement extends ViewerElement {
       workspace.active.stop();
     }
   }
-}
-
-/** Dark is the default; the choice is kept in this browser. */
-function toggleTheme(): void {
-  const root = document.documentElement;
-  const theme = root.dataset.theme === "light" ? "dark" : "light";
-  root.dataset.theme = theme;
-  localStorage.setItem("noctis.theme", theme);
 }
 
 customElements.define("noctis-viewer", ViewerPageElement);
