@@ -39,6 +39,9 @@ _FOLDERS = (
     "xa_rf",
     "pr_pdf_stl/sample-pdf.dcm",
     "waveform/waveform_ecg.dcm",
+    "lut_overlay/mlut_18.dcm",
+    "lut_overlay/ovly_p01.dcm",
+    "pt_nm/GH184.dcm",
 )
 
 

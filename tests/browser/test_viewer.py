@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, Route, expect
+from pydicom.pixels import apply_modality_lut
 
 from tests.browser.conftest import UNCALIBRATED, ReadingSite
 from tests.browser.viewer_page import ViewerPage
@@ -618,3 +620,115 @@ def test_works_at_360_pixels_by_touch(
         box = button.bounding_box()
         assert box is not None
         assert min(box["width"], box["height"]) >= 44
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_modality_lut_gives_the_values_that_are_shown_and_measured(
+    data: Path, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    ds = _file(data, "lut_overlay/mlut_18.dcm")
+    expected = apply_modality_lut(ds.pixel_array, ds)
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(ds.StudyInstanceUID))
+    viewer.erase()
+    viewer.press("b")
+    viewer.drag((0.45, 0.45), (0.55, 0.55))
+    viewer.expect_saved()
+    (region,) = viewer.saved()
+    (left, top), (right, bottom) = region["points"]
+    inside = expected[
+        math.ceil(top) : math.floor(bottom) + 1, math.ceil(left) : math.floor(right) + 1
+    ]
+    assert region["statistics"]["mean"] == pytest.approx(inside.mean())
+    assert region["statistics"]["max"] == inside.max()
+    assert viewer.picture().max() > 200
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_says_what_a_picture_does_not_show(
+    data: Path, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    ds = _file(data, "lut_overlay/ovly_p01.dcm")
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(ds.StudyInstanceUID))
+    notice = viewer.page.locator(".notice", has_text="overlay graphics that are not drawn")
+    expect(notice).to_be_visible()
+    notice.get_by_role("button", name="Dismiss").click()
+    expect(notice).to_have_count(0)
+
+
+def _texts_apart(viewer: ViewerPage, count: int) -> None:
+    boxes = viewer.page.evaluate(
+        """() => [...document.querySelectorAll("svg.overlay rect.label")].map((label) => {
+          const {x, y, right, bottom} = label.getBoundingClientRect();
+          const text = label.nextElementSibling.getBoundingClientRect();
+          const stage = label.closest(".stage").getBoundingClientRect();
+          return {x, y, right, bottom, isHeld: text.x >= x && text.right <= right,
+            isInside: x >= stage.x && y >= stage.y && right <= stage.right
+              && bottom <= stage.bottom};
+        })"""
+    )
+    corners = viewer.page.evaluate(
+        """() => [...document.querySelectorAll(".corner")].map((corner) => {
+          const {x, y, right, bottom} = corner.getBoundingClientRect();
+          return {x, y, right, bottom};
+        })"""
+    )
+    assert len(boxes) == count
+    assert all(box["isInside"] and box["isHeld"] for box in boxes), boxes
+    pairs = [*itertools.combinations(boxes, 2), *itertools.product(boxes, corners)]
+    for one, other in pairs:
+        assert (
+            one["right"] <= other["x"]
+            or other["right"] <= one["x"]
+            or one["bottom"] <= other["y"]
+            or other["bottom"] <= one["y"]
+        ), (one, other)
+
+
+def test_texts_of_measurements_stand_apart_and_inside(clean: ViewerPage) -> None:
+    viewer = clean
+    for start, end in (
+        ((0.4, 0.4), (0.5, 0.5)),
+        ((0.41, 0.42), (0.51, 0.5)),
+        ((0.42, 0.41), (0.5, 0.52)),
+        ((0.9, 0.4), (0.97, 0.45)),
+        ((0.9, 0.9), (0.97, 0.97)),
+    ):
+        viewer.press("b")
+        viewer.drag(start, end)
+    viewer.expect_saved()
+    _texts_apart(viewer, 5)
+    viewer.page.set_viewport_size({"width": 360, "height": 740})
+    _texts_apart(viewer, 5)
+    viewer.erase()
+
+
+def test_window_zoom_turn_and_theme_are_there_again(
+    data: Path, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    ds = _file(data, "pt_nm/GH184.dcm")
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(ds.StudyInstanceUID))
+    viewer.erase()
+    viewer.press("w")
+    viewer.drag((0.5, 0.5), (0.6, 0.55))
+    viewer.button("Rotate right")
+    viewer.press("i")
+    viewer.press("b")
+    viewer.drag((0.45, 0.45), (0.55, 0.55))
+    viewer.expect_saved()
+    assert viewer.saved()[0]["statistics"]["unit"] == "BQML"
+    window = viewer.number("window-center"), viewer.number("window-width")
+    letters = viewer.page.locator(".letters").inner_text()
+    with viewer.page.expect_response(lambda answer: answer.url.endswith("/session/")):
+        viewer.press("+")
+    zoom = viewer.page.locator(".bottom-right").inner_text()
+    with viewer.page.expect_response(lambda answer: answer.url.endswith("/api/theme/")):
+        viewer.button("Light or dark")
+    viewer.page.reload()
+    viewer.wait()
+    expect(viewer.page.locator(".bottom-right")).to_have_text(zoom, use_inner_text=True)
+    assert (viewer.number("window-center"), viewer.number("window-width")) == window
+    assert viewer.page.locator(".letters").inner_text() == letters
+    expect(viewer.page.locator("[data-mark=inverted]")).to_be_visible()
+    expect(viewer.page.locator("html")).to_have_attribute("data-theme", "light")
+    viewer.page.goto(f"{reading_site.address}/worklist/")
+    expect(viewer.page.locator("html")).to_have_attribute("data-theme", "light")

@@ -102,6 +102,8 @@ class ViewerPage:
         )
         self.page.reload()
         self.wait()
+        # Window, zoom and turning are there again after a reload.
+        self.press("Space")
         assert self.saved() == []
 
     def marks(self) -> dict[str, float]:

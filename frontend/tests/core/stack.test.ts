@@ -60,6 +60,18 @@ describe("the unit of values", () => {
   });
 });
 
+describe("the unit of PET", () => {
+  it.each([
+    [{ RescaleType: null, Units: "BQML" }, "PT", "BQML"],
+    [{ RescaleType: "US", Units: "GML" }, "PT", "GML"],
+    [{ RescaleType: "HU", Units: "BQML" }, "CT", "HU"],
+    [{ RescaleType: null, Units: null }, "PT", null],
+  ])("%o in %s", (facts, Modality, unit) => {
+    const found = stack(facts, { Modality });
+    expect(frameUnit(found, found.frames[0] as StackFrame)).toBe(unit);
+  });
+});
+
 describe("cine speed", () => {
   it.each([
     [{ FrameTime: 40 }, 25],
@@ -99,6 +111,21 @@ describe("where reading starts", () => {
   it("passes over a kept place that is gone", () => {
     const session = { series_id: "s1", image_id: "gone", frame_number: 1 };
     expect(startingPlace({ ...base, session }, stacks)).toEqual({ seriesIndex: 1, index: 0 });
+  });
+
+  it("is not a presentation state that was looked at last, where there is a picture", () => {
+    const session = { series_id: "s0", image_id: "report", frame_number: 1 };
+    expect(startingPlace({ ...base, session }, stacks)).toEqual({ seriesIndex: 1, index: 0 });
+    expect(startingPlace({ ...base, session }, stacks.slice(0, 1))).toEqual({
+      seriesIndex: 0,
+      index: 0,
+    });
+  });
+
+  it("is an image that cannot be drawn rather than what describes it", () => {
+    const state = buildStack(series([image({ transport: null })], { id: "p", Modality: "PR" }));
+    const broken = buildStack(series([image({ transport: null })], { id: "c", Modality: "CR" }));
+    expect(startingPlace(base, [state, broken])).toEqual({ seriesIndex: 1, index: 0 });
   });
 
   it("is nowhere in a study without series", () => {

@@ -59,7 +59,28 @@ export function sexText(sex: string | null): string {
   return sex === null || sex === "" ? "" : sex;
 }
 
-const UNITS: Record<string, string> = { mm2: "mm²", px2: "px²", deg: "°" };
+const UNITS: Record<string, string> = {
+  mm2: "mm²",
+  px2: "px²",
+  deg: "°",
+  // Units (0054,1001) of PET, PS3.3 C.8.9.1.1.3, as people write them.
+  CNTS: "counts",
+  CPS: "counts/s",
+  BQML: "Bq/ml",
+  MGMINML: "mg/min/ml",
+  UMOLMINML: "µmol/min/ml",
+  MLMING: "ml/min/g",
+  MLG: "ml/g",
+  "1CM": "1/cm",
+  UMOLML: "µmol/ml",
+  PROPCNTS: "proportional to counts",
+  PROPCPS: "proportional to counts/s",
+  MLMINML: "ml/min/ml",
+  MLML: "ml/ml",
+  GML: "g/ml",
+  STDDEV: "standard deviations",
+  NONE: "",
+};
 
 export function unitText(unit: string | null): string {
   return unit === null ? "" : (UNITS[unit] ?? unit);

@@ -112,9 +112,14 @@ export function frameRescale(frame: StackFrame): Rescale {
 
 /**
  * Unit of the modality values, or null where the file does not say one. CT without Rescale Type is
- * in HU (PS3.3 C.8.2.1.1.2); "US" means unspecified.
+ * in HU (PS3.3 C.8.2.1.1.2); "US" means unspecified. PET says it in Units (PS3.3 C.8.9.1.1.3), which
+ * come before a Rescale Type that some scanners write beside them.
  */
 export function frameUnit(stack: Stack, frame: StackFrame): string | null {
+  const units = frame.image.Units?.trim();
+  if (units && stack.series.Modality === "PT") {
+    return units;
+  }
   const type = frame.image.RescaleType?.trim();
   if (type && type !== "US") {
     return type;
@@ -162,20 +167,30 @@ export function findFrame(
   return null;
 }
 
+/** Modalities of objects that describe images. */
+const COMPANIONS = new Set("SR PR KO SEG REG DOC RTSTRUCT RTPLAN RTDOSE AU".split(" "));
+
+function frameAt(stacks: readonly Stack[], place: Place): StackFrame | undefined {
+  return stacks[place.seriesIndex]?.frames[place.index];
+}
+
 /** Where reading starts: the kept session, else the manifest's first picture, else the first series. */
 export function startingPlace(manifest: Manifest, stacks: readonly Stack[]): Place | null {
+  const drawable = stacks.findIndex((stack) => !isDocument(stack.series));
   for (const wanted of [manifest.session, manifest.first_image]) {
     if (wanted) {
       const key = frameKey(wanted.image_id, wanted.frame_number);
       const place = findFrame(stacks, (frame) => frame.key === key);
-      if (place) {
+      // A presentation state that was looked at last is no place to begin reading pictures.
+      if (place && (drawable < 0 || frameAt(stacks, place)?.image.transport !== null)) {
         return place;
       }
     }
   }
-  const drawable = stacks.findIndex((stack) => !isDocument(stack.series));
-  if (drawable >= 0) {
-    return { seriesIndex: drawable, index: 0 };
+  if (stacks.length === 0) {
+    return null;
   }
-  return stacks.length > 0 ? { seriesIndex: 0, index: 0 } : null;
+  // Images that cannot be drawn say why: that comes before what describes them.
+  const meant = stacks.findIndex(({ series }) => !COMPANIONS.has(series.Modality ?? ""));
+  return { seriesIndex: Math.max(drawable >= 0 ? drawable : meant, 0), index: 0 };
 }

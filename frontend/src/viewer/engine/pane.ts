@@ -1,4 +1,5 @@
 import type { Affine } from "../core/affine";
+import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
 import { pixelAspect } from "../core/calibration";
 import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
@@ -123,6 +124,17 @@ export class Pane extends Emitter<Events> {
     return frame && pixels ? this.windowFor(frame, pixels) : COLOR_WINDOW;
   }
 
+  /** How the person has set the pictures, to be kept and put back. */
+  get appearance(): Appearance {
+    return { window: this.chosen, invert: this.invert, view: this.view };
+  }
+
+  setAppearance({ window, invert, view }: Appearance): void {
+    this.chosen = window;
+    this.invert = invert;
+    this.setView(view);
+  }
+
   get hasChosenWindow(): boolean {
     return this.chosen !== null;
   }
@@ -143,15 +155,13 @@ export class Pane extends Emitter<Events> {
   }
 
   /** Hangs a stack into this viewport. */
-  setStack(stack: Stack | null, index = 0): void {
+  setStack(stack: Stack | null, index = 0, appearance = INITIAL_APPEARANCE): void {
     this.stop();
     this.stack = stack;
     this.index = stack ? clampIndex(stack, index) : 0;
     this.shownIndex = -1;
     this.direction = 1;
-    this.view = INITIAL_VIEW;
-    this.invert = false;
-    this.chosen = null;
+    this.setAppearance(appearance);
     this.computed = null;
     this.problem = null;
     this.cine = { isPlaying: false, fps: stack ? stackFps(stack) : 10, loops: true };
@@ -226,9 +236,7 @@ export class Pane extends Emitter<Events> {
   }
 
   reset(): void {
-    this.chosen = null;
-    this.invert = false;
-    this.setView(INITIAL_VIEW);
+    this.setAppearance(INITIAL_APPEARANCE);
   }
 
   resize(size: Size, devicePixelRatio: number): void {

@@ -10,12 +10,12 @@ function placeOf(workspace: Workspace): object | null {
         series_id: stack.series.id,
         image_id: frame.image.id,
         frame_number: frame.frame_number,
-        viewport: { layout: workspace.layout },
+        viewport: { layout: workspace.layout, series: workspace.appearances },
       }
     : null;
 }
 
-/** Keeps where this person stopped reading, so that reopening goes on there. */
+/** Keeps where this person stopped reading and how they had set each series, so that reopening goes on there. */
 export function keepSession(workspace: Workspace): void {
   let timer = 0;
   let sent = JSON.stringify(placeOf(workspace));
@@ -50,6 +50,7 @@ export function keepSession(workspace: Workspace): void {
   workspace.on("change", later);
   for (const pane of workspace.panes) {
     pane.on("focus", later);
+    pane.on("change", later);
   }
   window.addEventListener("pagehide", () => void send(true));
 }

@@ -1,4 +1,6 @@
+import { type Appearance, INITIAL_APPEARANCE, isInitial, readAppearance } from "../core/appearance";
 import { Emitter } from "../core/emitter";
+import { hiddenTexts } from "../core/hidden";
 import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { evaluate, toPatient } from "../core/measure";
 import { MeasurementList } from "../core/measurements";
@@ -41,6 +43,8 @@ interface Events {
 
 /** How many frames of other series are asked for ahead, after the series on the screen. */
 const OTHER_SERIES_FRAMES = 2000;
+/** The server keeps a session of 16 KiB; a series takes a sixth of one. */
+const MOST_KEPT = 40;
 
 /** The one store of a viewer window: the study, its viewports, the tool in hand, what is drawn. */
 export class Workspace extends Emitter<Events> {
@@ -56,6 +60,8 @@ export class Workspace extends Emitter<Events> {
   showsTexts = true;
   notices: readonly Notice[] = [];
   private readonly readWarnings = new Set<string>();
+  /** How the person has set each series, by its id; the untouched ones are left out. */
+  private readonly kept = new Map<string, Appearance>();
 
   constructor(
     readonly manifest: Manifest,
@@ -72,6 +78,7 @@ export class Workspace extends Emitter<Events> {
     const item = (id: string): string =>
       new URL(`/viewer/api/measurements/${id}/`, location.href).pathname;
     this.saver = new MeasurementSaver(this.list, { collection, item }, manifest.user.can_write);
+    this.takeUp(manifest.session?.viewport?.series);
     this.listen();
     this.openStart();
   }
@@ -98,7 +105,7 @@ export class Workspace extends Emitter<Events> {
     return presetsFor(modality, this.active.wantedFrame, this.manifest.presets);
   }
 
-  /** What the archive found wrong with the study and with the series on the screen. */
+  /** What is wrong with the study and the series on the screen, and what their pictures lack. */
   get warnings(): Notice[] {
     const series = this.visible.flatMap(({ pane }) => pane.stack?.series ?? []);
     const found = series.flatMap(({ id, SeriesNumber, warning }) =>
@@ -109,7 +116,16 @@ export class Workspace extends Emitter<Events> {
     const { warning } = this.manifest.study;
     const said = this.manifest.series.some((entry) => entry.warning === warning);
     const all = warning && !said ? [{ id: "study", text: warning }, ...found] : found;
-    const distinct = new Map(all.map((entry) => [entry.id, entry]));
+    const unseen = this.visible.flatMap(({ pane }) => {
+      const frame = pane.shownFrame;
+      return frame && pane.stack
+        ? hiddenTexts(frame).map(({ keyword, text }) => ({
+            id: `hidden-${keyword}-${pane.stack?.series.id}`,
+            text,
+          }))
+        : [];
+    });
+    const distinct = new Map([...all, ...unseen].map((entry) => [entry.id, entry]));
     return [...distinct.values()]
       .filter(({ id }) => !this.readWarnings.has(id))
       .map(({ id, text }) => ({ id, text, kind: "warning" as const }));
@@ -147,7 +163,7 @@ export class Workspace extends Emitter<Events> {
     }
     for (const { pane } of cells) {
       if (!pane.stack) {
-        pane.setStack(this.nextUnshown());
+        this.hang(pane, this.nextUnshown());
       }
     }
     this.focus();
@@ -168,7 +184,7 @@ export class Workspace extends Emitter<Events> {
     if (stack && pane) {
       this.activeIndex = number;
       if (pane.stack !== stack) {
-        pane.setStack(stack);
+        this.hang(pane, stack);
       }
       this.focus();
       this.emit("change", undefined);
@@ -196,7 +212,7 @@ export class Workspace extends Emitter<Events> {
       if (holder) {
         this.activate(holder.number);
       } else {
-        this.active.setStack(stack, place.index);
+        this.hang(this.active, stack, place.index);
       }
       this.active.go(place.index);
       this.list.select(key);
@@ -308,7 +324,43 @@ export class Workspace extends Emitter<Events> {
     const place = startingPlace(this.manifest, this.stacks);
     const stack = place && this.stacks[place.seriesIndex];
     if (stack) {
-      this.active.setStack(stack, place.index);
+      this.hang(this.active, stack, place.index);
+    }
+  }
+
+  private hang(pane: Pane, stack: Stack | null, index = 0): void {
+    const kept = stack && this.kept.get(stack.series.id);
+    pane.setStack(stack, index, kept ?? INITIAL_APPEARANCE);
+  }
+
+  /** Reads how the person left each series of this study. */
+  private takeUp(kept: unknown): void {
+    const entries = kept && typeof kept === "object" ? Object.entries(kept) : [];
+    for (const [id, value] of entries) {
+      if (this.stacks.some(({ series }) => series.id === id)) {
+        this.kept.set(id, readAppearance(value));
+      }
+    }
+  }
+
+  /** What is kept of each series that was set otherwise than it came, the latest last. */
+  get appearances(): Record<string, Appearance> {
+    return Object.fromEntries([...this.kept].slice(-MOST_KEPT));
+  }
+
+  private note(pane: Pane): void {
+    const id = pane.stack?.series.id;
+    if (id === undefined) {
+      return;
+    }
+    const { appearance } = pane;
+    const before = this.kept.get(id);
+    if (before && JSON.stringify(before) === JSON.stringify(appearance)) {
+      return;
+    }
+    this.kept.delete(id);
+    if (!isInitial(appearance)) {
+      this.kept.set(id, appearance);
     }
   }
 
@@ -324,13 +376,16 @@ export class Workspace extends Emitter<Events> {
 
   private listen(): void {
     for (const pane of this.panes) {
+      pane.on("change", () => this.note(pane));
       pane.on("focus", () => this.focus());
       pane.on("drawn", ({ exact }) => exact && this.completeItems(pane));
       let before = "";
       pane.on("change", () => {
         // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
         const { state, invert, cine, stack } = pane;
-        const now = [state, invert, cine.isPlaying, cine.fps, cine.loops, stack?.series.id].join();
+        const hidden = pane.shownFrame?.image.hidden?.join(" ");
+        const { isPlaying, fps, loops } = cine;
+        const now = [state, invert, isPlaying, fps, loops, stack?.series.id, hidden].join();
         if (now !== before) {
           before = now;
           this.emit("change", undefined);

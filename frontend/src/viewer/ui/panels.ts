@@ -29,13 +29,16 @@ const KIND_NAMES = {
   document: "Document",
   waveform: "Waveform",
   image: "Picture that cannot be shown",
-  other: "Object",
+  other: "No picture",
 };
 
 export function kindName(series: SeriesFacts): string {
   const uid = series.images[0]?.SOPClassUID ?? "";
   return (
-    CLASS_NAMES[uid] ?? MODALITY_NAMES[series.Modality ?? ""] ?? KIND_NAMES[series.kind] ?? "Object"
+    CLASS_NAMES[uid] ??
+    MODALITY_NAMES[series.Modality ?? ""] ??
+    KIND_NAMES[series.kind] ??
+    KIND_NAMES.other
   );
 }
 
