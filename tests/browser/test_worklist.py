@@ -300,6 +300,14 @@ def test_a_phone_shows_everything_without_scrolling_sideways(
     assert wide <= 360
 
 
+def test_a_long_name_is_whole_on_a_phone(worklist: Callable[..., Page]) -> None:
+    page = worklist(width=360, height=740)
+    name = page.locator(".row .row-open").first
+    name.evaluate("a => { a.textContent = 'SCHWARZENBACH-MUELLER, Annegret Maria'; }")
+    cut = name.evaluate("a => a.scrollWidth > a.clientWidth || a.scrollHeight > a.clientHeight")
+    assert not cut
+
+
 def test_cards_on_a_phone_open_the_preview(worklist: Callable[..., Page]) -> None:
     page = worklist("?name=number00?&sort=name&dir=asc", width=360, height=740)
     card = page.locator(".row").first
