@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from django.conf import settings
@@ -19,6 +19,8 @@ Level = Literal["ok", "warn", "danger"]
 
 _CONNECT_TIMEOUT_S = 0.5
 _REMEMBERED_S = 5
+_DOWN_SINCE = "archive.state.receiver-down-since"
+_DOWN_REMEMBERED_S = 300
 _QUEUE_LATE = timedelta(seconds=30)
 _QUEUE_STUCK = timedelta(minutes=5)
 _FAILURES_SHOWN = timedelta(days=1)
@@ -34,6 +36,8 @@ class Part:
     name: str
     level: Level
     text: str
+    # When it was first found so; only what a banner tells has it.
+    since: datetime | None = None
 
 
 def site_state() -> list[Part]:
@@ -60,12 +64,17 @@ def _receiver() -> Part:
     name = settings.DICOM_SCP_AE_TITLE
     try:
         with socket.create_connection((reachable, port), timeout=_CONNECT_TIMEOUT_S):
+            cache.delete(_DOWN_SINCE)
             return Part("Receiver", "ok", f"{name} listens on port {port}.")
     except OSError:
+        since: datetime = cache.get(_DOWN_SINCE) or timezone.now()
+        # Forgotten when nobody looks: it may have been back meanwhile.
+        cache.set(_DOWN_SINCE, since, _DOWN_REMEMBERED_S)
         return Part(
             "Receiver",
             "danger",
             f"{name} does not answer on port {port}: scanners cannot send. Start the receiver.",
+            since,
         )
 
 

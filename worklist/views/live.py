@@ -37,12 +37,21 @@ def counts(request: HttpRequest) -> HttpResponse:
 @api_login_required
 @require_GET
 def site_state(request: HttpRequest) -> HttpResponse:
-    """Say how receiver, queue and disk are: `{"level", "parts": [{"name", "level", "text"}]}`.
+    """Say how receiver, queue and disk are: `{"level", "parts": [...]}`.
 
+    Each part has `name`, `level`, `text`, and `since` when the receiver was first found down.
     Administrators also hear how many `conflicts` wait.
     """
     parts = state.site_state()
-    shown = [{"name": part.name, "level": part.level, "text": part.text} for part in parts]
+    shown = [
+        {
+            "name": part.name,
+            "level": part.level,
+            "text": part.text,
+            "since": part.since.isoformat() if part.since else None,
+        }
+        for part in parts
+    ]
     answer: dict[str, Any] = {"level": state.worst(parts), "parts": shown}
     if actor_of(request).is_administrator:
         answer["conflicts"] = conflicts.waiting().filter(kept__deletion_id=None).count()

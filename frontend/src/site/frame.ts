@@ -3,11 +3,13 @@ import { element, icon, isCovered, isWriting, toast } from "./dom";
 import { getJson, leaveForSignIn, messageOf, postJson } from "./http";
 import { Live, type LiveState } from "./live";
 import { Palette } from "./palette";
+import { localDate, localMoment } from "./times";
 
 interface StatePart {
   name: string;
   level: "ok" | "warn" | "danger";
   text: string;
+  since?: string | null;
 }
 
 const STATE_EVERY_MS = 20_000;
@@ -188,7 +190,29 @@ async function keepState(config: SiteConfig, live: Live): Promise<void> {
   await ask();
 }
 
+/** A stopped receiver in words, above the list, for as long as it lasts. */
+function drawOutage(parts: StatePart[]): void {
+  const banner = document.querySelector<HTMLElement>("[data-receiver-down]");
+  if (!banner) {
+    return;
+  }
+  const down = parts.find((part) => part.name === "Receiver" && part.level === "danger");
+  const text = down?.since
+    ? `Scanners cannot send. The receiver has not answered since ${sinceText(new Date(down.since))}.`
+    : "";
+  if (banner.textContent !== text) {
+    banner.textContent = text;
+  }
+  banner.hidden = text === "";
+}
+
+function sinceText(at: Date): string {
+  const moment = localMoment(at);
+  return localDate(at) === localDate(new Date()) ? moment.slice(-5) : moment;
+}
+
 function drawState(parts: StatePart[], live: LiveState): void {
+  drawOutage(parts);
   const button = document.querySelector<HTMLElement>("[data-state]");
   const list = document.querySelector<HTMLElement>("[data-state-list]");
   if (!button || !list) {

@@ -43,6 +43,27 @@ def test_the_receiver_is_asked_by_its_port(settings: Any) -> None:
     assert "Start the receiver" in gone.text
 
 
+def test_an_outage_keeps_its_beginning_and_ends(settings: Any) -> None:
+    settings.DICOM_SCP_HOST = "127.0.0.1"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        settings.DICOM_SCP_PORT = listener.getsockname()[1]
+        # Bound but not listening: nobody answers.
+        first = _receiver_now()
+        assert first.since is not None
+        assert _receiver_now().since == first.since
+        listener.listen()
+        assert _receiver_now().since is None
+    later = _receiver_now()
+    assert later.since is not None
+    assert later.since > first.since
+
+
+def _receiver_now() -> state.Part:
+    cache.delete("archive.state")
+    return next(found for found in state.site_state() if found.name == "Receiver")
+
+
 @pytest.mark.parametrize(
     ("age_s", "level"), [(1, "ok"), (31, "warn"), (301, "danger")], ids=["new", "late", "stuck"]
 )
