@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +24,13 @@ if _STARTED not in os.environ:
     except servers.MissingProgramError as error:
         pytest.exit(str(error), returncode=1)
     os.environ[_STARTED] = str(os.getpid())
+
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if _worker:
+    # Tests empty the cache: each worker has a database of Redis of its own, as it has one of
+    # PostgreSQL.
+    number = int(_worker.removeprefix("gw")) + 1
+    os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
 
 
 def pytest_report_header() -> str:

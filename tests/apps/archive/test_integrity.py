@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 
 from accounts.models import User
 from archive import damage, decoding, jobs, reconcile, retrieve, runner, spool, stores, sweep
@@ -45,6 +46,12 @@ def dead_process() -> int:
     process = subprocess.Popen(["/bin/true"])
     process.wait()
     return process.pid
+
+
+@pytest.fixture(autouse=True)
+def commits_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database server may still commit for a process that died; here it has had its time."""
+    monkeypatch.setattr(reconcile, "_SERVER_COMMITS_S", -1)
 
 
 def make_old(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +89,17 @@ def test_what_a_dead_receiver_had_in_hand_is_taken_back(store: Path, db: None) -
     assert not spooled.exists()
     assert not stored.exists()
     assert not unfinished.exists()
+
+
+def test_a_server_gets_time_to_commit_for_the_dead(
+    store: Path, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_SERVER_COMMITS_S", 60)
+    _, stored = in_flight(store, "dimse-abc")
+    # SQLite's commits end with their process.
+    is_server = connection.vendor != "sqlite"
+    assert reconcile.settle_spool().waiting == is_server
+    assert stored.exists() is is_server
 
 
 def test_what_a_living_receiver_has_in_hand_is_left_alone(store: Path, db: None) -> None:
@@ -133,6 +151,7 @@ def test_a_second_file_under_the_same_name_is_told_apart(
 def test_the_worker_settles_what_nobody_started_again(
     store: Path, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reconcile, "_SERVER_COMMITS_S", 10)
     spooled, stored = in_flight(store, "dimse-abc")
     reconcile.request_settling()
     assert not Job.objects.filter(kind="spool.settle").exists()
