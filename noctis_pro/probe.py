@@ -180,11 +180,14 @@ def _work(image: DicomImage) -> Check:
     """Wait until the worker has done what the arrival of an instance asks for."""
     name = "live traffic: background work"
     about = [str(image.pk), str(image.series_id), str(image.series.study_id)]
+    # What waits until the study has been quiet for a while (forwarding, orders) is not due yet.
+    soon = timezone.now() + timedelta(seconds=_WORK_TIMEOUT_S / 2)
+    jobs = Job.objects.filter(key__in=about).exclude(state=JobState.QUEUED, run_at__gt=soon)
     deadline = time.monotonic() + _WORK_TIMEOUT_S
     while time.monotonic() < deadline:
-        states = set(Job.objects.filter(key__in=about).values_list("state", flat=True))
+        states = set(jobs.values_list("state", flat=True))
         if JobState.FAILED in states:
-            reason = Job.objects.filter(key__in=about, state=JobState.FAILED).first()
+            reason = jobs.filter(state=JobState.FAILED).first()
             last = reason.last_error.strip().splitlines()[-1] if reason is not None else ""
             text = f"A job for a stored instance failed: {last}"
             return Check(name, ok=False, message=text, remedy="The worker's log says more.")

@@ -227,7 +227,7 @@ def test_contexts_are_answered_one_by_one(receiver: ReceiverSite) -> None:
     ]
     with receiver.peer(offered) as peer:
         assert [peer.results[2 * n + 1] for n in range(len(offered))] == [
-            0, 0, 0, 0, 3, 3, 3, 3, 3, 4, 0, 3, 4,
+            0, 0, 0, 0, 0, 3, 3, 3, 3, 4, 0, 3, 4,
         ]  # fmt: skip
         assert peer.accepted[1] == IMPLICIT_LE
         assert peer.accepted[3] == "1.2.840.10008.1.2.4.202"
