@@ -22,6 +22,10 @@ from imaging.header import InstanceIndex
 from imaging.sopclass import COMPANION_MODALITIES
 from worklist.models import DicomImage, Facility, Patient, Series, Study
 
+# Where a study without a date stands among the others: before all of them, so last where the newest
+# come first. A day after the first that there is: every zone can write it.
+UNDATED = datetime(1, 1, 2, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -120,7 +124,6 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
         deletions.refuse_if_deleted(study)
         _warn_of_other_patient(study, index)
         return study, False
-    now = timezone.now()
     name = _cut(index.patient_name, 324)
     study, is_new = locked.get_or_create(
         **identity,
@@ -129,7 +132,7 @@ def _study(index: InstanceIndex, facility: Facility, *, is_demo: bool) -> tuple[
             "study_id": _cut(index.study_id, 64),
             "study_date": index.study_date,
             "study_time": index.study_time,
-            "sort_at": _moment(index) or now,
+            "sort_at": _moment(index) or UNDATED,
             "accession_number": _cut(index.accession_number, 64),
             "study_description": _cut(index.study_description, 255),
             "referring_physician_name": _cut(index.referring_physician_name, 324),

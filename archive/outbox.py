@@ -43,6 +43,14 @@ class StudyChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MeasurementChanged(Event):
+    """Something was drawn on a study, changed or removed."""
+
+    kind: ClassVar[str] = "measurement.changed"
+    study_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceConflicted(Event):
     """Other content came under a SOP Instance UID that is taken."""
 
@@ -82,6 +90,16 @@ class NotificationCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationGrown:
+    """A notification that a person has not read tells of one more."""
+
+    kind: ClassVar[str] = "notification.grown"
+    notification_id: UUID
+    user_id: UUID
+    facility_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationRead:
     """A person has read notifications: their other pages count again."""
 
@@ -90,7 +108,7 @@ class NotificationRead:
     facility_id: UUID | None = None
 
 
-AnyEvent = Event | CallerRefused | NotificationCreated | NotificationRead
+AnyEvent = Event | CallerRefused | NotificationCreated | NotificationGrown | NotificationRead
 
 
 def record(event: AnyEvent) -> OutboxEvent:

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from archive import patients
 from archive.access import Scope
-from archive.catalogue import fold
+from archive.catalogue import UNDATED, fold
 from archive.errors import InvalidInputError
 from worklist.models import Study
 
@@ -49,6 +49,10 @@ class StudyQuery:
     study_description: str = ""
     date_from: date | None = None
     date_to: date | None = None
+    is_undated: bool = False
+    received_from: datetime | None = None
+    received_before: datetime | None = None
+    has_warning: bool = False
     modalities: tuple[str, ...] = ()
     facility_ids: tuple[UUID, ...] = ()
     status: str = ""
@@ -113,10 +117,9 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
         rows = rows.filter(pk__in=query.study_ids)
     if query.patient:
         rows = rows.filter(patient_id__in=patients.group_ids(query.patient))
-    if query.date_from:
-        rows = rows.filter(study_date__gte=query.date_from)
-    if query.date_to:
-        rows = rows.filter(study_date__lte=query.date_to)
+    rows = _within(rows, query)
+    if query.has_warning:
+        rows = rows.exclude(warning="")
     if query.status:
         rows = rows.filter(status=query.status)
     if query.study_instance_uid:
@@ -143,6 +146,22 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
             | Q(study_description__icontains=word)
             | Q(study_instance_uid=word)
         )
+    return rows
+
+
+def _within(rows: QuerySet[Study], query: StudyQuery) -> QuerySet[Study]:
+    """Narrow to when studies were made and came."""
+    if query.date_from:
+        rows = rows.filter(study_date__gte=query.date_from)
+    if query.date_to:
+        rows = rows.filter(study_date__lte=query.date_to)
+    if query.is_undated:
+        # The moment that studies are listed by has an index.
+        rows = rows.filter(study_date=None, sort_at=UNDATED)
+    if query.received_from:
+        rows = rows.filter(first_received_at__gte=query.received_from)
+    if query.received_before:
+        rows = rows.filter(first_received_at__lt=query.received_before)
     return rows
 
 

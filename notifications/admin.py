@@ -12,13 +12,14 @@ from notifications.models import Notification, NotificationPreference
 class NotificationAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for the checker alone
     """What was told to whom, and when they read it."""
 
-    list_display = ("created_at", "user", "kind", "title", "facility", "read_at")
-    list_filter = ("kind", "created_at", "facility")
+    list_display = ("last_at", "user", "kind", "title", "count", "facility", "read_at")
+    list_filter = ("kind", "last_at", "facility")
     search_fields = ("title", "body", "user__username")
     list_select_related = ("user", "facility")
     show_full_result_count = False
     readonly_fields = (
-        "user", "kind", "title", "body", "url", "facility", "key", "created_at", "read_at",
+        "user", "kind", "title", "body", "url", "facility", "key", "count", "since", "created_at",
+        "last_at", "read_at",
     )  # fmt: skip
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -18,7 +18,9 @@ def notification_document(row: Notification) -> dict[str, Any]:
         "body": row.body,
         "url": row.url,
         "facility": str(row.facility_id) if row.facility_id else None,
+        "count": row.count,
         "created_at": moment(row.created_at),
+        "last_at": moment(row.last_at),
         "read_at": moment(row.read_at) if row.read_at else None,
     }
 

@@ -27,6 +27,10 @@ _GAP_S = 30.0
 _MOST_GAPS = 900
 _LOOK_BACK = 500
 
+_NOTIFICATION_MESSAGES = {
+    "notification.created": "notification.new",
+    "notification.grown": "notification.changed",
+}
 _STUDY_MESSAGES = {
     "instance.stored": ("study.changed", "images"),
     "study.changed": ("study.changed", "details"),
@@ -109,8 +113,8 @@ class Cursor:
 def translate(events: Iterable[OutboxEvent]) -> list[Addressed]:
     """Return what pages are told of `events`; a study's many images become one message."""
     events = list(events)
-    created = [e.payload["notification_id"] for e in events if e.kind == "notification.created"]
-    rows = {str(row.pk): row for row in Notification.objects.filter(pk__in=created)}
+    told = {e.payload["notification_id"] for e in events if e.kind in _NOTIFICATION_MESSAGES}
+    rows = {str(row.pk): row for row in Notification.objects.filter(pk__in=told)}
     people = {e.payload["user_id"] for e in events if e.kind.startswith("notification.")}
     counts = unread_counts(UUID(user_id) for user_id in people) if people else {}
     messages: dict[tuple[str, ...], Addressed] = {}
@@ -133,6 +137,9 @@ def _messages_of(
     payload, head = event.payload, {"type": event.kind, "at": moment(event.created_at)}
     if event.kind in _STUDY_MESSAGES:
         yield _study_message(event)
+    elif event.kind == "measurement.changed":
+        message = {**head, "study_id": payload["study_id"], "facility": str(event.facility_id)}
+        yield (event.kind, payload["study_id"]), Addressed(message, event.facility_id)
     elif event.kind == "caller.seen":
         facts = {key: payload[key] for key in ("ae_title", "service", "address")}
         message = {**head, "facility": str(event.facility_id), **facts}
@@ -140,13 +147,13 @@ def _messages_of(
     elif event.kind == "caller.refused":
         facts = {key: payload[key] for key in ("knock_id", "calling_ae_title")}
         yield (event.kind, facts["knock_id"]), Addressed({**head, **facts})
-    elif event.kind in {"notification.created", "notification.read"}:
+    elif event.kind in _NOTIFICATION_MESSAGES or event.kind == "notification.read":
         user_id = UUID(payload["user_id"])
         message = {**head, "type": "notification.unread", "unread": counts[user_id]}
         row = rows.get(payload.get("notification_id", ""))
         if row is not None:
             document = notification_document(row)
-            message |= {"type": "notification.new", "notification": document}
+            message |= {"type": _NOTIFICATION_MESSAGES[event.kind], "notification": document}
         yield (
             (message["type"], str(row.pk if row else user_id)),
             Addressed(message, user_id=user_id),

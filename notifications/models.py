@@ -20,7 +20,7 @@ class Kind(models.TextChoices):
 
 
 class Notification(models.Model):
-    """One thing that one person is told. Its text names no patient."""
+    """What one person is told: one thing, or several of a kind. Its text names no patient."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(
@@ -35,16 +35,22 @@ class Notification(models.Model):
     )
     # What it is about: told again, the same thing makes no second row.
     key = models.CharField(max_length=128, editable=False)
+    count = models.PositiveIntegerField(
+        default=1, editable=False, help_text="Of how many it tells."
+    )
+    # When the first of what it tells of began: a list of them starts there.
+    since = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_at = models.DateTimeField(default=timezone.now, editable=False)
     read_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        ordering = ["-created_at", "-id"]
+        ordering = ["-last_at", "-id"]
         constraints = [
             models.UniqueConstraint(fields=["user", "kind", "key"], name="notification_once")
         ]
         indexes = [
-            models.Index(fields=["user", "-created_at", "-id"], name="notification_newest"),
+            models.Index(fields=["user", "-last_at", "-id"], name="notification_latest"),
             models.Index(
                 fields=["user"], condition=models.Q(read_at=None), name="notification_unread"
             ),
@@ -52,6 +58,25 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class NotificationPart(models.Model):
+    """A further thing that a notification tells of, so that it is counted once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    notification = models.ForeignKey(Notification, on_delete=models.CASCADE, related_name="parts")
+    # The notification's own, repeated: a person is told of a thing once, in whichever row.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=32, choices=Kind.choices)
+    key = models.CharField(max_length=128)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "key", "user"], name="notification_part_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.key}"
 
 
 class NotificationPreference(models.Model):

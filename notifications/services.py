@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,10 +17,13 @@ from django.utils import timezone
 from accounts.models import Role, User
 from archive import outbox
 from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
-from notifications.models import Kind, Notification, NotificationPreference
+from notifications.models import Kind, Notification, NotificationPart, NotificationPreference
+from worklist.models import Facility
 
 MOST_PER_PAGE = 100
 KEEP_READ = timedelta(days=90)
+# What comes within this time of the last of its kind joins it, until that was read.
+TOGETHER = timedelta(minutes=10)
 
 # Who is told of a kind without having said anything. Referrers and guests look things up; they are
 # told only what they ask for.
@@ -35,8 +38,24 @@ _ADMINISTRATORS_ONLY = frozenset({Kind.CALLER_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """How several of a kind are told in one line.
+
+    `title` follows their number; `url` gets the moment since which there are any.
+    """
+
+    title: str
+    body: str
+    url: Callable[[datetime], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """What is told; `key` names what it is about, so that nobody is told twice."""
+    """What is told; `key` names what it is about, so that nobody is told twice.
+
+    With `together`, what is told of one facility shortly after each other becomes one
+    notification that counts; `since` is when this one began.
+    """
 
     kind: Kind
     key: str
@@ -44,6 +63,8 @@ class Message:
     body: str = ""
     url: str = ""
     facility_id: UUID | None = None
+    since: datetime | None = None
+    together: Together | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +89,8 @@ class Choice:
 
 
 _HELP: dict[Kind, str] = {
-    Kind.STUDY_NEW: "Once a study, when nothing more of it has come for three seconds.",
+    Kind.STUDY_NEW: "When nothing more of it has come for three seconds; studies that one facility "
+    "sends shortly after each other are one notification that counts them.",
     Kind.STUDY_CONFLICT: "An image came again with other content and waits for a decision.",
     Kind.STUDY_WARNING: "Something a reader must know, such as values that are not in HU.",
     Kind.CALLER_REFUSED: "Equipment that is not known called, and waits to be admitted.",
@@ -76,10 +98,20 @@ _HELP: dict[Kind, str] = {
 
 
 def notify(message: Message) -> list[Notification]:
-    """Tell everybody concerned once; returns what is new. Each gets an event for their pages."""
+    """Tell everybody concerned once; returns what is new. Each gets an event for their pages.
+
+    Who has not read the last of this kind from this facility gets no new notification while it
+    is fresh: that one then tells of one more.
+    """
     with transaction.atomic():
-        told = Notification.objects.filter(kind=message.kind, key=message.key)
-        already = set(told.values_list("user_id", flat=True))
+        if message.facility_id is not None:
+            # Told at the same time, two studies must find each other's notification.
+            list(Facility.objects.select_for_update(no_key=True).filter(pk=message.facility_id))
+        already = _already_told(message)
+        people = [
+            user for user in recipients(message.kind, message.facility_id) if user.pk not in already
+        ]
+        joined = _join(message, people)
         rows = [
             Notification(
                 user=user,
@@ -89,9 +121,10 @@ def notify(message: Message) -> list[Notification]:
                 body=message.body[:512],
                 url=message.url[:255],
                 facility_id=message.facility_id,
+                since=message.since,
             )
-            for user in recipients(message.kind, message.facility_id)
-            if user.pk not in already
+            for user in people
+            if user.pk not in joined
         ]
         Notification.objects.bulk_create(rows)
         for row in rows:
@@ -104,6 +137,56 @@ def notify(message: Message) -> list[Notification]:
             user__in=[row.user_id for row in rows], read_at__lt=timezone.now() - KEEP_READ
         ).delete()
     return rows
+
+
+def _already_told(message: Message) -> set[UUID]:
+    """Return who was told of this, in a notification of its own or in one of several."""
+    about = {"kind": message.kind, "key": message.key[:128]}
+    told = set(Notification.objects.filter(**about).values_list("user_id", flat=True))
+    told.update(NotificationPart.objects.filter(**about).values_list("user_id", flat=True))
+    return told
+
+
+def _join(message: Message, people: list[User]) -> set[UUID]:
+    """Let fresh unread notifications tell of this too; returns whose did."""
+    together, now = message.together, timezone.now()
+    if together is None or message.facility_id is None:
+        return set()
+    latest: dict[UUID, Notification] = {}
+    fresh = Notification.objects.select_for_update(of=("self",)).filter(
+        user__in=people,
+        kind=message.kind,
+        facility=message.facility_id,
+        read_at=None,
+        last_at__gte=now - TOGETHER,
+    )
+    for row in fresh.order_by("last_at", "id"):
+        latest[row.user_id] = row
+    for row in latest.values():
+        row.count += 1
+        row.last_at = now
+        row.since = min(at for at in (row.since, message.since, now) if at is not None)
+        row.title = f"{row.count} {together.title}"[:128]
+        row.body = together.body[:512]
+        row.url = together.url(row.since)[:255]
+    Notification.objects.bulk_update(
+        latest.values(), ["count", "last_at", "since", "title", "body", "url"]
+    )
+    NotificationPart.objects.bulk_create(
+        [
+            NotificationPart(
+                notification=row, user_id=user_id, kind=message.kind, key=message.key[:128]
+            )
+            for user_id, row in latest.items()
+        ]
+    )
+    for user_id, row in latest.items():
+        outbox.record(
+            outbox.NotificationGrown(
+                notification_id=row.pk, user_id=user_id, facility_id=message.facility_id
+            )
+        )
+    return set(latest)
 
 
 def recipients(kind: Kind, facility_id: UUID | None) -> list[User]:
@@ -144,8 +227,8 @@ def listing(user: User, *, is_unread: bool = False, limit: int = 50, cursor: str
         rows = rows.filter(read_at=None)
     if cursor:
         at, last_id = _parse_cursor(cursor)
-        rows = rows.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=last_id))
-    items = list(rows.order_by("-created_at", "-id")[: limit + 1])
+        rows = rows.filter(Q(last_at__lt=at) | Q(last_at=at, pk__lt=last_id))
+    items = list(rows.order_by("-last_at", "-id")[: limit + 1])
     has_more = len(items) > limit
     items = items[:limit]
     return Page(items=items, cursor=_cursor(items[-1]) if has_more else "")
@@ -222,7 +305,7 @@ def unread_counts(user_ids: Iterable[UUID]) -> dict[UUID, int]:
 
 
 def _cursor(last: Notification) -> str:
-    text = json.dumps([last.created_at.isoformat(), str(last.pk)])
+    text = json.dumps([last.last_at.isoformat(), str(last.pk)])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.urls import reverse
@@ -16,7 +17,7 @@ from archive.models import InstanceConflict, Knock, KnockState
 from archive.query import StudyQuery, filtered
 from archive.runner import Payloads, subscriber
 from notifications.models import Kind
-from notifications.services import Message, notify
+from notifications.services import Message, Together, notify
 from worklist.models import Study
 
 # A study is announced when nothing of it came for this long, so that 500 images are one message.
@@ -73,6 +74,12 @@ def tell_of_study(study_id: str) -> None:
             f"{study.series_count} series",
             url=_url(study),
             facility_id=study.facility_id,
+            since=study.first_received_at,
+            together=Together(
+                title=f"new studies from {study.facility.name}",
+                body=f"The latest: {_title(study)}",
+                url=lambda since: _list_url(study, since),
+            ),
         )
     )
     if study.warning:
@@ -106,6 +113,12 @@ def tell_of_conflict(study_id: str) -> None:
             "What was there first stays; the others wait for a decision.",
             url=_url(study),
             facility_id=study.facility_id,
+            together=Together(
+                title=f"studies with images to decide on at {study.facility.name}",
+                body="Images came again with other content. What was there first stays; the "
+                "others wait for a decision.",
+                url=lambda _: reverse("worklist:conflict-list"),
+            ),
         )
     )
 
@@ -142,6 +155,12 @@ def _warn(study: Study) -> None:
             body=f"{study.facility.name}: {study.warning}",
             url=_url(study),
             facility_id=study.facility_id,
+            since=study.first_received_at,
+            together=Together(
+                title=f"warnings on studies of {study.facility.name}",
+                body=f"The latest: {study.warning}",
+                url=lambda since: _list_url(study, since, has="warning"),
+            ),
         )
     )
 
@@ -156,6 +175,13 @@ def _study(study_id: str) -> Study | None:
 
 def _url(study: Study) -> str:
     return reverse("worklist:study-detail", args=[study.pk])
+
+
+def _list_url(study: Study, since: datetime, **filters: str) -> str:
+    """Return the worklist of what the study's facility sent since a moment, newest first."""
+    received = f"{since.astimezone(UTC):%Y-%m-%dT%H:%MZ}.."
+    fields = {**filters, "facility": study.facility.code, "received": received, "sort": "received"}
+    return f"{reverse('worklist:study-list')}?{urlencode({**fields, 'dir': 'desc'})}"
 
 
 def _count(number: int, one: str, many: str) -> str:

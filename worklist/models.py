@@ -207,7 +207,7 @@ class Study(models.Model):
     study_id = models.CharField("Study ID", max_length=64, blank=True)
     study_date = models.DateField(null=True, blank=True)
     study_time = models.TimeField(null=True, blank=True)
-    # A study without a date sorts by the day it came; keyset paging needs a value.
+    # A study without a date has `archive.catalogue.UNDATED`; keyset paging needs a value.
     sort_at = models.DateTimeField(editable=False)
     accession_number = models.CharField(max_length=64, blank=True)
     study_description = models.CharField(max_length=255, blank=True)
@@ -258,6 +258,10 @@ class Study(models.Model):
                 fields=["-sort_at", "-id"],
                 condition=models.Q(status="unread"),
                 name="study_unread",
+            ),
+            models.Index(fields=["-first_received_at"], name="study_received"),
+            models.Index(
+                fields=["-sort_at", "-id"], condition=~models.Q(warning=""), name="study_warned"
             ),
             models.Index(fields=["study_instance_uid"], name="study_uid"),
             models.Index(fields=["accession_number"], name="study_accession"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import date, datetime, time, tzinfo
 
 from django import template
 from django.utils import timezone
@@ -129,7 +129,7 @@ def dicom_moment(day: date | None, at: time | None) -> str:
 
 @register.simple_tag
 def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeString | str:
-    """Write an instant in the reader's zone; the source's form stands in the title.
+    """Write an instant in the reader's zone; to the second and with its zone in the title.
 
     `form` is `full` or `age`; pages turn the latter into "3 min" and keep it right.
     """
@@ -137,11 +137,10 @@ def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeStri
         return "never"
     local = timezone.localtime(at, zone)
     return format_html(
-        '<time datetime="{}" data-form="{}" title="{} ({} UTC)">{}</time>',
+        '<time datetime="{}" data-form="{}" title="{}">{}</time>',
         at.isoformat(),
         form,
         local.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S"),
         local.strftime("%Y-%m-%d %H:%M"),
     )
 

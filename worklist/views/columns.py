@@ -29,7 +29,7 @@ COLUMNS = (
     Column("accession", "Accession", sort="accession", field="acc"),
     Column("facility", "Facility", field="facility"),
     Column("images", "Images", sort="images"),
-    Column("received", "Received", sort="received"),
+    Column("received", "Received", sort="received", field="received"),
 )
 OPTIONAL = frozenset(
     {"preview", "id", "description", "accession", "facility", "images", "received"}

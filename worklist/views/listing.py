@@ -43,7 +43,12 @@ def read(request: HttpRequest, address: str | None, choices: Sequence[Facility])
     It is narrowed to the facility that the person switched to, unless it names one itself.
     """
     params = request.GET.dict() if address is None else params_of(address)
-    found = search.read(params, today=today_of(request), facilities=choices)
+    found = search.read(
+        params,
+        today=today_of(request),
+        facilities=choices,
+        zone=preferences.zone_of(request),
+    )
     current = preferences.facility_of(user_of(request))
     if current is None or found.query.facility_ids or current not in {f.pk for f in choices}:
         return found

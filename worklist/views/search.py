@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from urllib.parse import urlencode
 
 from archive.query import StudyQuery
@@ -27,6 +27,8 @@ _FIELDS = {
     "mod": "Modality",
     "facility": "Facility",
     "status": "Status",
+    "received": "Received",
+    "has": "Has",
 }
 _ALIASES = {
     "patient": "name",
@@ -41,6 +43,9 @@ _ALIASES = {
 _TOKEN = re.compile(r'(?P<key>[A-Za-z]+):(?:"(?P<quoted>[^"]*)"|(?P<plain>\S*))')
 _DAYS_BACK = re.compile(r"(\d{1,5})d")
 _PART_OF_DATE = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[tT]\d{2}:\d{2}[zZ]?")
+_NO_DATE = "none"
+_WARNING = "warning"
 _MODALITY = re.compile(r"[A-Z0-9_]{1,16}")
 _LONGEST = 200
 
@@ -85,22 +90,33 @@ class Search:
         return urlencode({**self.fields, "sort": key, "dir": "desc" if descending else "asc"})
 
 
-def read(params: Mapping[str, str], *, today: date, facilities: Sequence[Facility]) -> Search:
+def read(
+    params: Mapping[str, str],
+    *,
+    today: date,
+    facilities: Sequence[Facility],
+    zone: tzinfo = UTC,
+) -> Search:
     """Read the parameters of a list's address; what cannot be used is said in `notes`.
 
     Parameters
     ----------
-    params : q, name, id, acc, desc, date, mod, facility, status, sort, dir, cursor
+    params : q, name, id, acc, desc, date, mod, facility, status, received, has, sort, dir, cursor
     today : the day in the reader's zone
     facilities : those that the reader may choose from
+    zone : the reader's, in which days of arrival begin and end
     """
     notes: list[str] = []
     values = _canonical(params, notes)
-    date_from, date_to = _dates(values, today, notes)
+    is_undated = values.get("date", "").lower() == _NO_DATE
+    date_from, date_to = (None, None) if is_undated else _dates(values, today, notes)
+    received_from, received_before = _received(values, today, zone, notes)
     chosen = _facilities(values, facilities, notes)
     modalities = _modalities(values, notes)
     if "status" in values and values["status"] not in StudyStatus.values:
         notes.append(f"There is no status “{values.pop('status')}”. Use unread, opened or read.")
+    if "has" in values and values["has"] != _WARNING:
+        notes.append(f"Nothing is known of “{values.pop('has')[:40]}”. There is has:{_WARNING}.")
     sort = params.get("sort", "")
     if sort and sort not in SORTS:
         notes.append(f"Studies cannot be sorted by “{sort[:40]}”.")
@@ -119,6 +135,10 @@ def read(params: Mapping[str, str], *, today: date, facilities: Sequence[Facilit
         study_description=values.get("desc", ""),
         date_from=date_from,
         date_to=date_to,
+        is_undated=is_undated,
+        received_from=received_from,
+        received_before=received_before,
+        has_warning="has" in values,
         modalities=modalities,
         facility_ids=tuple(facility.pk for facility in chosen),
         status=values.get("status", ""),
@@ -127,7 +147,7 @@ def read(params: Mapping[str, str], *, today: date, facilities: Sequence[Facilit
         limit=ROWS_PER_PAGE,
         cursor=params.get("cursor", ""),
     )
-    return Search(query=query, fields=fields, chips=_chips(fields), notes=notes)
+    return Search(query=query, fields=fields, chips=_chips(fields, zone), notes=notes)
 
 
 def _canonical(params: Mapping[str, str], notes: list[str]) -> dict[str, str]:
@@ -152,7 +172,8 @@ def _canonical(params: Mapping[str, str], notes: list[str]) -> dict[str, str]:
     values = {"q": " ".join(" ".join(rest).split()), **values}
     for key in ("mod", "facility"):
         values[key] = values[key].upper()
-    values["status"] = values["status"].lower()
+    for key in ("status", "has"):
+        values[key] = values[key].lower()
     return {key: value for key, value in values.items() if value}
 
 
@@ -167,10 +188,56 @@ def _dates(
     except ValueError:
         values.pop("date")
         notes.append(
-            f"“{text[:40]}” is no date. Write today, 7d, 2026, 2026-01, 2026-01-31 or "
-            "2026-01-01..2026-01-31."
+            f"“{text[:40]}” is no date. Write today, 7d, 2026, 2026-01, 2026-01-31, "
+            f"2026-01-01..2026-01-31 or {_NO_DATE}."
         )
         return None, None
+
+
+def _received(
+    values: dict[str, str], today: date, zone: tzinfo, notes: list[str]
+) -> tuple[datetime | None, datetime | None]:
+    text = values.get("received", "")
+    if not text:
+        return None, None
+    try:
+        return parse_moments(text, today, zone)
+    except (ValueError, OverflowError):
+        values.pop("received")
+        notes.append(
+            f"“{text[:40]}” is no time of arrival. Write today, 7d, 2026-01-31 or "
+            "2026-01-31T08:30.. for all since then."
+        )
+        return None, None
+
+
+def parse_moments(text: str, today: date, zone: tzinfo) -> tuple[datetime | None, datetime | None]:
+    """Read days as `parse_dates` does, and moments: from the first on, until before the second.
+
+    A moment is in `zone`, or in UTC with a Z behind it.
+
+    Raises
+    ------
+    ValueError, OverflowError
+        When it is none of them.
+    """
+    ends = text.split("..", 1)
+    if any(_MOMENT.fullmatch(end) for end in ends):
+        if len(ends) == 1:
+            minute = _moment(text, zone)
+            return minute, minute + timedelta(minutes=1)
+        begin, before = (_moment(end, zone) if end else None for end in ends)
+        return begin, before
+    first, last = parse_dates(text.lower(), today)
+    return (
+        datetime.combine(first, time(), tzinfo=zone) if first else None,
+        datetime.combine(last + timedelta(days=1), time(), tzinfo=zone) if last else None,
+    )
+
+
+def _moment(text: str, zone: tzinfo) -> datetime:
+    at = datetime.fromisoformat(text.upper())
+    return at if at.tzinfo else at.replace(tzinfo=zone)
 
 
 def parse_dates(text: str, today: date) -> tuple[date | None, date | None]:
@@ -243,7 +310,19 @@ def _modalities(values: dict[str, str], notes: list[str]) -> tuple[str, ...]:
     return good
 
 
-def _chips(fields: Mapping[str, str]) -> list[Chip]:
+def _local(text: str, zone: tzinfo) -> str:
+    """Write the moments of an address in the reader's zone."""
+    ends = [
+        f"{_moment(end, zone).astimezone(zone):%Y-%m-%d %H:%M}" if _MOMENT.fullmatch(end) else end
+        for end in text.split("..", 1)
+    ]
+    if len(ends) == 1:
+        return ends[0]
+    first, last = ends
+    return f"since {first}" if not last else f"before {last}" if not first else f"{first} – {last}"
+
+
+def _chips(fields: Mapping[str, str], zone: tzinfo) -> list[Chip]:
     names = {"q": "Text", **_FIELDS}
     chips = []
     for key, value in fields.items():
@@ -251,7 +330,12 @@ def _chips(fields: Mapping[str, str]) -> list[Chip]:
             continue
         shown = f'"{value}"' if " " in value and key != "q" else value
         without = urlencode({other: text for other, text in fields.items() if other != key})
+        said = value
+        if key == "received" and "T" in value.upper():
+            said = _local(value, zone)
+        elif key == "date" and value.lower() == _NO_DATE:
+            said = "no date"
         chips.append(
-            Chip(names[key], value, shown if key == "q" else f"{key}:{shown}", f"?{without}")
+            Chip(names[key], said, shown if key == "q" else f"{key}:{shown}", f"?{without}")
         )
     return chips

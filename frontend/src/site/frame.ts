@@ -164,6 +164,7 @@ function showBell(live: Live): void {
   live.on("hello", (message) => show(message.unread));
   live.on("notification.unread", (message) => show(message.unread));
   live.on("notification.new", (message) => show(message.unread));
+  live.on("notification.changed", (message) => show(message.unread));
 }
 
 async function keepState(config: SiteConfig, live: Live): Promise<void> {

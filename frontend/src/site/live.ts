@@ -4,6 +4,7 @@ export interface LiveMessages {
   heartbeat: Record<string, never>;
   "study.new": { study_id: string; facility: string; is_demo: boolean };
   "study.changed": { study_id: string; facility: string; reason: "images" | "details" };
+  "measurement.changed": { study_id: string; facility: string };
   "conflict.new": { study_id: string; facility: string; conflict_id: string };
   "caller.seen": { facility: string; ae_title: string; service: string; address: string };
   "caller.refused": { knock_id: string; calling_ae_title: string };
@@ -11,6 +12,7 @@ export interface LiveMessages {
     unread: number;
     notification: { title: string; body: string; url: string };
   };
+  "notification.changed": LiveMessages["notification.new"];
   "notification.unread": { unread: number };
 }
 

@@ -36,6 +36,7 @@ export function start(frame: Frame): void {
   };
   frame.live.on("hello", () => void refresh());
   frame.live.on("notification.new", () => void refresh());
+  frame.live.on("notification.changed", () => void refresh());
   frame.live.on("notification.unread", () => void refresh());
   place.addEventListener("focusout", () => {
     setTimeout(() => isLate && void refresh());

@@ -34,6 +34,13 @@ function two(value: number): string {
   return String(value).padStart(2, "0");
 }
 
+/** To the second and with the zone it is in: what stands in the title. */
+export function zonedMoment(at: Date): string {
+  const parts = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(at);
+  const zone = parts.find((part) => part.type === "timeZoneName")?.value ?? "";
+  return `${localMoment(at)}:${two(at.getSeconds())} ${zone}`.trim();
+}
+
 /** Write every `<time data-form>` below `root` in this browser's zone. */
 export function writeTimes(root: ParentNode, now = new Date()): void {
   for (const mark of root.querySelectorAll<HTMLTimeElement>("time[data-form]")) {
@@ -41,6 +48,9 @@ export function writeTimes(root: ParentNode, now = new Date()): void {
     const text = mark.dataset.form === "age" ? ageText(at, now) : localMoment(at);
     if (mark.textContent !== text) {
       mark.textContent = text;
+    }
+    if (mark.title) {
+      mark.title = zonedMoment(at);
     }
   }
 }

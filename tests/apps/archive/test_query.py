@@ -6,13 +6,14 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from archive.access import EVERYTHING, Scope
-from archive.catalogue import fold
+from archive.catalogue import UNDATED, fold
 from archive.errors import InvalidInputError
 from archive.query import StudyQuery, count_studies, find_studies
+from tests import factories
+from tests.dicom import make_instance, to_bytes
 from worklist.models import Facility, Patient, Study
 
 
@@ -28,7 +29,7 @@ def make_study(facility: Facility, number: int, **values: Any) -> Study:
         patient=patient,
         study_instance_uid=f"1.2.{facility.pk.int}.{number}"[:64],
         study_date=day,
-        sort_at=dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC) if day else timezone.now(),
+        sort_at=dt.datetime.combine(day, dt.time(), tzinfo=dt.UTC) if day else UNDATED,
         patient_name=name,
         patient_name_folded=fold(name),
         patient_identifier=patient_id,
@@ -56,6 +57,50 @@ def test_newest_first_and_paged_to_the_end_without_gap_or_repeat(facility: Facil
             break
     assert len(seen) == 25
     assert len(set(seen)) == 25
+
+
+def test_studies_without_a_date_stand_behind_the_dated_ones(facility: Facility) -> None:
+    make_study(facility, 1, study_date=None)
+    make_study(facility, 2, study_date=dt.date(1925, 1, 1))
+    make_study(facility, 3, study_date=None)
+    make_study(facility, 4)
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(4):
+        page = find_studies(EVERYTHING, StudyQuery(limit=1, cursor=cursor))
+        seen += [s.patient_identifier for s in page.items]
+        cursor = page.cursor
+    assert seen == ["P4", "P2", "P3", "P1"]
+    assert cursor == ""
+    assert found(descending=False) == seen[::-1]
+    assert found(is_undated=True) == ["P3", "P1"]
+    assert found(date_to=dt.date(2026, 12, 31)) == ["P4", "P2"]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_file_without_a_date_is_found_as_undated(facility: Facility) -> None:
+    dated, undated = make_instance(StudyDate="19250101"), make_instance(StudyDate="")
+    for ds in (undated, dated):
+        factories.store_bytes(to_bytes(ds), facility)
+    rows = find_studies(EVERYTHING, StudyQuery()).items
+    assert [row.study_date for row in rows] == [dt.date(1925, 1, 1), None]
+    (only,) = find_studies(EVERYTHING, StudyQuery(is_undated=True)).items
+    assert only.study_instance_uid == undated.StudyInstanceUID
+
+
+def test_what_came_within_a_time(facility: Facility) -> None:
+    noon = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
+    for number in range(4):
+        make_study(facility, number, first_received_at=noon + dt.timedelta(hours=number))
+    after, before = noon + dt.timedelta(hours=1), noon + dt.timedelta(hours=3)
+    assert sorted(found(received_from=after)) == ["P1", "P2", "P3"]
+    assert sorted(found(received_from=after, received_before=before)) == ["P1", "P2"]
+
+
+def test_what_has_a_warning(facility: Facility) -> None:
+    make_study(facility, 1, warning="Not in HU.")
+    make_study(facility, 2)
+    assert found(has_warning=True) == ["P1"]
 
 
 @pytest.mark.parametrize("sort", ["name", "patient_id", "received", "modality", "images"])

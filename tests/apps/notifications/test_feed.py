@@ -18,7 +18,7 @@ from notifications import feed, services
 from notifications.feed import Addressed, Cursor, translate
 from notifications.identity import Identity
 from notifications.models import Kind
-from notifications.services import Message
+from notifications.services import Message, Together
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db
@@ -176,9 +176,12 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
     outbox.record(outbox.CallerRefused(knock_id=knock_id, calling_ae_title="CT_2"))
     services.notify(Message(Kind.STUDY_NEW, "k", "New CT study", facility_id=facility.pk))
     services.mark_all_read(radiologist)
+    for _ in range(3):
+        outbox.record(outbox.MeasurementChanged(facility_id=facility.pk, study_id=study_id))
     messages = translate(OutboxEvent.objects.order_by("id"))
     found = by_type(messages)
     assert set(found) == {
+        "measurement.changed",
         "study.changed",
         "conflict.new",
         "caller.seen",
@@ -187,6 +190,8 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
         "notification.unread",
     }
     assert found["study.changed"][0]["reason"] == "details"
+    (drawn,) = found["measurement.changed"]
+    assert (drawn["study_id"], drawn["facility"]) == (str(study_id), str(facility.pk))
     assert found["conflict.new"][0]["conflict_id"] == str(conflict_id)
     assert found["caller.seen"][0]["ae_title"] == "CT_NORTH"
     assert found["caller.refused"][0]["knock_id"] == str(knock_id)
@@ -194,6 +199,30 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
     assert found["notification.new"][0]["unread"] == 0
     for entry in messages:
         assert entry.message["at"].endswith("Z")
+
+
+def test_a_notification_that_grew_is_told_as_it_stands(
+    facility: Facility, radiologist: User
+) -> None:
+    together = Together("new studies from North Clinic", "", lambda _: "/worklist/")
+
+    def tell(key: str) -> None:
+        services.notify(
+            Message(Kind.STUDY_NEW, key, "New CT study", facility_id=facility.pk, together=together)
+        )
+
+    tell("1")
+    last = OutboxEvent.objects.order_by("-id")[0].pk
+    tell("2")
+    tell("3")
+    events = OutboxEvent.objects.filter(pk__gt=last).order_by("id")
+    assert events.count() == 2
+    (only,) = translate(events)
+    assert only.user_id == radiologist.pk
+    assert only.message["type"] == "notification.changed"
+    assert only.message["unread"] == 1
+    told = only.message["notification"]
+    assert (told["count"], told["title"]) == (3, "3 new studies from North Clinic")
 
 
 def identity(

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import Job, Knock, OutboxEvent
 from notifications import services, subscribers
 from notifications.models import Kind, Notification
-from notifications.services import Message
+from notifications.services import Message, Together
 from tests import factories
 from tests.dicom import make_instance, to_bytes
 from worklist.models import Facility, Study
@@ -175,6 +176,109 @@ def test_what_was_read_long_ago_goes(radiologist: User, facility: Facility) -> N
     assert keys == {"unread", "new"}
 
 
+# Several in one line -----------------------------------------------------------------------------
+
+
+def together(facility: Facility, key: str, **changes: object) -> Message:
+    values = {
+        "key": key,
+        "since": timezone.now(),
+        "together": Together(
+            title=f"new studies from {facility.name}",
+            body=f"The latest: {key}",
+            url=lambda since: f"/worklist/?since={since:%Y-%m-%d}",
+        ),
+        **changes,
+    }
+    return message(facility, **values)
+
+
+def test_a_flood_is_one_notification_that_counts(radiologist: User, facility: Facility) -> None:
+    for number in range(37):
+        services.notify(together(facility, str(number)))
+    row = Notification.objects.get(user=radiologist)
+    assert (row.count, row.title) == (37, "37 new studies from North Clinic")
+    assert row.body == "The latest: 36"
+    assert row.url == f"/worklist/?since={timezone.now():%Y-%m-%d}"
+    assert services.unread_count(radiologist.pk) == 1
+    assert OutboxEvent.objects.filter(kind="notification.created").count() == 1
+    assert OutboxEvent.objects.filter(kind="notification.grown").count() == 36
+
+
+def test_what_is_told_again_is_not_counted_again(radiologist: User, facility: Facility) -> None:
+    for key in ("a", "b", "b", "a", "c", "c"):
+        services.notify(together(facility, key))
+    assert Notification.objects.get(user=radiologist).count == 3
+
+
+def test_the_list_begins_with_the_first(radiologist: User, facility: Facility) -> None:
+    began = [timezone.now() - timedelta(days=days) for days in (2, 9, 4)]
+    for number, at in enumerate(began):
+        services.notify(together(facility, str(number), since=at))
+    row = Notification.objects.get(user=radiologist)
+    assert row.since == began[1]
+    assert row.url.endswith(f"{began[1]:%Y-%m-%d}")
+
+
+def test_each_reader_has_a_count_of_their_own(radiologist: User, facility: Facility) -> None:
+    other = factories.user("otto", Role.RADIOLOGIST, [facility])
+    services.notify(together(facility, "1"))
+    services.notify(together(facility, "2"))
+    services.mark_all_read(radiologist)
+    services.notify(together(facility, "3"))
+    services.notify(together(facility, "4"))
+    counts = Notification.objects.filter(user=radiologist).order_by("created_at")
+    assert list(counts.values_list("count", flat=True)) == [2, 2]
+    assert Notification.objects.get(user=other).count == 4
+    assert services.unread_count(radiologist.pk) == services.unread_count(other.pk) == 1
+
+
+def test_what_comes_later_of_another_kind_or_place_stands_alone(
+    radiologist: User, facility: Facility, other_facility: Facility
+) -> None:
+    radiologist.facilities.add(other_facility)
+    services.notify(together(facility, "1"))
+    services.notify(together(facility, "2", kind=Kind.STUDY_WARNING))
+    services.notify(together(other_facility, "3"))
+    long_ago = timezone.now() - services.TOGETHER - timedelta(seconds=1)
+    Notification.objects.update(last_at=long_ago)
+    services.notify(together(facility, "4"))
+    rows = Notification.objects.filter(user=radiologist)
+    assert [row.count for row in rows] == [1, 1, 1, 1]
+
+
+def test_who_does_not_want_to_hear_is_not_counted_for(
+    radiologist: User, facility: Facility
+) -> None:
+    services.notify(together(facility, "1"))
+    services.choose(radiologist, {Kind.STUDY_NEW: False})
+    services.notify(together(facility, "2"))
+    assert Notification.objects.get(user=radiologist).count == 1
+
+
+def test_one_that_grew_stands_first(radiologist: User, facility: Facility) -> None:
+    services.notify(together(facility, "1"))
+    services.notify(message(facility, key="refused", kind=Kind.STUDY_CONFLICT))
+    services.choose(radiologist, {Kind.STUDY_CONFLICT: True})
+    services.notify(message(facility, key="between", kind=Kind.STUDY_CONFLICT))
+    services.notify(together(facility, "2"))
+    assert [row.count for row in services.listing(radiologist).items] == [2, 1]
+
+
+def test_joining_costs_no_query_a_person_but_its_event(
+    facility: Facility, everybody: dict[str, User]
+) -> None:
+    services.notify(together(facility, "1"))
+    with CaptureQueriesContext(connection) as few:
+        services.notify(together(facility, "2"))
+    for number in range(5):
+        factories.user(f"more{number}", Role.RADIOLOGIST, [facility])
+    services.notify(together(facility, "3"))
+    with CaptureQueriesContext(connection) as many:
+        services.notify(together(facility, "4"))
+    assert len(many) - len(few) == 5
+
+
 # What events become -----------------------------------------------------------------------------
 
 
@@ -222,6 +326,40 @@ def test_a_study_is_one_notification(radiologist: User, facility: Facility) -> N
     assert Notification.objects.filter(user=radiologist).count() == 1
 
 
+@pytest.mark.usefixtures("store", "_at_once")
+def test_many_studies_lead_to_the_list_of_them(
+    radiologist: User, facility: Facility, client: Client
+) -> None:
+    before = [store(facility, 1)]
+    Study.objects.update(first_received_at=timezone.now() - timedelta(hours=5))
+    studies = [store(facility, 1) for _ in range(3)]
+    for study in studies:
+        subscribers.tell_of_study(str(study.pk))
+    row = Notification.objects.get(user=radiologist)
+    assert row.title == "3 new studies from North Clinic"
+    assert row.body == "The latest: New CT study: Head"
+    client.force_login(radiologist)
+    page = client.get(row.url).content.decode()
+    assert all(str(study.pk) in page for study in studies)
+    assert not any(str(study.pk) in page for study in before)
+
+
+@pytest.mark.usefixtures("store", "_at_once")
+def test_many_warnings_lead_to_what_is_warned_of(
+    radiologist: User, facility: Facility, client: Client
+) -> None:
+    fine, *bad = (store(facility, 1) for _ in range(3))
+    Study.objects.filter(pk__in=[study.pk for study in bad]).update(warning="Not in HU.")
+    for study in bad:
+        subscribers.tell_of_warning(str(study.pk))
+    row = Notification.objects.get(user=radiologist, kind=Kind.STUDY_WARNING)
+    assert row.title == "2 warnings on studies of North Clinic"
+    client.force_login(radiologist)
+    page = client.get(row.url).content.decode()
+    assert all(str(study.pk) in page for study in bad)
+    assert str(fine.pk) not in page
+
+
 @pytest.mark.usefixtures("store")
 def test_a_study_that_still_comes_is_waited_for(radiologist: User, facility: Facility) -> None:
     study = store(facility, 1)
@@ -255,7 +393,8 @@ def test_a_warning_is_told_once_for_each_text(radiologist: User, facility: Facil
     Study.objects.update(warning="Something else.")
     outbox.record(outbox.StudyChanged(facility_id=facility.pk, study_id=study.pk))
     assert run_jobs("notify.warning") == 1
-    assert rows.count() == 2
+    assert rows.get().count == 2
+    assert rows.get().body == "The latest: Something else."
     Study.objects.update(warning="")
     outbox.record(outbox.StudyChanged(facility_id=facility.pk, study_id=study.pk))
     assert run_jobs("notify.warning") == 0

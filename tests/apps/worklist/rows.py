@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from archive.catalogue import fold
+from archive.catalogue import UNDATED, fold
 from worklist.models import Facility, Patient, Study
 
 
@@ -22,7 +22,7 @@ def make_study(facility: Facility, number: int, **values: Any) -> Study:
         patient=patient,
         study_instance_uid=f"1.2.826.0.1.{number}.{facility.pk.int}"[:64],
         study_date=day,
-        sort_at=datetime.combine(day or date(2026, 1, 2), datetime.min.time(), tzinfo=UTC),
+        sort_at=datetime.combine(day, datetime.min.time(), tzinfo=UTC) if day else UNDATED,
         patient_name=name,
         patient_name_folded=fold(name),
         patient_identifier=identifier,

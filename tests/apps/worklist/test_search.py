@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -138,3 +139,58 @@ def test_texts_are_cut_and_freed_of_nul() -> None:
     found = read(q="a\0b", name="x" * 5000)
     assert found.query.text == "ab"
     assert len(found.query.patient_name) == 200
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "before"),
+    [
+        ("today", datetime(2026, 3, 15, tzinfo=BERLIN), datetime(2026, 3, 16, tzinfo=BERLIN)),
+        ("2d", datetime(2026, 3, 14, tzinfo=BERLIN), None),
+        ("2026-03-01T08:30..", datetime(2026, 3, 1, 8, 30, tzinfo=BERLIN), None),
+        ("2026-03-01t08:30z..", datetime(2026, 3, 1, 8, 30, tzinfo=UTC), None),
+        ("..2026-03-01T08:30Z", None, datetime(2026, 3, 1, 8, 30, tzinfo=UTC)),
+        (
+            "2026-03-01T08:30",
+            datetime(2026, 3, 1, 8, 30, tzinfo=BERLIN),
+            datetime(2026, 3, 1, 8, 31, tzinfo=BERLIN),
+        ),
+    ],
+)
+def test_times_of_arrival(text: str, begin: datetime | None, before: datetime | None) -> None:
+    found = search.read({"received": text}, today=TODAY, facilities=[], zone=BERLIN)
+    assert found.notes == []
+    assert (found.query.received_from, found.query.received_before) == (begin, before)
+    assert found.fields == {"received": text}
+
+
+@pytest.mark.parametrize(
+    "text", ["soon", "2026-03-01T25:00..", "2026-13-01", "9999-12-31", "2026-03-01T08:30..x"]
+)
+def test_what_is_no_time_of_arrival_is_said(text: str) -> None:
+    found = read(received=text)
+    assert found.query.received_from is found.query.received_before is None
+    assert "received" not in found.fields
+    assert text in found.notes[0]
+
+
+def test_a_moment_is_shown_in_the_readers_zone() -> None:
+    params = {"received": "2026-03-01T08:30Z..", "date": "none"}
+    found = search.read(params, today=TODAY, facilities=[], zone=BERLIN)
+    assert {chip.name: chip.value for chip in found.chips} == {
+        "Received": "since 2026-03-01 09:30",
+        "Date": "no date",
+    }
+    assert {chip.token for chip in found.chips} == {"received:2026-03-01T08:30Z..", "date:none"}
+
+
+def test_studies_without_a_date_and_with_a_warning_are_asked_for() -> None:
+    query = read(q="date:none has:Warning").query
+    assert query.is_undated
+    assert query.has_warning
+    assert (query.date_from, query.date_to) == (None, None)
+    other = read(q="has:luck")
+    assert not other.query.has_warning
+    assert "has:warning" in other.notes[0]

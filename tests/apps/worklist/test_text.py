@@ -77,7 +77,8 @@ def test_a_moment_is_in_the_readers_zone_with_its_source() -> None:
     at = datetime(2026, 7, 1, 22, 30, 5, tzinfo=UTC)
     shown = str(text.moment(at, ZoneInfo("Europe/Berlin"), form="age"))
     assert ">2026-07-02 00:30<" in shown
-    assert "2026-07-02 00:30:05 CEST (2026-07-01 22:30:05 UTC)" in shown
+    assert 'title="2026-07-02 00:30:05 CEST"' in shown
+    assert shown.count("UTC") == 0
     assert 'datetime="2026-07-01T22:30:05+00:00"' in shown
     assert text.moment(None, UTC) == "never"
 
