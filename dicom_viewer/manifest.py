@@ -223,6 +223,7 @@ def _links(study: Study) -> dict[str, str]:
         "session": reverse("dicom_viewer:session", args=[study.pk]),
         "study": reverse("worklist:study-detail", args=[study.pk]),
         "theme": reverse("accounts:theme"),
+        "events": "/ws/events/",
         "batch": "/api/v1/dicom/frames",
     }
 

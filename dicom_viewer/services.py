@@ -11,7 +11,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.models import User
-from archive import access, audit, reading
+from archive import access, audit, outbox, reading
 from archive.access import Actor
 from archive.errors import (
     ConflictError,
@@ -396,4 +396,7 @@ def _remember(actor: Actor, user: User, row: AnyDrawing, action: DrawingRevision
         drawing=str(row.pk),
         kind=row.kind,
         version=row.version,
+    )
+    outbox.record(
+        outbox.MeasurementChanged(facility_id=row.study.facility_id, study_id=row.study_id)
     )

@@ -8,10 +8,13 @@ import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
 import { CanvasSurface } from "./engine/canvas-surface";
 import { chooseRenderer } from "./engine/choose";
+import { shareStrokes } from "./net/strokes";
 import { keepSession, restoreSession } from "./tools/session";
 import { Workspace } from "./tools/workspace";
 import "./ui/viewer";
 import type { ViewerPageElement } from "./ui/viewer";
+
+const SHARE_AFTER_MS = 2000;
 
 /** Sets a mark once, however often the moment comes. */
 function markOnce(name: string): void {
@@ -101,6 +104,19 @@ function guardUnsaved(workspace: Workspace): void {
   });
 }
 
+/** After the first exact picture, or a while: pictures come before what others draw on them. */
+function shareSoon(workspace: Workspace): void {
+  const { study, links } = workspace.manifest;
+  let timer = 0;
+  const begin = (): void => {
+    stop();
+    clearTimeout(timer);
+    shareStrokes(study.id, links, workspace.saver);
+  };
+  const stop = workspace.active.on("drawn", ({ exact }) => exact && begin());
+  timer = window.setTimeout(begin, SHARE_AFTER_MS);
+}
+
 function start(): void {
   performance.mark("viewer:shell");
   const element = document.querySelector<ViewerPageElement>("noctis-viewer");
@@ -119,6 +135,7 @@ function start(): void {
     restoreSession(workspace);
     keepSession(workspace);
     guardUnsaved(workspace);
+    shareSoon(workspace);
     upgradeSurfaces(workspace);
   } catch (error) {
     element.dataset.state = "error";

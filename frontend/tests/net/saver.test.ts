@@ -232,4 +232,90 @@ describe("saving by itself", () => {
     expect(quiet.state("a")).toBe("local");
     expect(peer.calls).toEqual([]);
   });
+
+  describe("what others do", () => {
+    const server = (id: string, version: number, label = "") => ({
+      ...facts(id, label),
+      version,
+      author: { id: "x", name: "Dr. Other" },
+      updated_by: { name: "Dr. Other" },
+    });
+    const merge = (...all: MeasurementFacts[]): boolean => saver.merge(all, saver.knownIds());
+
+    it("comes in, changes and goes; none of it can be undone here", () => {
+      merge(server("theirs", 1, "one"));
+      expect(list.get("theirs")?.facts.label).toBe("one");
+      merge(server("theirs", 2, "two"));
+      expect(list.get("theirs")?.facts.label).toBe("two");
+      merge(server("theirs", 1, "an answer that was overtaken"));
+      expect(list.get("theirs")?.facts.label).toBe("two");
+      merge();
+      expect(list.all()).toEqual([]);
+      expect([list.canUndo, peer.calls, notices]).toEqual([false, [], []]);
+    });
+
+    it("is changed here from where it stands there", async () => {
+      peer.kept.set("theirs", server("theirs", 3, "one"));
+      merge(server("theirs", 3, "one"));
+      list.commit("theirs", server("theirs", 3, "one"), { ...server("theirs", 3, "mine") });
+      await settled();
+      expect(peer.kept.get("theirs")).toMatchObject({ label: "mine", version: 4 });
+    });
+
+    it("does not double or drop what is being made here", async () => {
+      list.create(facts("mine"));
+      const before = saver.knownIds();
+      expect(saver.merge([server("mine", 1)], before)).toBe(false);
+      await settled();
+      // A list that was made before the server had it says nothing about it.
+      saver.merge([], before);
+      expect(list.all().map(({ key }) => key)).toEqual(["mine"]);
+    });
+
+    it("does not bring back what was removed here", async () => {
+      list.create(facts("mine"));
+      await settled();
+      list.remove("mine");
+      await settled();
+      merge(server("mine", 1));
+      expect(list.all()).toEqual([]);
+    });
+
+    it("waits while the hand is on it, then ends in one state and a sentence", async () => {
+      peer.kept.set("both", server("both", 1, "start"));
+      merge(server("both", 1, "start"));
+      const start = server("both", 1, "start");
+      list.preview("both", { ...start, label: "mine" });
+      peer.kept.set("both", server("both", 2, "theirs"));
+      expect(merge(server("both", 2, "theirs"))).toBe(true);
+      expect(list.get("both")?.facts.label).toBe("mine");
+      list.commit("both", start, { ...start, label: "mine" });
+      await settled();
+      expect(list.get("both")?.facts.label).toBe("theirs");
+      expect(peer.kept.get("both")).toMatchObject({ label: "theirs", version: 2 });
+      expect(notices).toEqual([
+        "Dr. Other changed this measurement meanwhile. Theirs is shown; your change was not kept.",
+      ]);
+      expect(merge(server("both", 2, "theirs"))).toBe(false);
+    });
+
+    it("removed there while it is changed here: it goes, with a sentence", async () => {
+      peer.kept.set("gone", { ...server("gone", 1), hidden: true });
+      merge(server("gone", 1));
+      list.commit("gone", server("gone", 1), { ...server("gone", 1), label: "mine" });
+      expect(merge()).toBe(true);
+      await settled();
+      expect(list.all()).toEqual([]);
+      expect(notices).toEqual(["Somebody else has removed this measurement meanwhile."]);
+    });
+
+    it("two windows that complete the same values do not quarrel", async () => {
+      peer.kept.set("roi", { ...server("roi", 2), value: 7 });
+      merge(server("roi", 1));
+      list.complete("roi", { ...server("roi", 1), value: 8 });
+      await settled();
+      expect(list.get("roi")?.facts.value).toBe(7);
+      expect(notices).toEqual([]);
+    });
+  });
 });

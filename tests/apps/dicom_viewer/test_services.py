@@ -99,6 +99,22 @@ def test_a_measurement_lives_and_its_history_stays(
     ]
 
 
+def test_open_pages_hear_of_every_stroke(reader: Actor, study: Study, make: Make) -> None:
+    def heard() -> int:
+        events = OutboxEvent.objects.filter(kind="measurement.changed", facility=study.facility_id)
+        return sum(event.payload == {"study_id": str(study.pk)} for event in events)
+
+    row = services.create_drawing(reader, study.pk, make())
+    assert heard() == 1
+    services.replace_drawing(reader, row.pk, make(version=1, value=2.0))
+    assert heard() == 2
+    with pytest.raises(VersionConflictError):
+        services.replace_drawing(reader, row.pk, make(version=1, value=3.0))
+    assert heard() == 2
+    services.delete_drawing(reader, row.pk, 2)
+    assert heard() == 3
+
+
 def test_a_document_comes_back_as_it_was_sent(reader: Actor, study: Study, make: Make) -> None:
     body = make(
         id=uuid4(),

@@ -205,6 +205,7 @@ export interface Manifest {
     session: string;
     study: string;
     theme?: string;
+    events?: string;
     batch: string;
   };
 }

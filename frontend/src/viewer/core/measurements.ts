@@ -132,7 +132,7 @@ export class MeasurementList extends Emitter<Events> {
     }
   }
 
-  /** Shows the server's own state again, even where it was deleted here; it is not undoable. */
+  /** Shows the server's own state, even where it was not or no longer here; it is not undoable. */
   restore(key: string, facts: MeasurementFacts): void {
     this.items.set(key, { key, facts });
     this.forget(key);

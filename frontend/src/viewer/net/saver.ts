@@ -112,6 +112,73 @@ export class MeasurementSaver extends Emitter<Events> {
     }
   }
 
+  /** The ids that the server is known to hold: asked for before its list, what it lacks is gone. */
+  knownIds(): ReadonlySet<string> {
+    return new Set([...this.records.values()].flatMap(({ server }) => server?.id ?? []));
+  }
+
+  /**
+   * Takes over what others drew, changed and removed; what this person is just changing stays as
+   * it is, and the server decides when it is sent. Returns whether something must be asked for again.
+   */
+  merge(all: readonly MeasurementFacts[], knownBefore: ReadonlySet<string>): boolean {
+    const keys = new Map<string, string>();
+    for (const [key, record] of this.records) {
+      const id = record.server?.id ?? record.wanted?.id;
+      if (id !== undefined) {
+        keys.set(id, key);
+      }
+    }
+    let isLate = false;
+    const present = new Set<string>();
+    for (const theirs of all) {
+      present.add(theirs.id);
+      const key = keys.get(theirs.id);
+      if (key === undefined) {
+        if (!this.spentIds.has(theirs.id)) {
+          this.records.set(theirs.id, fresh(theirs));
+          this.list.restore(theirs.id, theirs);
+        }
+      } else if (this.isOlder(key, theirs)) {
+        if (this.isInHand(key)) {
+          isLate = true;
+        } else {
+          this.records.set(key, fresh(theirs));
+          this.list.restore(key, theirs);
+        }
+      }
+    }
+    for (const [key, { server }] of [...this.records]) {
+      if (server && knownBefore.has(server.id) && !present.has(server.id)) {
+        if (this.isInHand(key)) {
+          isLate = true;
+        } else {
+          this.spentIds.add(server.id);
+          this.records.delete(key);
+          this.list.drop(key);
+        }
+      }
+    }
+    this.emit("change", undefined);
+    return isLate;
+  }
+
+  private isOlder(key: string, theirs: MeasurementFacts): boolean {
+    const server = this.records.get(key)?.server;
+    // Without one, its making is on the way, and the answer to that will tell.
+    return server ? (theirs.version ?? 0) > (server.version ?? 0) : false;
+  }
+
+  /** Whether it is being drawn over, waits to be sent, or stays in this window. */
+  private isInHand(key: string): boolean {
+    const record = this.records.get(key);
+    if (!record || record.isDirty || record.isBusy || record.state === "local") {
+      return record !== undefined;
+    }
+    const shown = this.list.get(key)?.facts ?? null;
+    return !isSameStroke(shown, record.wanted);
+  }
+
   /** The page goes away: sends what is still held back, outliving the page. */
   flush(): void {
     for (const [key, record] of this.records) {
@@ -260,12 +327,17 @@ export class MeasurementSaver extends Emitter<Events> {
       );
       return;
     }
+    const isTheSame = isSameStroke(record.wanted, theirs);
     record.server = theirs;
     record.wanted = theirs;
     record.isDirty = false;
     record.attempts = 0;
     this.list.restore(key, theirs);
     this.mark(record, "saved", null);
+    if (isTheSame) {
+      // Two windows completed the same values: nothing of the person's is lost.
+      return;
+    }
     const who = theirs.updated_by?.name || theirs.author?.name || "Somebody else";
     this.emit("notice", {
       message: `${who} changed this measurement meanwhile. Theirs is shown; your change was not kept.`,
@@ -289,6 +361,13 @@ function presentState(body: unknown): MeasurementFacts | null {
     }
   }
   return null;
+}
+
+/** Whether two states say the same of what a person drew; values follow from it. */
+function isSameStroke(a: MeasurementFacts | null, b: MeasurementFacts | null): boolean {
+  const drawn = (facts: MeasurementFacts | null): string =>
+    JSON.stringify(facts && [facts.kind, facts.points, facts.label]);
+  return drawn(a) === drawn(b);
 }
 
 function fresh(server: MeasurementFacts | null): Record {

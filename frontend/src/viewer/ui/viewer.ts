@@ -62,19 +62,17 @@ export class ViewerPageElement extends ViewerElement {
     for (const pane of workspace.panes) {
       this.until(pane.on("change", () => this.report(pane)));
     }
-    let count = workspace.list.all().length;
     this.until(
-      workspace.list.on("change", () => {
-        const now = workspace.list.all().length;
-        // The first stroke opens the pane where there is room for it: its row is the proof of saving.
-        if (now > count && !this.isNarrow) {
+      workspace.list.on("edit", ({ before, after }) => {
+        // The first stroke opens the pane where there is room for it: its row is the proof of
+        // saving. What others draw moves nothing on this person's screen.
+        if (!before && after && !this.isNarrow) {
           this.showsTable = true;
         }
-        count = now;
       }),
     );
     this.until(listenToKeys(workspace, { help: this.hooks.showHelp, cancel: () => this.cancel() }));
-    this.showsTable = count > 0 && !this.isNarrow;
+    this.showsTable = workspace.list.all().length > 0 && !this.isNarrow;
     this.refresh();
   }
 
