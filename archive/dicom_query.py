@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -75,6 +76,7 @@ class DicomQuery:
     is_relational : unique keys of the levels above may be missing
     options : how keys match
     retrieve_ae_title : where what is found can be retrieved from
+    is_ordered : matches always come in the same order, so that a caller can page through them
     """
 
     level: str
@@ -83,6 +85,7 @@ class DicomQuery:
     is_relational: bool = False
     options: matching.Options = matching.PLAIN
     retrieve_ae_title: str = ""
+    is_ordered: bool = False
 
     def check(self) -> None:
         """Refuse what cannot be answered.
@@ -161,6 +164,7 @@ class _Plan:
     # An index has the rows of a facility in this order; the last is unique.
     order: tuple[str, ...] = ("pk",)
     is_newest_first: bool = False
+    is_ordered: bool = False
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
     # What the database did not decide: text keys by keyword, and all others.
@@ -239,6 +243,7 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
         paths=["pk"],
         order=_ORDERS.get(level, ("pk",)),
         is_newest_first=level == STUDY,
+        is_ordered=query.is_ordered,
     )
     plan.keys["pk"] = 0
     asked = {element.keyword: element for element in query.identifier if element.keyword}
@@ -313,20 +318,29 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
 
 def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     """Read rows: few at once, more by their keys, very many in the order of their keys."""
+    # Sorted here: told to sort, a database may walk its index of the order through all rows.
+    is_sorted_here = plan.is_ordered and not plan.rows.ordered
+    order = plan.order if is_sorted_here else ()
+    places = [plan.place(name) for name in order]
     with limited(SEARCH_S):
         rows = list(plan.rows.values_list(*plan.paths)[: _CHUNK + 1])
     if len(rows) <= _CHUNK:
+        if is_sorted_here:
+            rows.sort(key=itemgetter(*places), reverse=plan.is_newest_first)
         yield rows
         return
     with limited(SEARCH_S):
-        keys = list(plan.rows.values_list("pk", flat=True)[: _MOST_REMEMBERED + 1])
+        found = list(plan.rows.values_list("pk", *order)[: _MOST_REMEMBERED + 1])
+    if is_sorted_here:
+        found.sort(key=lambda row: row[1:], reverse=plan.is_newest_first)
+    keys = [row[0] for row in found]
     every = plan.rows.model._default_manager
     if len(keys) <= _MOST_REMEMBERED:
         for start in range(0, len(keys), _CHUNK):
             some = keys[start : start + _CHUNK]
             with limited(SEARCH_S):
-                found = {row[0]: row for row in every.filter(pk__in=some).values_list(*plan.paths)}
-            yield [found[key] for key in some if key in found]
+                by_key = {row[0]: row for row in every.filter(pk__in=some).values_list(*plan.paths)}
+            yield [by_key[key] for key in some if key in by_key]
         return
     yield from _ordered_chunks(plan)
 

@@ -27,7 +27,7 @@ from starlette.types import ASGIApp
 
 from fastapi_app import docs_page, errors
 from fastapi_app.edge import Edge
-from fastapi_app.routers import dicom, dicom_production, tokens
+from fastapi_app.routers import dicom, dicom_production, dicomweb, tokens
 
 _DESCRIPTION = (
     "Pictures and the EHR interface. Sign in with the site's session cookie, with "
@@ -78,8 +78,9 @@ def create() -> FastAPI:
     )
     errors.install(api)
     # Pictures first: `/studies/{study}/thumbnail` and `/studies/{study}` do not meet anyway.
-    for router in (dicom_production.router, dicom.router, tokens.router, docs_page.router):
-        api.include_router(router)
+    routers = (dicom_production, dicom, dicomweb, tokens, docs_page)
+    for module in routers:
+        api.include_router(module.router)
     return api
 
 

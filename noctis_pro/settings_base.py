@@ -223,6 +223,8 @@ FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
 FRAME_DISK_CACHE_BYTES = 10 * 1024**3
 # Of one person; pictures that are in memory are not counted.
 API_REQUESTS_PER_MINUTE = 60_000
+# Matches of one QIDO-RS search; past this the caller must narrow it or page through it.
+DICOMWEB_MOST_RESULTS = 10_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 # A request body beyond this waits in a file; 0 would mean "never" to Python's SpooledTemporaryFile.

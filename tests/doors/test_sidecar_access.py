@@ -99,7 +99,8 @@ def test_the_table_names_every_route() -> None:
         (method.upper(), path)
         for path, operations in main.api.openapi()["paths"].items()
         for method in operations
-        if method != "head"
+        # DICOMweb has a table of its own: tests/doors/dicomweb.
+        if method != "head" and not path.startswith("/dicom-web")
     }
     assert found == {("GET", path) for path in OBJECT_ROUTES} | set(OTHER_ROUTES) | OPEN_ROUTES
 

@@ -1,0 +1,1 @@
+"""What the DICOMweb routes do (PS3.18)."""

@@ -1,0 +1,336 @@
+"""QIDO-RS: keys of an address become an identifier, matches become JSON (PS3.18 section 10.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from django.conf import settings
+from pydicom import config
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as Items
+from starlette.responses import Response
+
+from archive import access, audit, dicom_query, query_columns
+from archive.access import Actor
+from archive.dicom_query import DicomQuery
+from archive.errors import NotFoundError
+from fastapi_app.services.dicomweb import documents
+from fastapi_app.services.dicomweb.asking import Asked, bad_request, too_large
+from imaging import dicomjson, matching
+from imaging.attributes import IMAGE, SERIES, STUDY
+from imaging.errors import InvalidQueryError
+from imaging.uid import is_valid_uid
+
+# Returned without being asked for: tables 10.6.3-3 to 10.6.3-5, and what viewers' lists show.
+RETURNED: Mapping[str, tuple[str, ...]] = {
+    STUDY: (
+        "StudyDate",
+        "StudyTime",
+        "AccessionNumber",
+        "InstanceAvailability",
+        "ModalitiesInStudy",
+        "ReferringPhysicianName",
+        "StudyDescription",
+        "PatientName",
+        "PatientID",
+        "IssuerOfPatientID",
+        "PatientBirthDate",
+        "PatientSex",
+        "StudyInstanceUID",
+        "StudyID",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+    ),
+    SERIES: (
+        "Modality",
+        "SeriesDescription",
+        "SeriesDate",
+        "SeriesTime",
+        "BodyPartExamined",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "SeriesNumber",
+        "NumberOfSeriesRelatedInstances",
+        "PerformedProcedureStepStartDate",
+        "PerformedProcedureStepStartTime",
+        "RequestAttributesSequence",
+        "InstanceAvailability",
+    ),
+    IMAGE: (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "InstanceAvailability",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "InstanceNumber",
+        "Rows",
+        "Columns",
+        "BitsAllocated",
+        "NumberOfFrames",
+        "AvailableTransferSyntaxUID",
+    ),
+}
+_CONTROLS = frozenset({"limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching"})
+_MOST_KEYS = 200
+_MOST_UIDS = 2000
+_HEX = re.compile(r"[0-9a-fA-F]{8}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(slots=True)
+class _Keys:
+    """What a search asks for."""
+
+    identifier: Dataset = field(default_factory=Dataset)
+    # Keys with a value that no search here decides.
+    unmatched: list[str] = field(default_factory=list)
+
+
+def search(
+    asked: Asked, level: str, *, study: str = "", series: str = ""
+) -> Callable[[Actor], Response]:
+    """Return the work of a search.
+
+    Parameters
+    ----------
+    level : STUDY, SERIES or IMAGE
+    study, series : UIDs that the address names
+
+    References
+    ----------
+    DICOM PS3.18 section 10.6.
+    """
+
+    def work(actor: Actor) -> Response:
+        # What cannot be answered is refused before anything is searched.
+        asked.choose(documents.OFFERS)
+        _check_parents(actor, study, series)
+        keys = _read(asked, level, study=study, series=series)
+        limit, offset = _page(asked)
+        query = DicomQuery(
+            level=level,
+            identifier=keys.identifier,
+            root=STUDY,
+            is_relational=True,
+            options=matching.Options(is_fuzzy=_flag(asked, "fuzzymatching")),
+            is_ordered=True,
+        )
+        try:
+            query.check()
+        except InvalidQueryError as error:
+            raise bad_request(str(error)) from error
+        audit.record(
+            actor,
+            "query",
+            service="QIDO-RS",
+            level=level,
+            keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
+        )
+        most = settings.DICOMWEB_MOST_RESULTS
+        wanted = most if limit is None else min(limit, most)
+        records = list(islice(dicom_query.search(actor.scope, query), offset, offset + wanted + 1))
+        has_more = len(records) > wanted
+        if has_more and limit is None:
+            raise too_large(
+                f"More than {most} matches. Narrow the search, or page through it with 'limit' "
+                "and 'offset'."
+            )
+        models = [_model(asked, level, record) for record in records[:wanted]]
+        return documents.answer(asked, models, _warnings(keys, has_more=has_more))
+
+    return work
+
+
+def _check_parents(actor: Actor, study: str, series: str) -> None:
+    """Say of a study or series in the address that it is another's, or not there."""
+    if study:
+        access.study_for(actor.scope, _uid(study, "study"))
+    if series:
+        found = access.series_for(actor.scope, _uid(series, "series"))
+        if found.study.study_instance_uid != study:
+            raise NotFoundError("The study has no such series.")
+
+
+def _uid(text: str, what: str) -> str:
+    if not is_valid_uid(text):
+        raise NotFoundError(f"There is no such {what}.")
+    return text
+
+
+def _warnings(keys: _Keys, *, has_more: bool) -> dict[str, str]:
+    """Return the Warning header (PS3.18 table 10.6.3-1), where there is something to say."""
+    said = []
+    if has_more:
+        said.append('299 noctispro "There are additional results that can be requested."')
+    if keys.unmatched:
+        names = ", ".join(keys.unmatched[:10])
+        said.append(f'299 noctispro "These keys are not matched: {names}."')
+    return {"warning": ", ".join(said)} if said else {}
+
+
+def _page(asked: Asked) -> tuple[int | None, int]:
+    found: list[int | None] = []
+    for name in ("limit", "offset"):
+        text = asked.value(name)
+        if text is not None and _NUMBER.fullmatch(text) is None:
+            raise bad_request(f"'{name}' is a whole number from 0.")
+        found.append(None if text is None else int(text))
+    return found[0], found[1] or 0
+
+
+def _flag(asked: Asked, name: str) -> bool:
+    text = asked.value(name)
+    if text not in (None, "true", "false"):
+        raise bad_request(f"'{name}' is true or false.")
+    return text == "true"
+
+
+def _read(asked: Asked, level: str, *, study: str, series: str) -> _Keys:
+    keys = _Keys()
+    supported = query_columns.supported(level)
+    _flag(asked, "emptyvaluematching")
+    matched = [pair for pair in asked.parameters if pair[0] not in _CONTROLS]
+    if len(matched) > _MOST_KEYS:
+        raise bad_request(f"More than {_MOST_KEYS} keys.")
+    for keyword in _returned(level, study=study, series=series):
+        _place(keys.identifier, (keyword,), "")
+    for name, value in asked.parameters:
+        if name == "includefield":
+            _include(keys.identifier, value, supported)
+    for path, value in _joined(matched).items():
+        if path[0] in supported:
+            _place(keys.identifier, path, value)
+        elif value:
+            keys.unmatched.append(".".join(path))
+    # The address decides, whatever the keys say.
+    for keyword, value in (("StudyInstanceUID", study), ("SeriesInstanceUID", series)):
+        if value:
+            _place(keys.identifier, (keyword,), value)
+    return keys
+
+
+def _joined(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, ...], str]:
+    """Return the values of keys by their paths; UIDs may be given one by one."""
+    found: dict[tuple[str, ...], str] = {}
+    for name, value in pairs:
+        path = _path(name)
+        if path not in found:
+            found[path] = value
+        elif path[-1].endswith("UID"):
+            found[path] += f",{value}"
+        else:
+            raise bad_request(f"'{name[:64]}' is given twice; give it once.")
+    return found
+
+
+def _returned(level: str, *, study: str, series: str) -> list[str]:
+    """Return the keywords of an answer: of the levels that the address leaves open, too."""
+    found = list(RETURNED[level])
+    if level != STUDY and not study:
+        found += RETURNED[STUDY]
+    if level == IMAGE and not series:
+        found += RETURNED[SERIES]
+    return list(dict.fromkeys(found))
+
+
+def _include(identifier: Dataset, value: str, supported: frozenset[str]) -> None:
+    for name in value.split(","):
+        if name == "all":
+            for keyword in sorted(supported):
+                _place(identifier, (keyword,), "")
+        elif name.strip():
+            path = _path(name.strip())
+            if path[0] in supported:
+                # A sequence is returned with all of its items' keys.
+                _place(identifier, path[:1], "")
+
+
+def _path(name: str) -> tuple[str, ...]:
+    """Read the name of a key: keywords or tags, through sequences parted by dots.
+
+    References
+    ----------
+    DICOM PS3.18 section 8.3.4.1.
+    """
+    found = []
+    parts = name.split(".")
+    for at, part in enumerate(parts):
+        if _HEX.fullmatch(part):
+            tag = int(part, 16)
+            # A tag that the dictionary lacks, such as a private one, stands for itself.
+            keyword = keyword_for_tag(tag) or part.upper()
+        else:
+            tag, keyword = (tag_for_keyword(part) if part else None) or 0, part
+            if not tag:
+                raise bad_request(
+                    f"'{part[:64]}' is neither a DICOM keyword nor a tag of eight digits."
+                )
+        is_sequence = dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ"
+        if at < len(parts) - 1 and not is_sequence:
+            raise bad_request(f"'{part[:64]}' is no sequence: nothing stands behind its dot.")
+        found.append(keyword)
+    return tuple(found)
+
+
+def _place(identifier: Dataset, path: Sequence[str], text: str) -> None:
+    """Put a key into an identifier, in items of the sequences of its path."""
+    keyword, *rest = path
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        return
+    vr = dictionary_VR(tag).split(" or ")[0]
+    if vr == "SQ":
+        if tag not in identifier:
+            identifier.add(DataElement(tag, "SQ", Items([])))
+        if rest:
+            items = identifier[tag].value
+            if not items:
+                items.append(Dataset())
+            _place(items[0], rest, text)
+        elif text:
+            raise bad_request(f"{keyword} is a sequence: match it by {keyword}.<attribute>=value.")
+        return
+    if not text and tag in identifier:
+        return
+    try:
+        identifier.add(
+            DataElement(tag, vr, _value(keyword, vr, text), validation_mode=config.IGNORE)
+        )
+    except (ValueError, TypeError, OverflowError) as error:
+        raise bad_request(f"{keyword} cannot be read as a {vr}.") from error
+
+
+def _value(keyword: str, vr: str, text: str) -> Any:  # noqa: ANN401 - a value of pydicom
+    if not text:
+        return None
+    if vr == "UI":
+        # PS3.18 8.3.4.1: commas part UIDs; backslashes come from C-FIND.
+        uids = [part.strip() for part in re.split(r"[,\\]", text) if part.strip()]
+        if len(uids) > _MOST_UIDS:
+            raise bad_request(f"{keyword} has more than {_MOST_UIDS} UIDs.")
+        for uid in uids:
+            if not is_valid_uid(uid):
+                raise bad_request(f"{keyword} holds what is no lawful UID (PS3.5 9.1).")
+        return uids
+    if vr in ("US", "UL", "SS", "SL", "SV", "UV"):
+        return [int(part) for part in text.split("\\")]
+    if "\\" in text and vr not in ("LT", "ST", "UT", "UR"):
+        return text.split("\\")
+    return text
+
+
+def _model(asked: Asked, level: str, record: dict[str, Any]) -> dicomjson.Json:
+    texts = {"SpecificCharacterSet": dicomjson.UTF_8, **record}
+    url = f"{asked.base_url}/studies/{record['StudyInstanceUID']}"
+    if level != STUDY:
+        url += f"/series/{record['SeriesInstanceUID']}"
+    if level == IMAGE:
+        url += f"/instances/{record['SOPInstanceUID']}"
+    texts["RetrieveURL"] = url
+    return dicomjson.of_texts(texts)
