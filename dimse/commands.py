@@ -7,7 +7,7 @@ any sequence (PS3.7 6.3). It is read here without recursion; what does not fit e
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dimse.status import Answer
@@ -205,6 +205,11 @@ def ui(uid: str) -> bytes:
     """Encode a UID as it came; what no UID can be is left out."""
     value = uid.encode("ascii")
     return _even(value, b"\0") if len(value) <= 64 else b""
+
+
+def at(tags: Iterable[int]) -> bytes:
+    """Encode attribute tags, each as group and element."""
+    return b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
 
 
 def lo(text: str) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydicom import charset
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -41,7 +42,13 @@ _MOST_PLAIN = 0xFFFE
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
-def read(data: bytes, transfer_syntax: str, *, limits: HeaderLimits = _LIMITS) -> Dataset:
+def read(
+    data: bytes,
+    transfer_syntax: str,
+    *,
+    limits: HeaderLimits = _LIMITS,
+    dropped: list[int] | None = None,
+) -> Dataset:
     """Read an identifier.
 
     Parameters
@@ -49,6 +56,8 @@ def read(data: bytes, transfer_syntax: str, *, limits: HeaderLimits = _LIMITS) -
     data : as sent
     transfer_syntax : of its presentation context
     limits : what reading it may cost
+    dropped : takes the tags of elements whose values have another type than their VR: they are
+        left out; None: such a value refuses the whole
 
     Raises
     ------
@@ -63,6 +72,8 @@ def read(data: bytes, transfer_syntax: str, *, limits: HeaderLimits = _LIMITS) -
             is_implicit_VR=transfer_syntax == IMPLICIT_LITTLE_ENDIAN,
             is_little_endian=transfer_syntax != EXPLICIT_BIG_ENDIAN,
         )
+        if dropped is not None:
+            _drop_unreadable(found, dropped)
         identifier = Dataset()
         identifier.update({element.tag: element for element in _decoded(found)})
     except ImagingError as error:
@@ -70,6 +81,24 @@ def read(data: bytes, transfer_syntax: str, *, limits: HeaderLimits = _LIMITS) -
     except Exception as error:  # pydicom raises anything on bad input
         raise InvalidQueryError(f"The identifier cannot be read: {error}") from error
     return identifier
+
+
+def _drop_unreadable(data_set: Dataset, dropped: list[int]) -> None:
+    for tag in list(data_set.keys()):
+        try:
+            element = data_set[tag]
+            is_sequence = element.VR == "SQ"
+            is_usable = not dictionary_has_tag(tag) or is_sequence == (dictionary_VR(tag) == "SQ")
+            if not is_sequence:
+                element.to_json_dict(None, 0)
+        except Exception:  # noqa: BLE001 - pydicom raises anything on bad values
+            is_usable = is_sequence = False
+        if not is_usable:
+            del data_set[tag]
+            dropped.append(tag)
+        elif is_sequence:
+            for item in element.value:
+                _drop_unreadable(item, dropped)
 
 
 def _decoded(data_set: Dataset) -> Iterator[DataElement]:

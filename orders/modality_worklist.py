@@ -53,7 +53,7 @@ def find(
     DICOM PS3.4 sections K.4.1 and K.6.1.2.2.
     """
     matching.check(identifier)
-    return _answers(_candidates(scope, identifier), identifier, options)
+    return _answers(_candidates(scope, identifier, options), identifier, options)
 
 
 def _answers(
@@ -71,7 +71,9 @@ def _answers(
                 yield matching.response(item, identifier)
 
 
-def _candidates(scope: Scope, identifier: Dataset) -> QuerySet[ScheduledStep]:
+def _candidates(
+    scope: Scope, identifier: Dataset, options: matching.Options
+) -> QuerySet[ScheduledStep]:
     rows = scope.filter(ScheduledStep.objects.select_related("order"))
     sequence = identifier.get("ScheduledProcedureStepSequence") or []
     keys = sequence[0] if sequence else Dataset()
@@ -82,8 +84,11 @@ def _candidates(scope: Scope, identifier: Dataset) -> QuerySet[ScheduledStep]:
             value = data_set.get(keyword)
             if isinstance(value, str) and value.strip() and not matching.is_wild(value):
                 rows = rows.filter(**{field: value.strip()})
-    # Pieces between wildcards, components and groups: each stands in a name that matches.
-    for piece in re.split(r"[*?^=]", str(identifier.get("PatientName") or "")):
+    # Pieces between wildcards, components and groups, and of a fuzzy key between its words: each
+    # stands in a name that matches.
+    for piece in re.split(
+        r"[*?^=\s,]" if options.is_fuzzy else r"[*?^=]", str(identifier.get("PatientName") or "")
+    ):
         if fold(piece):
             rows = rows.filter(order__patient_name_folded__contains=fold(piece))
     first, last = _days(keys.get("ScheduledProcedureStepStartDate"))

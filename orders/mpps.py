@@ -1,14 +1,20 @@
-"""Modality Performed Procedure Steps: equipment says what it does, begins and ends (PS3.4 F)."""
+"""Modality Performed Procedure Steps: equipment says what it does, begins and ends (PS3.4 F).
+
+Equipment in the field leaves out attributes that table F.7.2-1 requires, or changes some that it
+fixes. Turned away, its step would be lost and its order stay open for ever; so what can be read is
+kept, and the answer warns of the rest. Only the order of the states is insisted on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import generate_uid
@@ -28,7 +34,7 @@ from orders.models import (
 )
 from worklist.models import Facility
 
-# PS3.4 table F.7.2-1: what the creation must hold with a value.
+# PS3.4 table F.7.2-1: what the creation should hold with a value.
 _NEEDED = (
     "ScheduledStepAttributesSequence",
     "PerformedProcedureStepID",
@@ -58,12 +64,38 @@ _WRONG_ENTRY = ("110514", "DCM")
 _MOST_REFERENCES = 100_000
 
 
+@dataclass(slots=True)
+class Remarks:
+    """What was wrong with an attribute list that was taken all the same.
+
+    Attributes
+    ----------
+    lacking : tags of required attributes that were missing or empty
+    kept : tags of attributes that may not change, and stayed as they were
+    dropped : tags of attributes whose values could not be used, and were left out
+    """
+
+    lacking: list[int] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.lacking or self.kept or self.dropped)
+
+    def __str__(self) -> str:
+        parts = []
+        for words, tags in (
+            ("Not sent: ", self.lacking),
+            ("Left as it was: ", self.kept),
+            ("Not usable: ", self.dropped),
+        ):
+            if tags:
+                parts.append(words + ", ".join(dict.fromkeys(map(_name, tags))) + ".")
+        return " ".join(parts)
+
+
 class MissingAttributeError(InvalidInputError):
-    """A required attribute is not there."""
-
-
-class MissingValueError(InvalidInputError):
-    """A required attribute is empty."""
+    """The creation says nothing at all."""
 
 
 class InvalidValueError(InvalidInputError):
@@ -78,7 +110,9 @@ class FinishedStepError(PermanentError):
     """The step is completed or discontinued: nothing changes any more."""
 
 
-def create_step(actor: Actor, facility: Facility, uid: str, attributes: Dataset) -> PerformedStep:
+def create_step(
+    actor: Actor, facility: Facility, uid: str, attributes: Dataset
+) -> tuple[PerformedStep, Remarks]:
     """Begin a performed step; its scheduled steps and their orders follow.
 
     Parameters
@@ -88,10 +122,17 @@ def create_step(actor: Actor, facility: Facility, uid: str, attributes: Dataset)
     uid : Affected SOP Instance UID; empty: one is made
     attributes : the whole Attribute List
 
+    Returns
+    -------
+    tuple
+        The step, and what its attribute list lacked of what table F.7.2-1 requires.
+
     Raises
     ------
-    MissingAttributeError, MissingValueError, InvalidValueError
-        For what table F.7.2-1 requires.
+    MissingAttributeError
+        When the list is empty.
+    InvalidValueError
+        When the step does not begin IN PROGRESS, or cannot be kept.
     DuplicateStepError
         When the facility has a step with this UID.
 
@@ -101,39 +142,45 @@ def create_step(actor: Actor, facility: Facility, uid: str, attributes: Dataset)
     """
     if uid and not is_valid_uid(uid):
         raise InvalidValueError("The SOP Instance UID is no lawful UID (PS3.5 9.1).")
+    if not attributes.keys() - {_CHARACTER_SET}:
+        raise MissingAttributeError("The Attribute List is empty.")
+    remarks = Remarks()
     for keyword in _NEEDED:
-        _require(attributes, keyword)
-    for item in attributes.ScheduledStepAttributesSequence:
-        _require(item, "StudyInstanceUID")
-        if not is_valid_uid(str(item.StudyInstanceUID)):
-            raise InvalidValueError("A Study Instance UID is no lawful UID (PS3.5 9.1).")
-    if attributes.PerformedProcedureStepStatus != PerformedStatus.IN_PROGRESS:
+        _expect(attributes, keyword, remarks)
+    items = list(attributes.get("ScheduledStepAttributesSequence") or ())
+    for item in items:
+        _expect_uid(item, "StudyInstanceUID", remarks)
+    # A creation can mean nothing else, whatever it leaves out.
+    status = _text(attributes.get("PerformedProcedureStepStatus")) or PerformedStatus.IN_PROGRESS
+    if status != PerformedStatus.IN_PROGRESS:
         raise InvalidValueError("A new step is IN PROGRESS (0040,0252).")
+    attributes.PerformedProcedureStepStatus = str(status)
+    studies = (_text(item.get("StudyInstanceUID")) for item in items)
     step = PerformedStep(
         facility=facility,
         sop_instance_uid=uid or str(generate_uid(None)),
-        performed_procedure_step_id=str(attributes.PerformedProcedureStepID)[:16],
-        performed_station_ae_title=str(attributes.PerformedStationAETitle)[:16],
-        modality=str(attributes.Modality)[:16],
-        study_instance_uid=str(attributes.ScheduledStepAttributesSequence[0].StudyInstanceUID),
+        performed_procedure_step_id=_text(attributes.get("PerformedProcedureStepID"))[:16],
+        performed_station_ae_title=_text(attributes.get("PerformedStationAETitle"))[:16],
+        modality=_text(attributes.get("Modality"))[:16],
+        study_instance_uid=next(filter(None, studies), ""),
         source_ae_title=actor.name[:16],
     )
     _keep(step, attributes)
     try:
         with transaction.atomic():
             step.save()
-            planned = _planned(facility, attributes.ScheduledStepAttributesSequence)
+            planned = _planned(facility, items)
             step.steps.set(planned)
-            step.order = planned[0].order if planned else _order_of(step, attributes)
+            step.order = planned[0].order if planned else _order_of(step, items)
             step.save(update_fields=["order"])
             _follow(step)
             audit.record(actor, "mpps.create", step, scheduled_steps=len(planned))
     except IntegrityError as error:
         raise DuplicateStepError("A step with this SOP Instance UID exists already.") from error
-    return step
+    return step, remarks
 
 
-def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) -> bool:
+def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) -> Remarks:
     """Change a step that is in progress; its last change completes or discontinues it.
 
     Parameters
@@ -142,8 +189,8 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
 
     Returns
     -------
-    bool
-        Whether all was taken; False: values that may not change stayed as they were.
+    Remarks
+        What may not change and stayed as it was, and what the end of a step should have held.
 
     Raises
     ------
@@ -151,8 +198,8 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
         When the facility has no such step.
     FinishedStepError
         When it is completed or discontinued.
-    MissingAttributeError, MissingValueError, InvalidValueError
-        When it is to be ended without what an ended step holds.
+    InvalidValueError
+        When it is to have a status that there is not, or cannot be kept.
 
     References
     ----------
@@ -162,13 +209,14 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
         step = _locked(facility, uid)
         if step.status != PerformedStatus.IN_PROGRESS:
             raise FinishedStepError("Performed Procedure Step Object may no longer be updated")
+        remarks = Remarks()
         attributes = Dataset.from_json(step.attributes)
-        is_all_taken = True
         for element in changes:
             if element.tag == _CHARACTER_SET:
                 continue  # kept as text, in no character set
             if element.tag in _FIXED:
-                is_all_taken = is_all_taken and attributes.get(element.tag) == element
+                if attributes.get(element.tag) != element:
+                    remarks.kept.append(element.tag)
                 continue
             attributes[element.tag] = element
         if attributes.get("PerformedProcedureStepStatus") not in PerformedStatus.values:
@@ -176,7 +224,7 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
                 "The status (0040,0252) is IN PROGRESS, COMPLETED or DISCONTINUED."
             )
         if attributes.PerformedProcedureStepStatus != PerformedStatus.IN_PROGRESS:
-            _require_end(attributes)
+            _expect_end(attributes, remarks)
         _keep(step, attributes)
         step.changed_at = timezone.now()
         step.save()
@@ -184,7 +232,7 @@ def change_step(actor: Actor, facility: Facility, uid: str, changes: Dataset) ->
         if step.status != PerformedStatus.IN_PROGRESS:
             completeness.look_at_studies_of(step)
         audit.record(actor, "mpps.change", step, status=step.status)
-    return is_all_taken
+    return remarks
 
 
 def step_for(facility: Facility, uid: str) -> PerformedStep:
@@ -234,23 +282,34 @@ def _locked(facility: Facility, uid: str) -> PerformedStep:
     return step
 
 
-def _require(data_set: Dataset, keyword: str) -> None:
-    element = data_set.get(tag_for_keyword(keyword) or 0)
-    if element is None:
-        raise MissingAttributeError(f"{keyword} is missing.")
-    value = element.value
-    if value is None or (hasattr(value, "__len__") and len(value) == 0) or str(value) == "":
-        raise MissingValueError(f"{keyword} has no value.")
+def _expect(data_set: Dataset, keyword: str, remarks: Remarks) -> bool:
+    """Whether an attribute has a value; notes one that has none."""
+    tag = tag_for_keyword(keyword) or 0
+    if tag in data_set and not data_set[tag].is_empty:
+        return True
+    remarks.lacking.append(tag)
+    return False
 
 
-def _require_end(attributes: Dataset) -> None:
+def _expect_uid(item: Dataset, keyword: str, remarks: Remarks) -> None:
+    if _expect(item, keyword, remarks) and not is_valid_uid(_text(item.get(keyword))):
+        remarks.dropped.append(tag_for_keyword(keyword) or 0)
+        delattr(item, keyword)
+
+
+def _expect_end(attributes: Dataset, remarks: Remarks) -> None:
     for keyword in _NEEDED_AT_END:
-        _require(attributes, keyword)
+        _expect(attributes, keyword, remarks)
     if attributes.PerformedProcedureStepStatus == PerformedStatus.COMPLETED:
         # A step that was given up may have come to no series, whatever note 2 of the table says.
-        _require(attributes, "PerformedSeriesSequence")
+        _expect(attributes, "PerformedSeriesSequence", remarks)
     for series in attributes.get("PerformedSeriesSequence") or ():
-        _require(series, "SeriesInstanceUID")
+        _expect_uid(series, "SeriesInstanceUID", remarks)
+
+
+def _name(tag: int) -> str:
+    """Return what an attribute is called, without its value: it may be the patient's."""
+    return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _keep(step: PerformedStep, attributes: Dataset) -> None:
@@ -297,7 +356,12 @@ def _planned(facility: Facility, items: Iterable[Dataset]) -> list[ScheduledStep
         if not step_id:
             continue  # unscheduled: done without a worklist item
         accession = _text(item.get("AccessionNumber"))
-        whose = Q(order__study_instance_uid=_text(item.get("StudyInstanceUID")))
+        study = _text(item.get("StudyInstanceUID"))
+        if not (study or accession):
+            continue  # a step's ID says nothing without its order
+        whose = Q()
+        if study:
+            whose |= Q(order__study_instance_uid=study)
         if accession:
             whose |= Q(order__accession_number=accession)
         rows = ScheduledStep.objects.select_related("order").filter(
@@ -307,14 +371,14 @@ def _planned(facility: Facility, items: Iterable[Dataset]) -> list[ScheduledStep
     return list(found.values())
 
 
-def _order_of(step: PerformedStep, attributes: Dataset) -> Order | None:
+def _order_of(step: PerformedStep, items: Sequence[Dataset]) -> Order | None:
     """Return the order of a step that names no scheduled step: that of its study."""
     rows = Order.objects.filter(facility_id=step.facility_id)
-    by_uid = rows.filter(study_instance_uid=step.study_instance_uid).first()
-    if by_uid is not None:
-        return by_uid
-    item = attributes.ScheduledStepAttributesSequence[0]
-    accession = _text(item.get("AccessionNumber"))
+    if step.study_instance_uid:
+        by_uid = rows.filter(study_instance_uid=step.study_instance_uid).first()
+        if by_uid is not None:
+            return by_uid
+    accession = _text(items[0].get("AccessionNumber")) if items else ""
     found = list(rows.filter(accession_number=accession)[:2]) if accession else []
     return found[0] if len(found) == 1 else None
 

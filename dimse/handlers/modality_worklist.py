@@ -11,13 +11,16 @@ from django.db import connections
 from archive import audit, database
 from dimse import commands, retrieves, status
 from dimse.peer import Peer, Request, Service, answer
-from imaging import identifier
+from imaging import identifier, matching
 from imaging.errors import InvalidQueryError
 from orders import modality_worklist
 
 logger = logging.getLogger(__name__)
 
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
+# Bytes of the service class application information (PS3.4 table K.5-1): the first two are ones.
+_RESERVED, _FUZZY = (0, 1), 2
+_LEAST, _MOST = 3, 4
 
 
 def handle(peer: Peer, request: Request) -> None:
@@ -48,8 +51,10 @@ def _send_all(peer: Peer, request: Request) -> status.Answer:
     actor = retrieves.actor_of(peer)
     with database.shared():
         audit.record(actor, "worklist.query", peer.visit.facility)
+    agreed = peer.extended.get(request.context.abstract_syntax, b"")
+    options = matching.Options(is_fuzzy=agreed[_FUZZY : _FUZZY + 1] == b"\1")
     count = 0
-    for item in modality_worklist.find(actor.scope, keys):
+    for item in modality_worklist.find(actor.scope, keys, options):
         if peer.is_cancelled(request.command.message_id):
             return status.Answer(status.CANCELLED)
         answer(
@@ -63,8 +68,19 @@ def _send_all(peer: Peer, request: Request) -> status.Answer:
     return status.OK
 
 
+def negotiate(_: str, information: bytes) -> bytes | None:
+    """Agree to fuzzy matching of names, and to no adjustment of time zones (PS3.4 K.5.1)."""
+    if len(information) < _LEAST:
+        return None
+    return bytes(
+        at in _RESERVED or (at == _FUZZY and byte == 1)
+        for at, byte in enumerate(information[:_MOST])
+    )
+
+
 SERVICE = Service(
     abstract_syntaxes=(MODALITY_WORKLIST,),
     transfer_syntaxes=retrieves.TRANSFER_SYNTAXES,
     operations={commands.C_FIND_RQ: handle},
+    negotiate=negotiate,
 )

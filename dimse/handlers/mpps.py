@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from pydicom.dataset import Dataset
 
 from archive.access import Actor
@@ -15,11 +17,14 @@ from orders import mpps
 PERFORMED_STEP = "1.2.840.10008.3.1.2.3.3"
 PERFORMED_STEP_RETRIEVE = "1.2.840.10008.3.1.2.3.4"
 
+logger = logging.getLogger(__name__)
+
+# More in one command than this help nobody.
+_MOST_TAGS = 64
 # PS3.4 F.7.2.2.4: the Error ID beside the prescribed comment.
 _NO_LONGER_UPDATED = 0xA710
 _STATUSES: tuple[tuple[type[ArchiveError], int], ...] = (
     (mpps.MissingAttributeError, normalised.MISSING_ATTRIBUTE),
-    (mpps.MissingValueError, normalised.MISSING_VALUE),
     (mpps.InvalidValueError, normalised.INVALID_VALUE),
     (mpps.DuplicateStepError, normalised.DUPLICATE_INSTANCE),
 )
@@ -34,29 +39,48 @@ def _refusal_of(error: ArchiveError) -> tuple[int, dict[int, bytes]]:
     return normalised.default_refusal(error)
 
 
+def _outcome(peer: Peer, uid: str, remarks: mpps.Remarks) -> tuple[Answer, dict[int, bytes]]:
+    """Return the answer to what was taken: a warning where something was wrong (PS3.7 C.4)."""
+    if not remarks:
+        return status.OK, {}
+    sentence = str(remarks)
+    logger.warning("%s Took the performed step %s. %s", peer.visit, uid, sentence)
+    tags = remarks.lacking + remarks.kept
+    if not tags:
+        return status.refusal(normalised.VALUE_OUT_OF_RANGE, sentence), {}
+    named = commands.at(tags[:_MOST_TAGS])
+    return status.refusal(normalised.LIST_ERROR, sentence), {
+        commands.ATTRIBUTE_IDENTIFIER_LIST: named
+    }
+
+
 def create(peer: Peer, request: Request) -> None:
     """Answer N-CREATE: equipment has begun (F.7.2.1)."""
+    dropped: list[int] = []
 
     def work(actor: Actor, attributes: Dataset) -> tuple[Answer, dict[int, bytes], None]:
         uid = request.command.sop_instance_uid
-        step = mpps.create_step(actor, peer.visit.facility, uid, attributes)
+        step, remarks = mpps.create_step(actor, peer.visit.facility, uid, attributes)
         made = {commands.AFFECTED_SOP_INSTANCE_UID: commands.ui(step.sop_instance_uid)}
-        return status.OK, made, None
+        remarks.dropped += dropped
+        outcome, fields = _outcome(peer, step.sop_instance_uid, remarks)
+        return outcome, made | fields, None
 
-    normalised.serve(peer, request, _refusal_of, work)
+    normalised.serve(peer, request, _refusal_of, work, dropped=dropped)
 
 
 def change(peer: Peer, request: Request) -> None:
     """Answer N-SET: equipment goes on, or has ended (F.7.2.2)."""
+    dropped: list[int] = []
 
     def work(actor: Actor, changes: Dataset) -> tuple[Answer, dict[int, bytes], None]:
         uid = request.command.sop_instance_uid
-        if mpps.change_step(actor, peer.visit.facility, uid, changes):
-            return status.OK, {}, None
-        sentence = "Attributes that N-SET may not change stayed as they were."
-        return status.refusal(normalised.LIST_ERROR, sentence), {}, None
+        remarks = mpps.change_step(actor, peer.visit.facility, uid, changes)
+        remarks.dropped += dropped
+        outcome, fields = _outcome(peer, uid, remarks)
+        return outcome, fields, None
 
-    normalised.serve(peer, request, _refusal_of, work)
+    normalised.serve(peer, request, _refusal_of, work, dropped=dropped)
 
 
 def get(peer: Peer, request: Request) -> None:

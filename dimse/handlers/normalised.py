@@ -29,6 +29,7 @@ DUPLICATE_INSTANCE = 0x0111
 NO_SUCH_INSTANCE = 0x0112
 NO_SUCH_EVENT = 0x0113
 INVALID_ARGUMENT = 0x0115
+VALUE_OUT_OF_RANGE = 0x0116
 INVALID_INSTANCE = 0x0117
 MISSING_ATTRIBUTE = 0x0120
 MISSING_VALUE = 0x0121
@@ -41,18 +42,29 @@ Work = Callable[[Actor, Dataset], tuple[status.Answer, dict[int, bytes], Dataset
 TRANSFER_SYNTAXES: Sequence[str] = retrieves.TRANSFER_SYNTAXES
 
 
-def serve(peer: Peer, request: Request, refusal_of: Refusal, work: Work) -> bool:
+def serve(
+    peer: Peer,
+    request: Request,
+    refusal_of: Refusal,
+    work: Work,
+    *,
+    dropped: list[int] | None = None,
+) -> bool:
     """Read the data set, do the work, answer; returns whether the work was done.
 
     Parameters
     ----------
     refusal_of : status and further elements for an error of the archive
     work : returns the answer, further elements of its command and its data set
+    dropped : takes the tags of elements that cannot be read, before the work; None: they refuse it
     """
     try:
         # They may list the instances of a study by the thousand.
         data_set = identifier.read(
-            request.data_set, request.context.transfer_syntax, limits=identifier.LISTS
+            request.data_set,
+            request.context.transfer_syntax,
+            limits=identifier.LISTS,
+            dropped=dropped,
         )
         with database.shared():
             outcome, fields, found = work(retrieves.actor_of(peer), data_set)

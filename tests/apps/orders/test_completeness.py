@@ -38,7 +38,9 @@ def begin(facility: Facility, study_uid: str, accession: str = "") -> PerformedS
         PerformedProcedureStepStatus="IN PROGRESS",
         Modality="CT",
     )
-    return mpps.create_step(ME, facility, "", attributes)
+    step, remarks = mpps.create_step(ME, facility, "", attributes)
+    assert not remarks
+    return step
 
 
 def end(facility: Facility, step: PerformedStep, uids: list[str], status: str) -> None:

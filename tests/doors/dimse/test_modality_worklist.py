@@ -13,6 +13,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.sop_class import ModalityWorklistInformationFind
 
 from tests.orderly import item, make_orders
@@ -104,10 +105,18 @@ def scheduled(receiver: ReceiverSite) -> ReceiverSite:
 
 
 @contextlib.contextmanager
-def association(site: ReceiverSite, calling: str = "CT_NORTH") -> Iterator[Association]:
+def association(
+    site: ReceiverSite, calling: str = "CT_NORTH", extended: bytes = b""
+) -> Iterator[Association]:
     ae = AE(ae_title=calling)
     ae.add_requested_context(MWL)
-    found = ae.associate("127.0.0.1", site.port, ae_title="NOCTIS_SCP")
+    items = []
+    if extended:
+        offer = SOPClassExtendedNegotiation()
+        offer.sop_class_uid = MWL
+        offer.service_class_application_information = extended
+        items.append(offer)
+    found = ae.associate("127.0.0.1", site.port, ae_title="NOCTIS_SCP", ext_neg=items)
     assert found.is_established
     yield found
     found.release()
@@ -181,6 +190,26 @@ def steps(found: list[Dataset]) -> list[str]:
 )  # fmt: skip
 def test_keys_match(scheduled: ReceiverSite, keys: Dataset, expected: list[str]) -> None:
     assert steps(find(scheduled, keys)) == expected
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed", "expected"),
+    [
+        (b"\1\1\1", b"\1\1\1", ["MWL-A1/S1", "MWL-A1/S2"]),
+        (b"\1\1\1\1", b"\1\1\1\0", ["MWL-A1/S1", "MWL-A1/S2"]),
+        (b"\1\1\0\1", b"\1\1\0\0", []),
+        (b"\1\1", None, []),
+    ],
+    ids=["fuzzy", "fuzzy with time zones", "time zones alone", "too short"],
+)
+def test_fuzzy_names_are_agreed_on(
+    scheduled: ReceiverSite, offered: bytes, agreed: bytes | None, expected: list[str]
+) -> None:
+    """PS3.4 K.5.1: the words of a key in any order; times are never adjusted."""
+    with association(scheduled, extended=offered) as peer:
+        assert peer.acceptor.sop_class_extended.get(MWL) == agreed
+        answers = [found for _, found in peer.send_c_find(query(PatientName="anna mul"), MWL)]
+    assert steps([found for found in answers if found is not None]) == expected
 
 
 def test_everything_that_was_asked_comes_back(scheduled: ReceiverSite) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import (
     CTImageStorage,
     ModalityPerformedProcedureStep,
@@ -19,6 +21,7 @@ from pynetdicom.sop_class import (
 )
 
 from tests.orderly import item, make_orders
+from tests.pdu import IMPLICIT_LE, command, fragment, uid_bytes, us
 from tests.receiver import ReceiverSite
 
 MPPS = ModalityPerformedProcedureStep
@@ -163,19 +166,62 @@ def test_nothing_changes_after_the_end(receiver: ReceiverSite, status: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("attributes", "lacking"),
+    [
+        (without(begun(), "Modality"), ["Modality"]),
+        (begun(Modality=""), ["Modality"]),
+        (without(begun(), "PerformedProcedureStepStatus"), ["PerformedProcedureStepStatus"]),
+        (
+            without(begun(), "ScheduledStepAttributesSequence"),
+            ["ScheduledStepAttributesSequence"],
+        ),
+        (
+            begun(ScheduledStepAttributesSequence=[item(AccessionNumber="A1")]),
+            ["StudyInstanceUID"],
+        ),
+        (
+            without(without(begun(), "PerformedProcedureStepID"), "PerformedStationAETitle"),
+            ["PerformedProcedureStepID", "PerformedStationAETitle"],
+        ),
+    ],
+    ids=["no modality", "empty modality", "no state", "no steps", "no study", "no id"],
+)
+def test_a_step_that_lacks_something_begins_with_a_warning(
+    receiver: ReceiverSite, attributes: Dataset, lacking: list[str]
+) -> None:
+    uid = generate_uid()
+    with association(receiver) as peer:
+        answer, _ = peer.send_n_create(attributes, MPPS, uid)
+        assert answer.Status == 0x0107
+        assert answer.ErrorComment.startswith(f"Not sent: {lacking[0]}")
+        ending, _ = peer.send_n_set(ended(), MPPS, uid)
+        assert ending.Status == 0x0000
+    assert step(receiver, uid)["status"] == "COMPLETED"
+    (line,) = [line for line in receiver.log().splitlines() if f"step {uid}" in line]
+    assert lacking[-1] in line
+    assert "Müller" not in line
+
+
+def test_a_step_of_a_study_without_lawful_uid_begins_with_a_warning(
+    receiver: ReceiverSite,
+) -> None:
+    uid = generate_uid()
+    with association(receiver) as peer:
+        answer, _ = peer.send_n_create(begun("1.2.03.4"), MPPS, uid)
+    assert (answer.Status, answer.ErrorComment) == (0x0116, "Not usable: StudyInstanceUID.")
+    assert step(receiver, uid)["study_instance_uid"] == ""
+
+
+@pytest.mark.parametrize(
     ("attributes", "status"),
     [
-        (without(begun(), "Modality"), 0x0120),
-        (begun(Modality=""), 0x0121),
-        (without(begun(), "ScheduledStepAttributesSequence"), 0x0120),
-        (begun(ScheduledStepAttributesSequence=[]), 0x0121),
-        (begun(ScheduledStepAttributesSequence=[item(AccessionNumber="A1")]), 0x0120),
         (begun(PerformedProcedureStepStatus="COMPLETED"), 0x0106),
-        (begun(PerformedProcedureStepStatus=""), 0x0121),
+        (begun(PerformedProcedureStepStatus="BUSY"), 0x0106),
+        (item(SpecificCharacterSet="ISO_IR 100"), 0x0120),
     ],
-    ids=["no modality", "empty modality", "no steps", "empty steps", "no study", "ended", "state"],
+    ids=["ended", "no such state", "nothing"],
 )
-def test_a_step_that_lacks_something_is_not_begun(
+def test_a_step_begins_in_progress_only(
     receiver: ReceiverSite, attributes: Dataset, status: int
 ) -> None:
     uid = generate_uid()
@@ -186,23 +232,44 @@ def test_a_step_that_lacks_something_is_not_begun(
 
 
 @pytest.mark.parametrize(
-    ("changes", "status"),
+    ("changes", "status", "comment"),
     [
-        (without(ended(), "PerformedProcedureStepEndTime"), 0x0121),
-        (ended(PerformedSeriesSequence=[]), 0x0121),
-        (ended(PerformedSeriesSequence=[item(ProtocolName="Head")]), 0x0120),
-        (ended("FINISHED"), 0x0106),
+        (
+            without(ended(), "PerformedProcedureStepEndTime"),
+            0x0107,
+            "Not sent: PerformedProcedureStepEndTime.",
+        ),
+        (ended(PerformedSeriesSequence=[]), 0x0107, "Not sent: PerformedSeriesSequence."),
+        (
+            ended(PerformedSeriesSequence=[item(ProtocolName="Head")]),
+            0x0107,
+            "Not sent: SeriesInstanceUID.",
+        ),
+        (
+            ended(PerformedSeriesSequence=[item(SeriesInstanceUID="1.02")]),
+            0x0116,
+            "Not usable: SeriesInstanceUID.",
+        ),
     ],
-    ids=["no end", "no series", "no series uid", "no such state"],
+    ids=["no end", "no series", "no series uid", "bad series uid"],
 )
-def test_a_step_does_not_end_incomplete(
-    receiver: ReceiverSite, changes: Dataset, status: int
+def test_a_step_ends_with_a_warning_of_what_it_lacks(
+    receiver: ReceiverSite, changes: Dataset, status: int, comment: str
 ) -> None:
     uid = generate_uid()
     with association(receiver) as peer:
         peer.send_n_create(begun(), MPPS, uid)
         answer, _ = peer.send_n_set(changes, MPPS, uid)
-    assert answer.Status == status
+    assert (answer.Status, answer.ErrorComment) == (status, comment)
+    assert step(receiver, uid)["status"] == "COMPLETED"
+
+
+def test_a_step_does_not_come_to_a_state_that_there_is_not(receiver: ReceiverSite) -> None:
+    uid = generate_uid()
+    with association(receiver) as peer:
+        peer.send_n_create(begun(), MPPS, uid)
+        answer, _ = peer.send_n_set(ended("FINISHED"), MPPS, uid)
+    assert answer.Status == 0x0106
     assert step(receiver, uid)["status"] == "IN PROGRESS"
 
 
@@ -230,6 +297,8 @@ def test_who_and_when_it_began_stays(receiver: ReceiverSite) -> None:
         peer.send_n_create(begun(), MPPS, uid)
         answer, _ = peer.send_n_set(ended(PatientName="Other^Name", PatientID="P2"), MPPS, uid)
     assert answer.Status == 0x0107
+    assert answer.AttributeIdentifierList == [0x00100010, 0x00100020]
+    assert answer.ErrorComment == "Left as it was: PatientName, PatientID."
     row = step(receiver, uid)
     assert row["status"] == "COMPLETED"
     assert "Other^Name" not in row["attributes"]
@@ -323,15 +392,39 @@ def test_orders_follow_what_is_done(receiver: ReceiverSite) -> None:
     assert order_of(receiver, "MPPS1W") == ("scheduled", ["SCHEDULED", "SCHEDULED"])
 
 
-def test_what_cannot_be_read_is_refused_and_the_association_goes_on(
+def test_values_that_cannot_be_read_are_left_out(receiver: ReceiverSite) -> None:
+    uid, study = generate_uid(), generate_uid()
+    broken = begun(study)
+    broken.PatientWeight = "70"
+    broken["PatientWeight"]._value = "seventy"
+    planned = broken.ScheduledStepAttributesSequence[0]
+    planned.StartTrim = "1"
+    planned["StartTrim"]._value = "one"
+    with association(receiver) as peer:
+        answer, _ = peer.send_n_create(broken, MPPS, uid)
+        assert answer.Status == 0x0116
+        assert answer.ErrorComment == "Not usable: PatientWeight, StartTrim."
+    row = step(receiver, uid)
+    assert row["study_instance_uid"] == study
+    assert "PatientWeight" not in Dataset.from_json(row["attributes"])
+
+
+def test_what_is_no_data_set_is_refused_and_the_association_goes_on(
     receiver: ReceiverSite,
 ) -> None:
     uid = generate_uid()
-    broken = begun()
-    broken.PatientWeight = "70"
-    broken["PatientWeight"]._value = "seventy"
-    with association(receiver) as peer:
-        answer, _ = peer.send_n_create(broken, MPPS, uid)
-        assert answer.Status in (0x0106, 0x0110)
-        answer, _ = peer.send_n_create(begun(), MPPS, uid)
-        assert answer.Status == 0x0000
+    request = command(
+        (0x0002, uid_bytes(MPPS)),
+        (0x0100, us(0x0140)),
+        (0x0110, us(1)),
+        (0x0800, us(1)),
+        (0x1000, uid_bytes(uid)),
+    )
+    lawful = encode(begun(), is_implicit_vr=True, is_little_endian=True)
+    assert lawful
+    endless = struct.pack("<HHI", 0x0040, 0x0270, 0xFFFFFFFF) + bytes(6)
+    with receiver.peer([(MPPS, [IMPLICIT_LE])]) as peer:
+        for data, status in ((endless, 0x0110), (lawful, 0x0000)):
+            peer.send(fragment(1, 3, request) + fragment(1, 2, data))
+            assert peer.response().status == status
+    assert step(receiver, uid)["status"] == "IN PROGRESS"
