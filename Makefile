@@ -12,6 +12,7 @@ DEV := .venv/.installed-dev
 NODE_MODULES := frontend/node_modules/.package-lock.json
 BUILT := static/dist/.vite/manifest.json
 COMPILED := .venv/.compiled
+OHIF := static/ohif/installed.json
 PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis_pro notifications \
 	orders worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
@@ -27,7 +28,7 @@ run: $(RUNTIME) $(BUILT) $(COMPILED) ## start the site with everything it needs,
 	@exec $(PYTHON) -m noctis_pro.supervisor
 
 .PHONY: test
-test: system-packages check $(BUILT) test-services ## all that CI runs: checks, services, then every other test
+test: system-packages check $(BUILT) $(OHIF) test-services ## all that CI runs: checks, services, then every other test
 	$(PYTEST) -n $(WORKERS) tests
 
 .PHONY: help
@@ -65,6 +66,12 @@ $(COMPILED): $(shell find $(PACKAGES) -name '*.py') | $(RUNTIME)
 
 .PHONY: frontend
 frontend: $(RUNTIME) $(BUILT) ## build what browsers load
+
+$(OHIF): $(wildcard ops/ohif/*) scripts/install_ohif.py | $(RUNTIME)
+	@$(PYTHON) scripts/install_ohif.py
+
+.PHONY: ohif
+ohif: $(OHIF) ## fetch the OHIF viewer and serve it at /ohif/
 
 .PHONY: system-packages
 system-packages: ## the Debian packages that the tests drive
@@ -119,7 +126,7 @@ test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis 
 	$(PYTEST) -n $(WORKERS) -p tests.services.plugin tests/apps tests/services
 
 .PHONY: test-browser
-test-browser: $(DEV) $(BUILT) system-packages ## headless Chromium
+test-browser: $(DEV) $(BUILT) $(OHIF) system-packages ## headless Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: soak

@@ -6,6 +6,7 @@ substitutes and on PostgreSQL, Redis and Celery.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -151,9 +152,12 @@ DJANGO_VITE = {
 }
 
 
+_OHIF_PART = re.compile(r"/ohif/(?:.+\.bundle\.[0-9a-f]{16}\.js|[0-9a-f]{16}\.\w+)$")
+
+
 def SERVESTATIC_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: N802 - the library's name
-    """Vite's own output carries its hash in the name."""
-    return "/dist/assets/" in url
+    """Vite's own output and OHIF's carry their hash in the name."""
+    return "/dist/assets/" in url or bool(_OHIF_PART.search(url))
 
 
 # DICOM -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from accounts import views as account_views
+from dicom_viewer import ohif
 from noctis_pro import health_views
 
 urlpatterns = [
@@ -16,6 +17,8 @@ urlpatterns = [
     path("worklist/", include("worklist.urls")),
     path("orders/", include("orders.urls")),
     path("viewer/", include("dicom_viewer.urls")),
+    path("ohif/", ohif.page, name="ohif-home"),
+    path("ohif/<path:path>", ohif.page, name="ohif"),
     path("notifications/", include("notifications.urls")),
     path("admin/login/", account_views.administration_sign_in),
     path("admin/", admin.site.urls),
