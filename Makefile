@@ -135,6 +135,10 @@ soak: $(DEV) $(BUILT) ## hours under load while processes are killed (MINUTES=48
 
 # Measurements -----------------------------------------------------------------------------------
 
+.PHONY: load
+load: $(DEV) $(BUILT) ## readers, programs and scanners at once (MINUTES=30)
+	$(PYTHON) -m tests.perf.mixed_load --minutes $(or $(MINUTES),30)
+
 .PHONY: bench
 bench: $(DEV) ## measure receiving, beside Orthanc where it is installed (minutes; quiet machine)
 	$(PYTHON) -m tests.perf.bench_ingest --kind ct
