@@ -6,7 +6,6 @@ of the instance's content, so nothing here ever has to be made invalid.
 
 from __future__ import annotations
 
-import enum
 import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -17,82 +16,30 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from archive import decoding, frame_cache, tiles
-from archive.errors import InvalidInputError, NotFoundError, UndecodableError
+from archive import decoding, drawing, frame_cache, tiles
+from archive.drawing import palette_of, tables_of
+from archive.errors import NotFoundError, UndecodableError
 from archive.frame_cache import Entry
-from archive.stores import instances
-from blobs import BlobMissingError
-from imaging import render, sopclass, voi
+from archive.rendering import CONTENT_TYPES, DRAWN, Form, Rendering
+from imaging import render, sopclass
+from imaging.encode import encode_png
 from imaging.errors import ImagingError
-from imaging.palette import Palette, read_palette
 from imaging.pixels import PixelColumns, PixelFacts, dtype_name, frame_range
 from imaging.pixels import problem as problem_of
-from imaging.render import Presentation
-from imaging.voi import LookupTables, Window
 from worklist.models import DicomImage
+
+__all__ = ["CONTENT_TYPES", "Form", "Rendered", "Rendering", "exact", "frame", "tables_of"]
 
 Pixels = NDArray[Any]
 
-# Part of every key: a change of what is drawn makes other keys.
-RENDERER_VERSION = 2
+# Part of every key of a drawn picture: a change of what is drawn makes other keys.
+RENDERER_VERSION = 3
+# The same for the forms that carry exact values, which change only if a decoder was wrong.
+_EXACT_VERSION = 1
 PREVIEW_MOST_BYTES = 96 * 1024  # 128 KiB as a data URI
 _PREVIEW_STEPS = ((1024, 85), (768, 80), (640, 70), (512, 60), (384, 50), (256, 40), (128, 30))
-_LARGEST_WIDTH = 4096
 # Frames beyond this are made one after the other, so that a few of them do not fill the memory.
 _LARGE_BYTES = 32 * 1024**2
-
-
-class Form(enum.StrEnum):
-    """How a frame leaves."""
-
-    PNG = "png"
-    JPEG = "jpg"
-    HTJ2K = "jphc"
-    RAW = "raw"
-    RG16 = "rg16"
-
-
-CONTENT_TYPES = {
-    Form.PNG: "image/png",
-    Form.JPEG: "image/jpeg",
-    Form.HTJ2K: "image/jphc",
-    Form.RAW: "application/octet-stream",
-    Form.RG16: "image/png",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What is asked for.
-
-    Parameters
-    ----------
-    window_center, window_width : in modality values; None: the file's own window, else one chosen
-        from the pixels. Windowed forms only, as are all that follow.
-    width : of the picture in pixels; None: the frame's own
-    invert : reverse black and white
-    quality : of a JPEG, 1 to 100
-    """
-
-    form: Form
-    window_center: float | None = None
-    window_width: float | None = None
-    width: int | None = None
-    invert: bool = False
-    quality: int = 85
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no picture."""
-        if (self.window_center is None) != (self.window_width is None):
-            raise InvalidInputError("Give 'wc' and 'ww' together, or neither.")
-        if self.window_width is not None and (
-            Window.of(self.window_center, self.window_width, "LINEAR_EXACT") is None
-        ):
-            raise InvalidInputError("'ww' is a number above 0, 'wc' any number.")
-        if self.width is not None and not 1 <= self.width <= _LARGEST_WIDTH:
-            raise InvalidInputError(f"'width' is a number from 1 to {_LARGEST_WIDTH}.")
-        if not 1 <= self.quality <= 100:
-            raise InvalidInputError("'quality' is a number from 1 to 100.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +70,6 @@ class Rendered:
 # Tables of slides have a hundred thousand entries: they are unpacked once.
 _facts: LRUCache[str, PixelFacts] = LRUCache(512)
 _facts_lock = threading.Lock()
-_palettes: LRUCache[str, Palette | None] = LRUCache(64)
-_tables: LRUCache[str, LookupTables] = LRUCache(256)
-_tables_lock = threading.Lock()
-_NO_TABLES = LookupTables()
 # What is made in this process uses a core: more threads than cores would only share them.
 _makers = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 _large = threading.BoundedSemaphore(1)
@@ -138,9 +81,25 @@ def _turn(facts: PixelFacts) -> AbstractContextManager[object]:
     return _large if is_large else nullcontext()
 
 
-def key_of(image: DicomImage, frame_number: int, rendering: Rendering) -> str:
-    """Return the name of a picture in the cache."""
-    return frame_cache.key_of(RENDERER_VERSION, image.sha256, frame_number, rendering)
+def key_of(
+    image: DicomImage,
+    frame_number: int,
+    rendering: Rendering,
+    *,
+    state: DicomImage | None = None,
+) -> str:
+    """Return the name of a picture in the cache; see :func:`frame`."""
+    if not rendering.is_drawn:
+        return frame_cache.key_of(
+            "exact", _EXACT_VERSION, image.sha256, frame_number, rendering.form
+        )
+    parts: list[object] = [RENDERER_VERSION, image.sha256, frame_number, rendering]
+    if rendering.annotations:
+        # A patient's name can be corrected; the words are no part of the object's content.
+        parts.append(drawing.words_of(image, frame_number, rendering, None))
+    if state is not None:
+        parts.append(state.sha256)
+    return frame_cache.key_of(*parts)
 
 
 def peek(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendered | None:
@@ -149,13 +108,20 @@ def peek(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendered
     return None if entry is None else _rendered(entry)
 
 
-def frame(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendered:
+def frame(
+    image: DicomImage,
+    frame_number: int,
+    rendering: Rendering,
+    *,
+    state: DicomImage | None = None,
+) -> Rendered:
     """Return a frame of a stored instance in the form that is asked for.
 
     Parameters
     ----------
     image : scoped by `archive.access`
     frame_number : from 1
+    state : a stored softcopy presentation state that is applied to a drawn form, scoped as well
 
     Raises
     ------
@@ -163,6 +129,8 @@ def frame(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendere
         When the image has no such frame.
     UndecodableError
         When it cannot be decoded, or has no such form.
+    InvalidInputError
+        When the viewport lies outside the picture, or the state is not for it.
     TransientError
         When every decoder is busy.
 
@@ -174,10 +142,11 @@ def frame(image: DicomImage, frame_number: int, rendering: Rendering) -> Rendere
     if rendering.form is Form.RAW:
         # Kept in its file, or for a while in memory: another copy would save nothing.
         return _rendered(_make(image, frame_number, rendering))
+    refusal_key = _refusal_key(image, frame_number, rendering.form)
     entry = frame_cache.rendered().get_or_make(
-        key_of(image, frame_number, rendering),
-        lambda: _make(image, frame_number, rendering),
-        refusal_key=_refusal_key(image, frame_number, rendering.form),
+        key_of(image, frame_number, rendering, state=state),
+        lambda: _make(image, frame_number, rendering, state),
+        refusal_key=refusal_key if state is None else f"{refusal_key} {state.sha256}",
     )
     return _rendered(entry)
 
@@ -273,6 +242,19 @@ def preview(image: DicomImage, frame_number: int) -> Rendered:
     return _rendered(entry)
 
 
+def reason_picture(words: str, rendering: Rendering) -> bytes:
+    """Return a picture that says why there is none, in the form that was asked for.
+
+    Parameters
+    ----------
+    words : a sentence for people
+    rendering : of a drawn form
+    """
+    viewport = rendering.viewport
+    width = rendering.width or (viewport.width if viewport else tiles.REASON_WIDTH)
+    return drawing.encode(tiles.draw_reason(words, width), rendering, None)
+
+
 def thumbnail(image: DicomImage) -> Rendered:
     """Return a PNG of at most 256 pixels a side: the middle frame, or a tile that names the kind.
 
@@ -365,7 +347,7 @@ def facts_of(image: DicomImage) -> PixelFacts:
 
 def _refusal_key(image: DicomImage, frame_number: int, form: Form) -> str:
     """Return under what a refusal is remembered: windowed forms fail alike."""
-    kind = "windowed" if form in (Form.PNG, Form.JPEG) else form
+    kind = "windowed" if form in DRAWN else form
     return f"{image.sha256} {frame_number} {kind}"
 
 
@@ -379,7 +361,7 @@ def _stored(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
     """Decode, or find decoded what costs a decoder its time."""
 
     def make() -> Entry:
-        palette = _palette(image) if facts.is_palette else None
+        palette = palette_of(image) if facts.is_palette else None
         pixels = np.ascontiguousarray(
             decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
         )
@@ -387,20 +369,28 @@ def _stored(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
         return Entry(pixels.tobytes(), {"dtype": pixels.dtype.str, "shape": pixels.shape})
 
     if not is_compressed(image):
-        palette = _palette(image) if facts.is_palette else None
+        palette = palette_of(image) if facts.is_palette else None
         return decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
     key = frame_cache.key_of(image.sha256, frame_number)
     entry = frame_cache.decoded().get_or_make(key, make)
     return np.frombuffer(entry.content, entry.facts["dtype"]).reshape(entry.facts["shape"])
 
 
-def _make(image: DicomImage, frame_number: int, rendering: Rendering) -> Entry:
+def _make(
+    image: DicomImage,
+    frame_number: int,
+    rendering: Rendering,
+    state: DicomImage | None = None,
+) -> Entry:
     facts = facts_of(image)
+    said = None
+    if state is not None and rendering.is_drawn:
+        said = drawing.state_of(state, image, frame_number)
     with _turn(facts):
         pixels = _stored(image, facts, frame_number)
         with _makers:
-            if rendering.form in (Form.PNG, Form.JPEG):
-                return _windowed(image, frame_number, pixels, rendering)
+            if rendering.is_drawn:
+                return drawing.draw(image, facts, frame_number, pixels, rendering, said)
             return _as_exact(_through_modality_lut(image, pixels), rendering.form)
 
 
@@ -428,34 +418,6 @@ def _as_exact(pixels: Pixels, form: Form) -> Entry:
     return Entry(pixels.astype(little_endian, copy=False).tobytes(), facts)
 
 
-def _windowed(image: DicomImage, frame_number: int, pixels: Pixels, rendering: Rendering) -> Entry:
-    """Draw as 8-bit grey or RGB."""
-    presentation = _presentation(image, frame_number)
-    window = Window.of(
-        rendering.window_center, rendering.window_width, image.value("VOILUTFunction")
-    ) or _window(pixels, presentation)
-    draw: dict[str, Any] = {"window": window, "width": rendering.width, "invert": rendering.invert}
-    if rendering.form is Form.JPEG:
-        content = render.render_jpeg(pixels, presentation, quality=rendering.quality, **draw)
-    else:
-        content = render.render_png(pixels, presentation, **draw)
-    rows, columns = pixels.shape[:2]
-    if rendering.width is not None:
-        rows, columns = max(1, round(rows * rendering.width / columns)), rendering.width
-    return Entry(
-        content,
-        {
-            "content_type": CONTENT_TYPES[rendering.form],
-            "rows": rows,
-            "columns": columns,
-            "samples": 3 if pixels.ndim == 3 else 1,
-            "dtype": "uint8",
-            "window_center": window.center if window else None,
-            "window_width": window.width if window else None,
-        },
-    )
-
-
 def _make_preview(image: DicomImage, frame_number: int) -> Entry:
     facts = facts_of(image)
     with _turn(facts):
@@ -463,9 +425,13 @@ def _make_preview(image: DicomImage, frame_number: int) -> Entry:
         with _makers:
             for width, quality in _PREVIEW_STEPS:
                 rendering = Rendering(
-                    form=Form.JPEG, width=min(width, pixels.shape[1]), quality=quality
+                    form=Form.JPEG,
+                    width=min(width, pixels.shape[1]),
+                    quality=quality,
+                    # The viewer draws none either: what comes after the preview must not differ.
+                    overlays=False,
                 )
-                entry = _windowed(image, frame_number, pixels, rendering)
+                entry = drawing.draw(image, facts, frame_number, pixels, rendering)
                 if len(entry.content) <= PREVIEW_MOST_BYTES:
                     break
     return entry
@@ -483,72 +449,15 @@ def _make_thumbnail(image: DicomImage) -> Entry:
             with _turn(facts):
                 pixels = _stored(image, facts, number)
                 with _makers:
-                    content = render.thumbnail(pixels, _presentation(image, number))
+                    presentation = drawing.presentation_of(image, number)
+                    picture = drawing.with_overlays(
+                        image, facts, number, render.to_eight_bit(pixels, presentation)
+                    )
+                    content = encode_png(render.shrunk(picture, presentation))
             return Entry(content, {"content_type": "image/png"})
         except UndecodableError:
             content = tiles.draw(modality or "DICOM", "cannot be shown")
     return Entry(content, {"content_type": "image/png"})
-
-
-def _presentation(image: DicomImage, frame_number: int) -> Presentation:
-    return Presentation.of(
-        image.display,
-        image.photometric_interpretation,
-        frame_index=frame_number - 1,
-        tables=tables_of(image),
-    )
-
-
-def _window(pixels: Pixels, presentation: Presentation) -> Window | None:
-    """Return the window that is applied where nobody chose one; None for colour and VOI LUTs."""
-    if pixels.ndim == 3 or presentation.voi_lut is not None:
-        return None
-    return presentation.window or voi.default_window(
-        pixels,
-        slope=presentation.slope,
-        intercept=presentation.intercept,
-        padding=presentation.padding,
-        modality_lut=presentation.modality_lut,
-    )
-
-
-def _palette(image: DicomImage) -> Palette | None:
-    with _tables_lock:
-        if image.sha256 in _palettes:
-            return _palettes[image.sha256]
-    try:
-        with instances().open(image.storage_key) as handle:
-            palette = read_palette(handle)
-    except (ImagingError, BlobMissingError) as error:
-        raise UndecodableError(str(error)) from error
-    with _tables_lock:
-        _palettes[image.sha256] = palette
-    return palette
-
-
-def tables_of(image: DicomImage) -> LookupTables:
-    """Return an object's lookup tables and overlay groups; read once, and only where it has some.
-
-    Raises
-    ------
-    UndecodableError
-        When the stored file cannot be read.
-    """
-    # Rows of before this was noted say neither yes nor no.
-    if image.value("LookupTables") is False:
-        return _NO_TABLES
-    with _tables_lock:
-        known = _tables.get(image.sha256)
-    if known is not None:
-        return known
-    try:
-        with instances().open(image.storage_key) as handle:
-            tables = voi.read_lookup_tables(handle)
-    except (ImagingError, BlobMissingError) as error:
-        raise UndecodableError(str(error)) from error
-    with _tables_lock:
-        _tables[image.sha256] = tables
-    return tables
 
 
 def _rendered(entry: Entry) -> Rendered:

@@ -37,6 +37,10 @@ class LimitError(ImagingError):
     """The object asks for more depth, elements, bytes or pixels than the limits allow."""
 
 
+class InvalidViewError(ImagingError):
+    """What a picture is asked to be shown like makes no sense."""
+
+
 class InvalidQueryError(ImagingError):
     """A key of a query cannot be read.
 

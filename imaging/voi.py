@@ -33,6 +33,7 @@ _WANTED = {
     _MODALITY_LUT_TYPE: 256,
     _PIXEL_REPRESENTATION: 64,
 } | dict.fromkeys(_OVERLAY_ROWS.values(), 64)
+LUT_TAGS = {_LUT_DESCRIPTOR: 64, _LUT_DATA: 2 * 65536, _LUT_EXPLANATION: 256}
 # Pixels that are looked at for a window of our own; more change no percentile visibly.
 _SAMPLE = 65536
 
@@ -126,10 +127,12 @@ def read_lookup_tables(source: Source, *, limits: HeaderLimits | None = None) ->
     root, reader = data_set.scan.root, data_set.reader
     is_signed = reader.integer(root, _PIXEL_REPRESENTATION, b"US") == 1
     items = _items(root, _MODALITY_LUT_SEQUENCE)
-    modality = [_table(item, reader, is_signed) for item in items]
+    modality = [read_table(item, reader, is_signed=is_signed) for item in items]
     # The input of a VOI LUT is the output of a Modality LUT, which has no sign.
     voi_signed = is_signed and not any(modality)
-    voi = [_table(item, reader, voi_signed) for item in _items(root, _VOI_LUT_SEQUENCE)]
+    voi = [
+        read_table(item, reader, is_signed=voi_signed) for item in _items(root, _VOI_LUT_SEQUENCE)
+    ]
     types = [reader.text(item, _MODALITY_LUT_TYPE) for item in items]
     found = ((table, kind) for table, kind in zip(modality, types, strict=True) if table)
     table, modality_type = next(found, (None, None))
@@ -146,7 +149,17 @@ def _items(root: Node, tag: int) -> list[Node]:
     return items if isinstance(items, list) else []
 
 
-def _table(item: Node, reader: Reader, is_signed: bool) -> LookupTable | None:  # noqa: FBT001
+def read_table(item: Node, reader: Reader, *, is_signed: bool = False) -> LookupTable | None:
+    """Read the table of one item of a LUT sequence; None if it is damaged.
+
+    Parameters
+    ----------
+    is_signed : whether the table's inputs are
+
+    References
+    ----------
+    DICOM PS3.3 sections C.11.1.1.1 and C.11.2.1.1.
+    """
     descriptor = reader.numbers(item, _LUT_DESCRIPTOR, b"SS" if is_signed else b"US")
     data = item.get(_LUT_DATA)
     if len(descriptor) < 3 or not isinstance(data, Value):
@@ -239,6 +252,7 @@ def windowed(
     modality_lut: LookupTable | None = None,
     voi_lut: LookupTable | None = None,
     is_inverted: bool = False,
+    presentation_lut: LookupTable | None = None,
 ) -> NDArray[np.uint8]:
     """Turn stored values into 8-bit grey.
 
@@ -248,6 +262,7 @@ def windowed(
     window : not used if `voi_lut` is given
     modality_lut : takes the place of slope and intercept
     is_inverted : small values are bright: MONOCHROME1, or Presentation LUT Shape INVERSE
+    presentation_lut : applied last, over the whole range of what comes before
 
     Returns
     -------
@@ -268,6 +283,11 @@ def windowed(
             share = voi_lut.apply(values).astype(np.float64) * (255.0 / ((1 << voi_lut.bits) - 1))
         else:
             share = apply_window(values, window)
+        if presentation_lut is not None:
+            entries = presentation_lut.values
+            index = np.rint(np.clip(share, 0.0, 255.0) * ((len(entries) - 1) / 255.0))
+            top = (1 << presentation_lut.bits) - 1
+            share = entries[index.astype(np.intp)].astype(np.float64) * (255.0 / top)
         if is_inverted:
             share = 255.0 - share
         return np.floor(np.clip(share, 0.0, 255.0) + 0.5).astype(np.uint8)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from archive.retrieve import CONTENT_TYPES, Form
+from archive.rendering import CONTENT_TYPES, Form
 from fastapi_app import gate
 from fastapi_app.services import dicom_processor
 
@@ -30,19 +30,30 @@ _WINDOWED = [
     _parameter("ww", "number", "Window width; given together with wc."),
     _parameter("width", "integer", "Of the picture in pixels; the height follows."),
     _parameter("invert", "boolean", "Reverse black and white."),
+    _parameter("overlays", "boolean", "Draw the object's overlay planes; 1 by default."),
+    _parameter("window", "string", "center,width,function as in DICOM PS3.18 8.3.5.1.4."),
+    _parameter("viewport", "string", "vw,vh or vw,vh,sx,sy,sw,sh as in PS3.18 8.3.5.1.3."),
+    _parameter("annotation", "string", "patient, technique or both: drawn into the corners."),
+    _parameter("state", "string", "A softcopy presentation state that is applied; id or UID."),
+    _parameter("iccprofile", "string", "no, yes, srgb, adobergb, rommrgb or displayp3."),
 ]
+_QUALITY = _parameter("quality", "integer", "1 to 100, 85 by default.")
 _PARAMETERS: dict[Form, list[dict[str, Any]]] = {
     Form.PNG: [
         *_WINDOWED,
         _parameter("mode", "string", "rg16: the exact 16-bit frame, high byte in R, low in G."),
     ],
-    Form.JPEG: [*_WINDOWED, _parameter("quality", "integer", "1 to 100, 85 by default.")],
+    Form.JPEG: [*_WINDOWED, _QUALITY],
+    Form.WEBP: [*_WINDOWED, _QUALITY],
+    Form.GIF: [*_WINDOWED],
     Form.HTJ2K: [],
     Form.RAW: [],
 }
 _SUMMARIES = {
     Form.PNG: "A frame as 8-bit windowed PNG, or exact as RG16",
     Form.JPEG: "A frame as 8-bit windowed JPEG",
+    Form.WEBP: "A frame as 8-bit windowed WebP, without loss at quality 100",
+    Form.GIF: "A frame as 8-bit windowed GIF",
     Form.HTJ2K: "The exact frame as lossless HTJ2K code stream",
     Form.RAW: "The exact frame, little endian, samples interleaved",
 }
@@ -56,7 +67,12 @@ def _binary(content_type: str) -> dict[int | str, dict[str, Any]]:
 def _add_frame_route(form: Form) -> None:
     async def frame(request: Request, image: str, number: str) -> Response:
         work = dicom_processor.frame(
-            image, number, form, request.query_params, request.headers.get("if-none-match")
+            image,
+            number,
+            form,
+            request.query_params,
+            request.headers.get("if-none-match"),
+            is_for_eyes=dicom_processor.is_for_eyes(request.headers.get("accept")),
         )
         return await gate.serve(request, work)
 
@@ -139,7 +155,7 @@ async def image_file(request: Request, image: str) -> Response:
                 ),
                 "schema": {"type": "array", "items": {"type": "string"}, "maxItems": 32},
             },
-            _parameter("format", "string", "jphc (default), raw, png, jpg or rg16."),
+            _parameter("format", "string", "jphc (default), raw, png, jpg, webp, gif or rg16."),
             *_WINDOWED,
         ]
     },

@@ -25,8 +25,10 @@ from archive.errors import (
     InvalidInputError,
     NotFoundError,
     PermanentError,
+    UndecodableError,
 )
-from archive.retrieve import Form, Rendered, Rendering
+from archive.rendering import CONTENT_TYPES, Form, Rendering, rendering_of
+from archive.retrieve import Rendered
 from blobs import BlobMissingError
 from fastapi_app import gate
 from worklist.models import DicomImage
@@ -39,12 +41,9 @@ _LENGTH = struct.Struct("<I")
 _IMMUTABLE = "private, max-age=31536000, immutable"
 _REVALIDATED = "private, no-cache"
 _FRAME_PATH = re.compile(
-    r"/api/v1/dicom/image/([0-9a-fA-F-]{36})/frames/([0-9]{1,9})\.(png|jpg|jphc|raw)"
+    r"/api/v1/dicom/image/([0-9a-fA-F-]{36})/frames/([0-9]{1,9})\.(png|jpg|webp|gif|jphc|raw)"
 )
 logger = logging.getLogger(__name__)
-
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,56 +57,6 @@ class Asked:
     tag: str = ""
 
 
-def rendering_of(form: str, parameters: Mapping[str, str]) -> Rendering:
-    """Read what is asked for; parameters that a form does not have are of no effect on it.
-
-    Raises
-    ------
-    InvalidInputError
-        For a value that cannot be used; the message names the parameter.
-    """
-    chosen = Form(form)
-    if chosen is Form.PNG and (mode := parameters.get("mode")):
-        if mode != Form.RG16:
-            raise InvalidInputError("'mode' is rg16, or is left out.")
-        chosen = Form.RG16
-    if chosen not in (Form.PNG, Form.JPEG):
-        return Rendering(chosen)
-    quality = _whole(parameters, "quality") if chosen is Form.JPEG else None
-    return Rendering(
-        form=chosen,
-        window_center=_number(parameters, "wc"),
-        window_width=_number(parameters, "ww"),
-        width=_whole(parameters, "width"),
-        invert=_flag(parameters, "invert"),
-        quality=85 if quality is None else quality,
-    )
-
-
-def _number(parameters: Mapping[str, str], name: str) -> float | None:
-    text = parameters.get(name, "")
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise InvalidInputError(f"'{name}' is a number.") from None
-
-
-def _whole(parameters: Mapping[str, str], name: str) -> int | None:
-    text = parameters.get(name, "")
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise InvalidInputError(f"'{name}' is a whole number.")
-    return int(text)
-
-
-def _flag(parameters: Mapping[str, str], name: str) -> bool:
-    text = parameters.get(name, "").lower()
-    if text not in _TRUE | _FALSE:
-        raise InvalidInputError(f"'{name}' is 1 or 0.")
-    return text in _TRUE
-
-
 @lru_cache(maxsize=8192)
 def asked_by(path: str, query: bytes) -> Asked | None:
     """Return the frame that an address names; None for any other address, or a wrong one."""
@@ -116,15 +65,22 @@ def asked_by(path: str, query: bytes) -> Asked | None:
         return None
     try:
         parameters = dict(parse_qsl(query.decode("latin-1")))
+        if "state" in parameters:
+            return None
         rendering = rendering_of(match[3], parameters)
         return Asked(UUID(match[1]), int(match[2]), rendering, parameters.get("v", ""))
     except (InvalidInputError, ValueError):
         return None
 
 
-def tag_of(image: DicomImage, frame_number: int, rendering: Rendering) -> str:
+def tag_of(
+    image: DicomImage,
+    frame_number: int,
+    rendering: Rendering,
+    state: DicomImage | None = None,
+) -> str:
     """Return the entity tag of a picture, from content and rendering: known before it is made."""
-    return f'"{retrieve.key_of(image, frame_number, rendering)[:24]}"'
+    return f'"{retrieve.key_of(image, frame_number, rendering, state=state)[:24]}"'
 
 
 def is_unchanged(tag: str, if_none_match: str | None) -> bool:
@@ -174,14 +130,29 @@ def respond(status: int, headers: list[tuple[bytes, bytes]], content: bytes) -> 
     return response
 
 
+def is_for_eyes(accept: str | None) -> bool:
+    """Whether a person looks at the answer: an element of a page names image types, a program not.
+
+    Such a caller is shown why there is no picture, by a picture.
+    """
+    return "image/" in (accept or "") and "json" not in (accept or "")
+
+
 def frame(
-    text: str, number: str, form: str, parameters: Mapping[str, str], if_none_match: str | None
+    text: str,
+    number: str,
+    form: str,
+    parameters: Mapping[str, str],
+    if_none_match: str | None,
+    *,
+    is_for_eyes: bool = False,
 ) -> Callable[[Actor], Response]:
     """Return the work of a frame route.
 
     Parameters
     ----------
     text, number, form : the image, the frame number and the form, as the address has them
+    is_for_eyes : a frame that cannot be shown gives a picture of the reason, not a document
     """
 
     def work(actor: Actor) -> Response:
@@ -190,10 +161,23 @@ def frame(
         frame_number = _frame_number(number)
         retrieve.check_frame_number(image, frame_number)
         version = parameters.get("v", "")
-        tag = tag_of(image, frame_number, rendering)
+        state = None
+        if rendering.is_drawn and (named := parameters.get("state", "")):
+            state = gate.image_for(actor, named)
+        tag = tag_of(image, frame_number, rendering, state)
         if is_unchanged(tag, if_none_match):
             return respond(HTTPStatus.NOT_MODIFIED, frame_headers(image, tag, version, None), b"")
-        rendered = retrieve.frame(image, frame_number, rendering)
+        try:
+            rendered = retrieve.frame(image, frame_number, rendering, state=state)
+        except UndecodableError as error:
+            if not is_for_eyes or not rendering.is_drawn:
+                raise
+            return Response(
+                retrieve.reason_picture(str(error), rendering),
+                status_code=problems.problem_of(error)["status"],
+                media_type=CONTENT_TYPES[rendering.form],
+                headers={"cache-control": "no-store", "vary": "Accept, Cookie, Authorization"},
+            )
         headers = frame_headers(image, tag, version, rendered)
         return respond(HTTPStatus.OK, headers, rendered.content)
 

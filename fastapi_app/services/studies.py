@@ -27,10 +27,10 @@ from archive.errors import (
     UndecodableError,
 )
 from archive.query import StudyQuery
-from archive.retrieve import Form
+from archive.rendering import Form, rendering_of
 from archive.upload import UploadOutcome, UploadResult
 from fastapi_app import gate
-from fastapi_app.services import dicom_processor, documents
+from fastapi_app.services import documents
 from imaging import errors as imaging_errors
 from imaging import header, tags
 from imaging.values import parse_date
@@ -178,7 +178,7 @@ def image(actor: Actor, text: str, parameters: Mapping[str, str]) -> Document:
         return document
     number = _whole(parameters, "frame", 1)
     try:
-        picture = retrieve.frame(row, number, dicom_processor.rendering_of(Form.PNG, parameters))
+        picture = retrieve.frame(row, number, rendering_of(Form.PNG, parameters))
     except UndecodableError as error:
         return document | {"problem": str(error)}
     encoded = base64.b64encode(picture.content).decode("ascii")

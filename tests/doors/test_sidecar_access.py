@@ -42,6 +42,8 @@ OBJECT_ROUTES = (
     "/api/v1/dicom/image/{image}",
     "/api/v1/dicom/image/{image}/frames/{number}.png",
     "/api/v1/dicom/image/{image}/frames/{number}.jpg",
+    "/api/v1/dicom/image/{image}/frames/{number}.webp",
+    "/api/v1/dicom/image/{image}/frames/{number}.gif",
     "/api/v1/dicom/image/{image}/frames/{number}.jphc",
     "/api/v1/dicom/image/{image}/frames/{number}.raw",
     "/api/v1/dicom/image/{image}/thumbnail",

@@ -17,10 +17,11 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset
 from pytest_django import Settings
 
 from accounts.models import User
-from archive import decoding, frame_cache, retrieve, runner
+from archive import decoding, drawing, frame_cache, retrieve, runner
 from tests import factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2000
 from tests.dicom import make_instance, to_bytes
@@ -243,7 +244,7 @@ def test_htj2k_is_the_batch_s_own_form(caller: Caller, image: DicomImage) -> Non
         {"f": "0197f0c4-0000-7000-8000-000000000000"},
         {"f": "0197f0c4-0000-7000-8000-000000000000:-1"},
         {"f": ["0197f0c4-0000-7000-8000-000000000000:1"] * 33},
-        {"f": "0197f0c4-0000-7000-8000-000000000000:1", "format": "gif"},
+        {"f": "0197f0c4-0000-7000-8000-000000000000:1", "format": "tiff"},
     ],
     ids=["nothing", "no pair", "no id", "no number", "negative", "too many", "no form"],
 )
@@ -322,6 +323,50 @@ def test_a_frame_that_cannot_be_decoded_says_why(
     assert caller.get(f"/api/v1/dicom/image/{image.pk}/thumbnail").status_code == 200
 
 
+def test_an_element_of_a_page_is_shown_why_there_is_no_picture(
+    caller: Caller, store: Path, facility: Facility
+) -> None:
+    damaged = stored(compressed_instance([jpeg_2000(PIXELS)[:600]], 48, 64), facility)
+    by_browser = {"accept": "image/avif,image/webp,image/*,*/*;q=0.8"}
+    for form, kind in (("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("gif", "GIF")):
+        answer = caller.get(frames(damaged, form) + "?width=300", headers=by_browser)
+        assert answer.status_code == 422
+        assert answer.headers["cache-control"] == "no-store"
+        picture = Image.open(io.BytesIO(answer.content))
+        assert (picture.format, picture.size) == (kind, (300, 225))
+        assert_problem(caller.get(frames(damaged, form)), 422)
+    assert_problem(caller.get(frames(damaged, "jphc"), headers=by_browser), 422)
+
+
+def test_a_presentation_state_of_ones_own_facility_is_applied(
+    caller: Caller, image: DicomImage, facility: Facility, other_facility: Facility
+) -> None:
+    ds = make_instance(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1",
+        ImageRotation=90,
+        ImageHorizontalFlip="N",
+        PixelData=None,
+        Rows=None,
+    )
+    reference, series = Dataset(), Dataset()
+    reference.ReferencedSOPClassUID = image.sop_class_uid
+    reference.ReferencedSOPInstanceUID = image.sop_instance_uid
+    series.SeriesInstanceUID = image.series.series_instance_uid
+    series.ReferencedImageSequence = [reference]
+    ds.ReferencedSeriesSequence = [series]
+    ours = stored(to_bytes(ds), facility)
+    for name in (ours.pk, ours.sop_instance_uid):
+        answer = caller.get(frames(image, "png") + f"?state={name}")
+        assert answer.status_code == 200
+        assert Image.open(io.BytesIO(answer.content)).size == (48, 64)
+    plain = caller.get(frames(image, "png"))
+    assert Image.open(io.BytesIO(plain.content)).size == (64, 48)
+    assert plain.headers["etag"] != answer.headers["etag"]
+    theirs = stored(to_bytes(ds), other_facility)
+    assert_problem(caller.get(frames(image, "png") + f"?state={theirs.pk}"), 403)
+    assert_problem(caller.get(frames(image, "png") + f"?state={image.pk}"), 422, "no presentation")
+
+
 def test_a_hostile_picture_is_ended_while_others_are_served(
     caller: Caller, store: Path, facility: Facility, settings: Settings
 ) -> None:
@@ -353,14 +398,14 @@ def test_pictures_are_made_once_for_many_who_ask(
     caller: Caller, image: DicomImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    make = retrieve._windowed
+    make = drawing.draw
 
     def slowly(*arguments: object) -> frame_cache.Entry:
         made.append(1)
         time.sleep(0.2)
         return make(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(retrieve, "_windowed", slowly)
+    monkeypatch.setattr(drawing, "draw", slowly)
     threads = [threading.Thread(target=caller.get, args=(frames(image, "png"),)) for _ in range(6)]
     for thread in threads:
         thread.start()
