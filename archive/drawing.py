@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from archive import decoding
 from archive.errors import InvalidInputError, UndecodableError
-from archive.frame_cache import Entry
+from archive.frame_entry import Entry
 from archive.rendering import CONTENT_TYPES, Form, Rendering
 from archive.stores import instances
 from blobs import BlobMissingError

@@ -3,18 +3,15 @@
 Keys name content (digest of the instance, frame, rendering, version of the renderer), so an entry
 never becomes wrong and is never changed: it is only dropped. Who may see it is decided before.
 
-A further tier between memory and disk (Redis, for several sidecars without a shared disk) takes
-one class with the same two methods, `get` and `put`.
+Sidecars on several machines without a shared disk have the second tier in Redis instead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
-import struct
 import tempfile
 import threading
 import time
@@ -22,40 +19,24 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cachetools import LRUCache, TTLCache
 from django.conf import settings
 from django.db import DatabaseError
-from isal import isal_zlib
 
-from archive import jobs
+from archive import jobs, meters
 from archive.errors import UndecodableError
+from archive.frame_entry import Entry, pack, unpack
+from archive.shared_frames import Redis
 
 logger = logging.getLogger(__name__)
 
-# head length, CRC-32 of head and body, body length
-_HEAD = struct.Struct("<IIQ")
-_MAGIC = b"NFC1"
 _REFUSALS_KEPT_S = 60.0
 # After this much was written, a job looks whether the folder is still within its bound.
 LOOK_AFTER_BYTES = 128 * 1024**2
 # The file's time is its last use; it is written at most this often.
 _TOUCH_EVERY_S = 3600.0
 _TRIM_TO = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A made picture: bytes, and facts about them that JSON can hold."""
-
-    content: bytes
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes in memory, roughly."""
-        return len(self.content) + 1024
 
 
 class _Memory:
@@ -96,7 +77,7 @@ class _Disk:
         except OSError as error:
             logger.warning("Cannot read the frame cache: %s", error)
             return None
-        entry = _unpack(raw)
+        entry = unpack(raw)
         if entry is None:
             # Cut off by a power failure: nothing there was synced, and it can be made again.
             path.unlink(missing_ok=True)
@@ -108,7 +89,7 @@ class _Disk:
 
     def put(self, key: str, entry: Entry) -> None:
         path = self.path(key)
-        raw = _pack(entry)
+        raw = pack(entry)
         try:
             try:
                 descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)
@@ -137,31 +118,13 @@ class _Disk:
                     self._written = LOOK_AFTER_BYTES
 
 
-def _pack(entry: Entry) -> bytes:
-    facts = json.dumps(entry.facts).encode()
-    check = isal_zlib.crc32(entry.content, isal_zlib.crc32(facts))
-    return b"".join(
-        (_MAGIC, _HEAD.pack(len(facts), check, len(entry.content)), facts, entry.content)
-    )
-
-
-def _unpack(raw: bytes) -> Entry | None:
-    start = len(_MAGIC) + _HEAD.size
-    if len(raw) < start or not raw.startswith(_MAGIC):
-        return None
-    facts_length, check, length = _HEAD.unpack_from(raw, len(_MAGIC))
-    facts, content = raw[start : start + facts_length], raw[start + facts_length :]
-    if len(content) != length or isal_zlib.crc32(content, isal_zlib.crc32(facts)) != check:
-        return None
-    return Entry(content, json.loads(facts))
-
-
 @dataclass(slots=True)
 class FrameCache:
-    """Memory, then disk where there is one, and one maker a key."""
+    """Memory, then disk or Redis where there is one, and one maker a key."""
 
+    name: str
     memory: _Memory
-    disk: _Disk | None
+    below: _Disk | Redis | None
     _making: dict[str, Future[Entry]] = field(default_factory=dict)
     _refused: TTLCache[str, str] = field(
         default_factory=lambda: TTLCache(maxsize=10_000, ttl=_REFUSALS_KEPT_S)
@@ -170,15 +133,19 @@ class FrameCache:
 
     def peek(self, key: str) -> Entry | None:
         """Return an entry that is in memory; never waits for a disk."""
-        return self.memory.get(key)
+        entry = self.memory.get(key)
+        if entry is not None:
+            self._note("memory")
+        return entry
 
     def get(self, key: str) -> Entry | None:
         """Return an entry that was made before."""
-        entry = self.memory.get(key)
-        if entry is None and self.disk is not None:
-            entry = self.disk.get(key)
+        entry = self.peek(key)
+        if entry is None and self.below is not None:
+            entry = self.below.get(key)
             if entry is not None:
                 self.memory.put(key, entry)
+                self._note("below")
         return entry
 
     def get_or_make(self, key: str, make: Callable[[], Entry], *, refusal_key: str = "") -> Entry:
@@ -202,16 +169,22 @@ class FrameCache:
         with self._lock:
             reason = self._refused.get(refusal_key or key)
             if reason is not None:
+                self._note("refused")
                 raise UndecodableError(reason)
             waiting = self._making.get(key)
             mine: Future[Entry] = Future()
             if waiting is None:
                 self._making[key] = mine
         if waiting is not None:
+            self._note("awaited")
             return waiting.result()
+        self._note("nowhere")
         try:
             # Another thread may have finished between the look and the lock.
-            entry = self.memory.get(key) or make()
+            entry = self.memory.get(key)
+            if entry is None:
+                with meters.FRAMES_MADE.labels(self.name).time():
+                    entry = make()
         except BaseException as error:
             if isinstance(error, UndecodableError):
                 with self._lock:
@@ -224,9 +197,13 @@ class FrameCache:
         self.memory.put(key, entry)
         self._finish(key)
         mine.set_result(entry)
-        if self.disk is not None:
-            self.disk.put(key, entry)
+        if self.below is not None:
+            self.below.put(key, entry)
         return entry
+
+    def _note(self, found: str) -> None:
+        meters.start()
+        meters.FRAMES_ASKED.labels(self.name, found).inc()
 
     def _finish(self, key: str) -> None:
         with self._lock:
@@ -246,13 +223,14 @@ _making_lock = threading.Lock()
 
 
 def rendered() -> FrameCache:
-    """Return the cache of pictures as they leave: in memory and below `CACHE_DIR`."""
+    """Return the cache of pictures as they leave: in memory, and below `CACHE_DIR` or in Redis."""
     root: Path = settings.CACHE_DIR / "frames"
     cache = _rendered.get(root)
     if cache is None:
         with _making_lock:
             memory = _Memory(settings.FRAME_MEMORY_CACHE_BYTES)
-            cache = _rendered.setdefault(root, FrameCache(memory, _Disk(root)))
+            below = Redis(settings.REDIS_URL) if settings.FRAMES_IN_REDIS else _Disk(root)
+            cache = _rendered.setdefault(root, FrameCache("rendered", memory, below))
     return cache
 
 
@@ -263,7 +241,7 @@ def decoded() -> FrameCache:
     if cache is None:
         with _making_lock:
             memory = _Memory(settings.FRAME_MEMORY_CACHE_BYTES // 3)
-            cache = _decoded.setdefault(root, FrameCache(memory, None))
+            cache = _decoded.setdefault(root, FrameCache("decoded", memory, None))
     return cache
 
 

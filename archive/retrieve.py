@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from archive import decoding, drawing, frame_cache, tiles
 from archive.drawing import palette_of, tables_of
 from archive.errors import NotFoundError, UndecodableError
-from archive.frame_cache import Entry
+from archive.frame_entry import Entry
 from archive.rendering import CONTENT_TYPES, DRAWN, Form, Rendering
 from imaging import render, sopclass
 from imaging.encode import encode_png

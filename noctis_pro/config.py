@@ -89,6 +89,7 @@ class Config:
     dicom_root: Path
     database_url: str
     redis_url: str
+    frames_in_redis: bool
     celery_broker_url: str
     radiology_storage: str
     object_store: ObjectStore
@@ -285,6 +286,7 @@ def load(environ: Mapping[str, str]) -> Config:
         dicom_root=dicom_root,
         database_url=_database_url(read, data_dir),
         redis_url=redis_url,
+        frames_in_redis=_frames_in_redis(read, redis_url),
         celery_broker_url=read.text("CELERY_BROKER_URL", default=redis_url),
         radiology_storage=radiology_storage,
         object_store=_object_store(read),
@@ -315,6 +317,16 @@ def _origins(read: _Reader) -> tuple[str, ...]:
                 "CSRF_TRUSTED_ORIGINS", origin, "write origins such as https://pacs.example.org"
             )
     return origins
+
+
+def _frames_in_redis(read: _Reader, redis_url: str) -> bool:
+    """Whether made pictures are kept in Redis rather than in the data directory."""
+    where = read.text("NOCTIS_FRAME_CACHE", default="disk")
+    if where not in ("disk", "redis"):
+        raise ConfigError("NOCTIS_FRAME_CACHE", where, "write disk or redis")
+    if where == "redis" and not redis_url:
+        raise ConfigError("NOCTIS_FRAME_CACHE", where, "set REDIS_URL too")
+    return where == "redis"
 
 
 def _worklist_port(read: _Reader, aet: str, port: int) -> WorklistPort | None:

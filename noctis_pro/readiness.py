@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count, Sum
 
-from archive import heartbeat
+from archive import heartbeat, meters
 from archive.models import InstanceConflict, Job, Knock, KnockState, OutboxEvent
 from worklist.models import Facility, Study
 
@@ -143,6 +143,7 @@ def metrics() -> str:
             _gauge("disk_free_bytes", "Room left for the DICOM store.", disk.free),
             _gauge("disk_total_bytes", "Size of the DICOM store's disk.", disk.total),
             _gauges("ready", "Whether a part of the site serves.", "part", parts),
+            meters.text(),
         )
     )
 

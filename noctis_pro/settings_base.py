@@ -225,6 +225,8 @@ DECODE_TIMEOUT_S = 30
 DECODE_MEMORY_BYTES = 2 * 1024**3
 FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
 FRAME_DISK_CACHE_BYTES = 10 * 1024**3
+FRAMES_IN_REDIS = CONFIG.frames_in_redis
+METERS_DIR = CACHE_DIR / "meters"
 # Of one person; pictures that are in memory are not counted.
 API_REQUESTS_PER_MINUTE = 60_000
 # Matches of one QIDO-RS search; past this the caller must narrow it or page through it.

@@ -288,9 +288,9 @@ def test_heartbeats_cost_one_write_in_five_seconds(
 # Metrics --------------------------------------------------------------------------------------
 
 
-def _figures(text: str) -> dict[str, int]:
+def _figures(text: str) -> dict[str, float]:
     lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
-    return {name: int(value) for name, _, value in lines}
+    return {name: float(value) for name, _, value in lines}
 
 
 def test_metrics_are_the_sites_figures(healthy: Facility, client: Client) -> None:

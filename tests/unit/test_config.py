@@ -35,6 +35,7 @@ DEFAULTS = {
     "dicom_root": VAR / "media" / "dicom",
     "database_url": f"sqlite:///{VAR / 'noctis.sqlite3'}",
     "redis_url": "",
+    "frames_in_redis": False,
     "celery_broker_url": "",
     "radiology_storage": "filesystem",
     "ohif_viewer_url": "",
@@ -133,6 +134,15 @@ def test_object_store_defaults() -> None:
     store = load({}).object_store
     assert (store.region, store.bucket, store.use_ssl) == ("us-east-1", "radiology", True)
     assert (store.access_key, store.secret_key, store.endpoint_url) == ("", "", "")
+
+
+def test_frames_go_to_redis_where_there_is_one() -> None:
+    chosen = {"REDIS_URL": "redis://cache:6379/0", "NOCTIS_FRAME_CACHE": "redis"}
+    assert load(chosen).frames_in_redis
+    with pytest.raises(ConfigError, match=r"NOCTIS_FRAME_CACHE.*REDIS_URL"):
+        load({"NOCTIS_FRAME_CACHE": "redis"})
+    with pytest.raises(ConfigError, match="disk or redis"):
+        load({"NOCTIS_FRAME_CACHE": "memcached"})
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from archive import frame_cache
+from archive import frame_cache, meters
 from archive.errors import TransientError, UndecodableError
-from archive.frame_cache import Entry, FrameCache, key_of
+from archive.frame_cache import FrameCache, key_of
+from archive.frame_entry import Entry
 from archive.models import Job
 
 
@@ -23,13 +24,12 @@ def cache(tmp_path: Path, settings: Settings) -> FrameCache:
 
 
 def files(cache: FrameCache) -> list[Path]:
-    assert cache.disk is not None
-    return [path for path in cache.disk.root.rglob("*") if path.is_file()]
+    assert isinstance(cache.below, frame_cache._Disk)
+    return [path for path in cache.below.root.rglob("*") if path.is_file()]
 
 
 def again(cache: FrameCache, settings: Settings) -> FrameCache:
     """The cache as another process has it: the same folder, an empty memory."""
-    assert cache.disk is not None
     frame_cache.forget_memory()
     assert frame_cache.rendered() is not cache
     return frame_cache.rendered()
@@ -154,18 +154,18 @@ def test_memory_is_bounded_by_bytes(tmp_path: Path, settings: Settings) -> None:
 def test_the_folder_is_trimmed_by_last_use(cache: FrameCache, settings: Settings) -> None:
     for number in range(10):
         cache.get_or_make(key_of(number), lambda: Entry(bytes(20_000)))
-    assert cache.disk is not None
+    assert isinstance(cache.below, frame_cache._Disk)
     for number in range(10):
         long_ago = time.time() - 100_000 + number
-        os.utime(cache.disk.path(key_of(number)), (long_ago, long_ago))
+        os.utime(cache.below.path(key_of(number)), (long_ago, long_ago))
     fresh = again(cache, settings)
     assert fresh.get(key_of(0)) is not None  # a use makes it young
-    one_file = cache.disk.path(key_of(0)).stat().st_blocks * 512
+    one_file = cache.below.path(key_of(0)).stat().st_blocks * 512
     settings.FRAME_DISK_CACHE_BYTES = 5 * one_file
 
     freed = frame_cache.trim()
 
-    left = {number for number in range(10) if cache.disk.path(key_of(number)).exists()}
+    left = {number for number in range(10) if cache.below.path(key_of(number)).exists()}
     assert left == {0, 7, 8, 9}
     assert freed == 6 * one_file
     assert frame_cache.trim() == 0
@@ -182,9 +182,40 @@ def test_much_writing_asks_for_a_trim_once(
 
 
 def test_a_full_disk_costs_no_picture(cache: FrameCache) -> None:
-    assert cache.disk is not None
-    cache.disk.root.parent.mkdir(parents=True)
-    cache.disk.root.write_text("a file stands where the folder should be")
+    assert isinstance(cache.below, frame_cache._Disk)
+    cache.below.root.parent.mkdir(parents=True)
+    cache.below.root.write_text("a file stands where the folder should be")
     entry = cache.get_or_make(key_of("a"), lambda: Entry(b"picture"))
     assert entry.content == b"picture"
     assert cache.peek(key_of("a")) == entry
+
+
+def test_where_frames_were_found_is_counted_over_all_processes(
+    cache: FrameCache, settings: Settings, tmp_path: Path
+) -> None:
+    settings.METERS_DIR = tmp_path / "meters"
+    name = 'noctis_frame_cache_requests_total{cache="rendered",found="%s"}'
+
+    def counted() -> dict[str, float]:
+        lines = dict(
+            line.rsplit(" ", 1) for line in meters.text().splitlines() if not line.startswith("#")
+        )
+        return {
+            place: float(lines.get(name % place, 0)) for place in ("nowhere", "memory", "below")
+        }
+
+    before = counted()
+    cache.get_or_make(key_of("a"), lambda: Entry(b"picture"))
+    cache.get_or_make(key_of("a"), never)
+    again(cache, settings).get_or_make(key_of("a"), never)
+    after = counted()
+    assert {place: after[place] - before[place] for place in after} == {
+        "nowhere": 1, "memory": 1, "below": 1,
+    }  # fmt: skip
+    # What a process that has ended left behind counts on.
+    (left,) = settings.METERS_DIR.glob("*.json")
+    (settings.METERS_DIR / "1-1.json").write_bytes(left.read_bytes())
+    assert counted()["nowhere"] == 2 * after["nowhere"]
+    # Half a file of one that was killed is no reason to show nothing.
+    (settings.METERS_DIR / "2-2.json").write_text('[["noctis')
+    assert counted()["nowhere"] == 2 * after["nowhere"]
