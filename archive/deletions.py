@@ -9,7 +9,10 @@ administrator restores it, or destroys it at once so that it may come again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -93,6 +96,67 @@ def delete_image(actor: Actor, key: UUID | str, reason: str) -> Deletion:
         images.update(deletion_id=deletion.pk)
         count_again(study, image.series)
     return deletion
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A study, a series or an instance as a web address names it.
+
+    Attributes
+    ----------
+    series_instance_uid, sop_instance_uid : empty for a level above
+    facility : code, needed where several facilities have the same; else empty
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    facility: str = ""
+
+
+def delete_at(actor: Actor, place: Place, reason: str) -> Deletion:
+    """Delete what an address names, and nothing that only shares a UID with it.
+
+    Raises
+    ------
+    ConflictError
+        When several facilities have it and none is named.
+
+    See :func:`delete_study` for the others.
+    """
+    _checked(actor, reason)
+    rows, study, delete = _rows_at(place)
+    if place.facility:
+        rows = rows.filter(**{f"{study}facility__code__iexact": place.facility})
+    mine = list(actor.scope.filter(rows, f"{study}facility").values_list("pk", flat=True)[:2])
+    if len(mine) > 1:
+        raise ConflictError("Several facilities have it: name one in 'facility'.")
+    if not mine and rows.exists():
+        raise ForbiddenError("It belongs to a facility that is not yours.")
+    if not mine:
+        raise NotFoundError("There is nothing at this address.")
+    return delete(actor, mine[0], reason)
+
+
+def _rows_at(
+    place: Place,
+) -> tuple[QuerySet[Any], str, Callable[[Actor, UUID, str], Deletion]]:
+    """Return the rows of an address, the way from them to their study, and what deletes one."""
+    if place.sop_instance_uid:
+        rows = DicomImage.objects.filter(
+            sop_instance_uid=place.sop_instance_uid,
+            series__series_instance_uid=place.series_instance_uid,
+            series__study__study_instance_uid=place.study_instance_uid,
+        )
+        return rows, "series__study__", delete_image
+    if place.series_instance_uid:
+        series = Series.objects.filter(
+            series_instance_uid=place.series_instance_uid,
+            study__study_instance_uid=place.study_instance_uid,
+        )
+        return series, "study__", delete_series
+    studies = Study.objects.filter(study_instance_uid=place.study_instance_uid)
+    return studies, "", delete_study
 
 
 def restore(actor: Actor, deletion_id: UUID) -> Deletion:

@@ -61,6 +61,7 @@ class Provenance:
     source_ae_title : calling AE title where there is one
     expected_sop_class_uid, expected_sop_instance_uid : what the C-STORE command said; the data set
         must agree (PS3.4 B.2.3: 0xA900 otherwise)
+    expected_study_instance_uid : what the address of a web request said (PS3.18 10.5)
     """
 
     facility: Facility
@@ -68,6 +69,7 @@ class Provenance:
     source_ae_title: str = ""
     expected_sop_class_uid: str | None = None
     expected_sop_instance_uid: str | None = None
+    expected_study_instance_uid: str | None = None
     is_demo: bool = False
 
 
@@ -82,6 +84,7 @@ class IngestResult:
     series_instance_uid: str
     sop_instance_uid: str
     patient_id: str
+    sop_class_uid: str = ""
 
 
 def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
@@ -109,6 +112,7 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     """
     index = _read(spooled)
     _agree(index, provenance)
+    _check_study(index, provenance.expected_study_instance_uid)
     canonical = header.part10_header(
         sop_class_uid=index.sop_class_uid,
         sop_instance_uid=index.sop_instance_uid,
@@ -154,6 +158,14 @@ def _agree(index: InstanceIndex, provenance: Provenance) -> None:
             raise InvalidInputError(
                 f"The {what} of the command ({expected}) is not that of the data set ({found})."
             )
+
+
+def _check_study(index: InstanceIndex, expected: str | None) -> None:
+    if expected is not None and expected != index.study_instance_uid:
+        raise InvalidInputError(
+            f"The instance belongs to study {index.study_instance_uid}, not to the one that the "
+            "request names."
+        )
 
 
 def _store(file: Spooled, index: InstanceIndex, provenance: Provenance) -> IngestResult:
@@ -203,6 +215,7 @@ def _store(file: Spooled, index: InstanceIndex, provenance: Provenance) -> Inges
         series_instance_uid=index.series_instance_uid,
         sop_instance_uid=index.sop_instance_uid,
         patient_id=index.patient_id or "",
+        sop_class_uid=index.sop_class_uid,
     )
 
 
@@ -316,4 +329,5 @@ def _result(outcome: Outcome, image: DicomImage, index: InstanceIndex) -> Ingest
         series_instance_uid=index.series_instance_uid,
         sop_instance_uid=index.sop_instance_uid,
         patient_id=index.patient_id or "",
+        sop_class_uid=index.sop_class_uid,
     )

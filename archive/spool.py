@@ -103,14 +103,68 @@ def spool_chunks(
     except OSError as error:
         if path is not None:
             path.unlink(missing_ok=True)
-        raise StoreUnavailableError(
-            f"The archive cannot write files now: {error.strerror}. Try again later."
-        ) from error
+        raise _disk_refuses(error) from error
     except BaseException:
         if path is not None:
             path.unlink(missing_ok=True)
         raise
     return Spooled(path=path, size_bytes=size, sha256=digest.hexdigest() if hashes else None)
+
+
+class Growing:
+    """A spool file that is written piece by piece, for bodies that come in an event loop.
+
+    Parameters
+    ----------
+    most_bytes : limit; `settings.MAX_INSTANCE_BYTES` by default
+
+    Raises
+    ------
+    TooLargeError
+        From `write`, past the limit.
+    StoreUnavailableError
+        From every method, when the disk takes no more.
+    """
+
+    def __init__(self, *, most_bytes: int | None = None) -> None:
+        self._limit = settings.MAX_INSTANCE_BYTES if most_bytes is None else most_bytes
+        folder: Path = settings.DICOM_SPOOL_DIR
+        self.size_bytes = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor, name = tempfile.mkstemp(
+                prefix=f"{_mark()}{os.getpid()}-", suffix=".part", dir=folder
+            )
+        except OSError as error:
+            raise _disk_refuses(error) from error
+        self.path = Path(name)
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Append a piece."""
+        self.size_bytes += len(piece)
+        _check_size(self.size_bytes, self._limit)
+        view = memoryview(piece)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise _disk_refuses(error) from error
+
+    def finish(self) -> Spooled:
+        """Return the whole file; it is its caller's to remove."""
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            raise _disk_refuses(error) from error
+        return Spooled(self.path, self.size_bytes)
+
+    def discard(self) -> None:
+        """Remove an unfinished file; harmless after `finish`, and twice."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+            self.path.unlink(missing_ok=True)
 
 
 def is_abandoned(path: Path) -> bool:
@@ -127,6 +181,12 @@ def _mark() -> str:
     """Return how names of this machine's spool files begin: a number means a process only here."""
     where = f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}"  # noqa: PTH116
     return f"{PREFIX}{hashlib.sha256(where.encode()).hexdigest()[:8]}-"
+
+
+def _disk_refuses(error: OSError) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"The archive cannot write files now: {error.strerror}. Try again later."
+    )
 
 
 def _check_size(size: int, limit: int) -> None:
