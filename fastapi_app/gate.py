@@ -66,6 +66,25 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
         return await to_thread.run_sync(in_thread)
 
 
+async def go_on(request: Request, work: Callable[[], T]) -> T:
+    """Do a further piece of the work of a request that `serve` has admitted, in a thread.
+
+    It waits its turn among the caller's requests, so that one sender's streams do not take all
+    threads.
+    """
+
+    def in_thread() -> T:
+        with database():
+            return work()
+
+    headers = request.headers
+    credential = auth.credential_of(headers.get("authorization"), headers.get("cookie"))
+    if credential is None:
+        raise auth.NotSignedInError(auth.NOBODY)
+    async with limits.turn_of(credential.name):
+        return await to_thread.run_sync(in_thread)
+
+
 async def admit(request: Request) -> None:
     """Refuse a stranger before the body of the request is read; see :func:`serve`."""
     await serve(request, lambda _: None)

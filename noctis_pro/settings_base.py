@@ -231,6 +231,8 @@ METERS_DIR = CACHE_DIR / "meters"
 API_REQUESTS_PER_MINUTE = 60_000
 # Matches of one QIDO-RS search; past this the caller must narrow it or page through it.
 DICOMWEB_MOST_RESULTS = 10_000
+# A body of which nothing comes for so long is given up.
+HTTP_BODY_TIMEOUT_S = 60
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 # A request body beyond this waits in a file; 0 would mean "never" to Python's SpooledTemporaryFile.

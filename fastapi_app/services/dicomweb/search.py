@@ -112,13 +112,13 @@ def search(
         asked.choose(documents.OFFERS)
         _check_parents(actor, study, series)
         keys = _read(asked, level, study=study, series=series)
-        limit, offset = _page(asked)
+        limit, offset = read_page(asked)
         query = DicomQuery(
             level=level,
             identifier=keys.identifier,
             root=STUDY,
             is_relational=True,
-            options=matching.Options(is_fuzzy=_flag(asked, "fuzzymatching")),
+            options=matching.Options(is_fuzzy=read_flag(asked, "fuzzymatching")),
             is_ordered=True,
         )
         try:
@@ -174,7 +174,8 @@ def _warnings(keys: _Keys, *, has_more: bool) -> dict[str, str]:
     return {"warning": ", ".join(said)} if said else {}
 
 
-def _page(asked: Asked) -> tuple[int | None, int]:
+def read_page(asked: Asked) -> tuple[int | None, int]:
+    """Return `limit`, None where it is not given, and `offset` (PS3.18 8.3.4.4)."""
     found: list[int | None] = []
     for name in ("limit", "offset"):
         text = asked.value(name)
@@ -184,7 +185,8 @@ def _page(asked: Asked) -> tuple[int | None, int]:
     return found[0], found[1] or 0
 
 
-def _flag(asked: Asked, name: str) -> bool:
+def read_flag(asked: Asked, name: str) -> bool:
+    """Return a parameter that is true or false."""
     text = asked.value(name)
     if text not in (None, "true", "false"):
         raise bad_request(f"'{name}' is true or false.")
@@ -194,24 +196,24 @@ def _flag(asked: Asked, name: str) -> bool:
 def _read(asked: Asked, level: str, *, study: str, series: str) -> _Keys:
     keys = _Keys()
     supported = query_columns.supported(level)
-    _flag(asked, "emptyvaluematching")
+    read_flag(asked, "emptyvaluematching")
     matched = [pair for pair in asked.parameters if pair[0] not in _CONTROLS]
     if len(matched) > _MOST_KEYS:
         raise bad_request(f"More than {_MOST_KEYS} keys.")
     for keyword in _returned(level, study=study, series=series):
-        _place(keys.identifier, (keyword,), "")
+        place_key(keys.identifier, (keyword,), "")
     for name, value in asked.parameters:
         if name == "includefield":
             _include(keys.identifier, value, supported)
     for path, value in _joined(matched).items():
         if path[0] in supported:
-            _place(keys.identifier, path, value)
+            place_key(keys.identifier, path, value)
         elif value:
             keys.unmatched.append(".".join(path))
     # The address decides, whatever the keys say.
     for keyword, value in (("StudyInstanceUID", study), ("SeriesInstanceUID", series)):
         if value:
-            _place(keys.identifier, (keyword,), value)
+            place_key(keys.identifier, (keyword,), value)
     return keys
 
 
@@ -219,7 +221,7 @@ def _joined(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, ...], str]:
     """Return the values of keys by their paths; UIDs may be given one by one."""
     found: dict[tuple[str, ...], str] = {}
     for name, value in pairs:
-        path = _path(name)
+        path = read_path(name)
         if path not in found:
             found[path] = value
         elif path[-1].endswith("UID"):
@@ -243,15 +245,15 @@ def _include(identifier: Dataset, value: str, supported: frozenset[str]) -> None
     for name in value.split(","):
         if name == "all":
             for keyword in sorted(supported):
-                _place(identifier, (keyword,), "")
+                place_key(identifier, (keyword,), "")
         elif name.strip():
-            path = _path(name.strip())
+            path = read_path(name.strip())
             if path[0] in supported:
                 # A sequence is returned with all of its items' keys.
-                _place(identifier, path[:1], "")
+                place_key(identifier, path[:1], "")
 
 
-def _path(name: str) -> tuple[str, ...]:
+def read_path(name: str) -> tuple[str, ...]:
     """Read the name of a key: keywords or tags, through sequences parted by dots.
 
     References
@@ -278,7 +280,7 @@ def _path(name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _place(identifier: Dataset, path: Sequence[str], text: str) -> None:
+def place_key(identifier: Dataset, path: Sequence[str], text: str) -> None:
     """Put a key into an identifier, in items of the sequences of its path."""
     keyword, *rest = path
     tag = tag_for_keyword(keyword)
@@ -292,7 +294,7 @@ def _place(identifier: Dataset, path: Sequence[str], text: str) -> None:
             items = identifier[tag].value
             if not items:
                 items.append(Dataset())
-            _place(items[0], rest, text)
+            place_key(items[0], rest, text)
         elif text:
             raise bad_request(f"{keyword} is a sequence: match it by {keyword}.<attribute>=value.")
         return
