@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,10 @@ def _query() -> str:
     quote = connection.ops.quote_name
     images, conflicts = (quote(model._meta.db_table) for model in (DicomImage, InstanceConflict))
     return (
-        f"SELECT sha256, storage_key FROM {images} UNION ALL "  # noqa: S608 - names of ours
-        f"SELECT sha256, 'conflicts/' || storage_key FROM {conflicts} ORDER BY 2{order}"
+        "SELECT sha256, storage_key FROM ("  # noqa: S608 - names of ours
+        f"SELECT sha256, storage_key FROM {images} UNION ALL "
+        f"SELECT sha256, 'conflicts/' || storage_key FROM {conflicts}"
+        f") AS files ORDER BY storage_key{order}"
     )
 
 
@@ -136,15 +138,8 @@ def _write(listing: Path, folder: str, rows: Iterable[tuple[str, str]]) -> None:
 
 def _run(program: str, *arguments: str) -> None:
     """Run one of PostgreSQL's programs on this site's database; the password is no argument."""
-    known = connection.settings_dict
     environment = dict(os.environ)
-    for name, value in (
-        ("PGHOST", known["HOST"]),
-        ("PGPORT", known["PORT"]),
-        ("PGUSER", known["USER"]),
-        ("PGPASSWORD", known["PASSWORD"]),
-        ("PGSSLMODE", known["OPTIONS"].get("sslmode")),
-    ):
+    for name, value in _libpq_variables(connection.settings_dict).items():
         if value:
             environment[name] = str(value)
     try:
@@ -163,6 +158,17 @@ def _run(program: str, *arguments: str) -> None:
         ) from error
     if done.returncode != 0:
         raise StoreUnavailableError(f"{program} failed: {done.stderr.strip()[-500:]}")
+
+
+def _libpq_variables(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how to reach the database; what a DATABASE_URL says in its query is an option."""
+    options = known["OPTIONS"]
+    found = {
+        f"PG{name.upper()}": known[name.upper()] or options.get(name)
+        for name in ("host", "port", "user", "password")
+    }
+    others = ("sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile")
+    return found | {f"PG{name.upper()}": options.get(name) for name in others}
 
 
 def _sync(path: Path) -> None:

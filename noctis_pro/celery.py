@@ -10,7 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "noctis_pro.settings")  # noqa: 
 
 import django
 from celery import Celery
+from celery.app.amqp import AMQP
 from django.conf import settings
+from kombu import Connection
 
 django.setup()
 
@@ -18,6 +20,8 @@ from archive import runner
 
 _DRAIN_EVERY_S = 1.0
 _CARE_EVERY_S = 60.0
+# Celery's own pauses grow to half a minute, and after a hundred of them it gives up.
+_RETRY_S = 2
 
 
 def _embedded_broker(folder: Path) -> dict[str, Any]:
@@ -35,12 +39,25 @@ def _embedded_broker(folder: Path) -> dict[str, Any]:
     }
 
 
-app = Celery("noctis_pro")
+class _Connection(Connection):
+    """A broker that was away for long is tried as often as one that has just gone."""
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - kombu's own
+        given = {**options, "interval_start": _RETRY_S, "interval_step": 0}
+        return super().ensure_connection(*args, **given)
+
+
+class _Amqp(AMQP):
+    Connection = _Connection
+
+
+app = Celery("noctis_pro", amqp=_Amqp)
 app.conf.update(
     task_ignore_result=True,
     task_acks_late=True,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
     beat_schedule_filename=str(settings.MEDIA_ROOT.parent / "celerybeat-schedule"),
     beat_schedule={
         # A lost or late message costs a second, never a job: the table is the queue.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from http import HTTPStatus
 from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
@@ -12,6 +15,11 @@ from django.utils.deprecation import MiddlewareMixin
 from archive import problems
 from archive.errors import ArchiveError
 
+logger = logging.getLogger(__name__)
+
+_TRY_AGAIN_S = 5
+# A server that is down or unreachable, a locked or full file.
+_DATABASE_FAILS = (OperationalError, InterfaceError)
 _PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/")
 
 
@@ -19,7 +27,9 @@ class ErrorAnswers(MiddlewareMixin):
     """Translate `ArchiveError` wherever a view raised it."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer the archive's own errors; others go to Django's handler."""
+        """Answer the archive's own errors, and a database that fails; others are Django's."""
+        if isinstance(exception, _DATABASE_FAILS):
+            return _unavailable(request, exception)
         if not isinstance(exception, ArchiveError):
             return None
         return answer(request, problems.problem_of(exception))
@@ -55,8 +65,20 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
+def _unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
+    """Say that the database does not answer: the page itself asks it nothing."""
+    logger.error("A request waits for the database: %s", str(error).strip())
+    detail = "The archive's database does not answer now. Nothing is lost; try again in a moment."
+    found = answer(request, problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, detail))
+    found["Retry-After"] = str(_TRY_AGAIN_S)
+    return found
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer our own failure without a traceback; the log has it."""
+    error = sys.exc_info()[1]
+    if isinstance(error, _DATABASE_FAILS):
+        return _unavailable(request, error)  # it failed outside the view: the session's, say
     detail = (
         "Something failed on our side. It has been logged; try again, or tell your administrator."
     )

@@ -112,9 +112,10 @@ LOGOUT_REDIRECT_URL = "accounts:login"
 if CONFIG.redis_url:
     CACHES: dict[str, Any] = {
         "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "BACKEND": "noctis_pro.cache.RedisOrMemoryCache",
             "LOCATION": CONFIG.redis_url,
             "KEY_PREFIX": "noctis",
+            "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
         }
     }
 else:

@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
         connection.vendor,
         settings.CACHES["default"]["BACKEND"].rpartition(".")[2],
     )
-    if used != ("postgresql", "RedisCache"):
+    if used != ("postgresql", "RedisOrMemoryCache"):
         pytest.exit(f"The tests run on {used} instead of PostgreSQL and Redis.", returncode=1)
 
 

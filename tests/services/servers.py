@@ -11,9 +11,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.product import free_port
 
@@ -45,70 +47,122 @@ def _end(process: subprocess.Popen[bytes], number: int) -> None:
             process.wait()
 
 
+@dataclass
+class Server:
+    """A server's process: it can be killed as the kernel would, and started again on its data."""
+
+    url: str
+    port: int
+    command: Sequence[str | Path]
+    log: Path
+    # What `Popen` is given besides.
+    options: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens; what a killed one left behind is waited for."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            with self.log.open("wb") as output:
+                self.process = subprocess.Popen(
+                    self.command, stdout=output, stderr=subprocess.STDOUT, **self.options
+                )
+            try:
+                _wait_for_port(self.port, self.process, self.log)
+            except AssertionError:
+                # PostgreSQL's backends outlive their postmaster for a moment, with its memory.
+                if self.process.poll() is None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it without a word to anybody."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, number: int) -> None:
+        if self.process is not None:
+            _end(self.process, number)
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Run a fresh PostgreSQL and yield its URL; root runs it as Debian's user `postgres`."""
+def postgres_server() -> Iterator[Server]:
+    """Run a fresh PostgreSQL; root runs it as Debian's user `postgres`."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         raise MissingProgramError("PostgreSQL is missing. Run: sudo apt-get install postgresql")
     folder = programs[-1].parent
     home = Path(tempfile.mkdtemp(prefix="noctis-postgres-"))
-    identity: dict[str, object] = {}
+    options: dict[str, Any] = {
+        "cwd": home,
+        "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+    }
     if os.geteuid() == 0:
         # PostgreSQL refuses to run as root.
         account = pwd.getpwnam("postgres")
         os.chown(home, account.pw_uid, account.pw_gid)
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    data, log, port = home / "data", home / "log", free_port()
-    environ = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
+        options |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    data, port = home / "data", free_port()
     try:
         subprocess.run(
             [folder / "initdb", "-D", data, "-U", "noctis", "-A", "trust", "-E", "UTF8", "-N"],
             check=True,
             capture_output=True,
-            cwd=home,
-            env=environ,
-            **identity,  # type: ignore[call-overload]
+            **options,
         )
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
         }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with log.open("wb") as output:
-            server = subprocess.Popen(
-                [folder / "postgres", "-D", data, "-p", str(port), *options],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=home,
-                env=environ,
-                **identity,  # type: ignore[call-overload]
-            )
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        server = Server(
+            url=f"postgres://noctis@127.0.0.1:{port}/postgres",
+            port=port,
+            command=[folder / "postgres", "-D", data, "-p", str(port), *words],
+            log=home / "log",
+            options=options,
+        )
         try:
-            _wait_for_port(port, server, log)
-            yield f"postgres://noctis@127.0.0.1:{port}/postgres"
+            server.start()
+            yield server
         finally:
             # "Fast" shutdown: connections that a test left open do not delay it.
-            _end(server, signal.SIGINT)
+            server.stop(signal.SIGINT)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager
-def redis() -> Iterator[str]:
-    """Run an empty Redis and yield its URL."""
+def postgres() -> Iterator[str]:
+    """Run a fresh PostgreSQL and yield its URL."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@contextmanager
+def redis_server() -> Iterator[Server]:
+    """Run an empty Redis."""
     program = shutil.which("redis-server")
     if program is None:
         raise MissingProgramError("Redis is missing. Run: sudo apt-get install redis-server")
     with tempfile.TemporaryDirectory(prefix="noctis-redis-") as home:
-        port, log = free_port(), Path(home) / "log"
+        port = free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", home]
         command += ["--save", "", "--appendonly", "no"]
-        with log.open("wb") as output:
-            server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        server = Server(f"redis://127.0.0.1:{port}/0", port, command, Path(home) / "log")
         try:
-            _wait_for_port(port, server, log)
-            yield f"redis://127.0.0.1:{port}/0"
+            server.start()
+            yield server
         finally:
-            _end(server, signal.SIGTERM)
+            server.stop(signal.SIGTERM)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run an empty Redis and yield its URL."""
+    with redis_server() as server:
+        yield server.url
