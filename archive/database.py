@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -18,6 +19,12 @@ from django.db.utils import OperationalError
 
 # A connection that was not used for so long is tried before it is trusted.
 _TRUSTED_S = 1.0
+# Nothing that somebody waits for reads longer.
+READING_S = 2.0
+# In WAL mode a commit is then in the hands of the operating system when it returns: it outlives
+# every process, and the next commit that waits for the disk takes it along. Moving the log into the
+# database waits for the disk too: readers leave it to writers until the log is long.
+_RELAXED_SQLITE = "PRAGMA synchronous=NORMAL;PRAGMA wal_autocheckpoint=4000;"
 
 
 class ConnectionPool:
@@ -26,13 +33,15 @@ class ConnectionPool:
     Parameters
     ----------
     most : connections at once; further threads wait
+    is_relaxed : commits do not wait for the disk; see `reading`
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, is_relaxed: bool = False) -> None:
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._idle: list[tuple[BaseDatabaseWrapper, float]] = []
         self._lent: set[BaseDatabaseWrapper] = set()
+        self._is_relaxed = is_relaxed
 
     @contextmanager
     def lent(self) -> Iterator[BaseDatabaseWrapper]:
@@ -47,25 +56,45 @@ class ConnectionPool:
         if own is not None and own in self._lent:
             yield own
             return
-        if not self._places.acquire(timeout=settings.DATABASE_WAIT_S):
-            raise OperationalError("Every shared connection to the database is busy.")
+        lent = self.take()
         try:
-            lent = self._take()
             connections[DEFAULT_DB_ALIAS] = lent
             self._lent.add(lent)
             try:
                 yield lent
             finally:
-                if lent.errors_occurred:
-                    # Whatever it was, a fresh connection has the best chance next time.
-                    lent.close()
                 if own is None:
                     del connections[DEFAULT_DB_ALIAS]
                 else:
                     connections[DEFAULT_DB_ALIAS] = own
                 self._lent.discard(lent)
-                with self._lock:
-                    self._idle.append((lent, time.monotonic()))
+        finally:
+            self.give_back(lent)
+
+    def take(self) -> BaseDatabaseWrapper:
+        """Return a connection; `give_back` is due.
+
+        Raises
+        ------
+        OperationalError
+            When all of them are busy for longer than a sender waits.
+        """
+        if not self._places.acquire(timeout=settings.DATABASE_WAIT_S):
+            raise OperationalError("Every shared connection to the database is busy.")
+        try:
+            return self._take()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def give_back(self, lent: BaseDatabaseWrapper) -> None:
+        """Take back what `take` returned."""
+        try:
+            if lent.errors_occurred:
+                # Whatever it was, a fresh connection has the best chance next time.
+                lent.close()
+            with self._lock:
+                self._idle.append((lent, time.monotonic()))
         finally:
             self._places.release()
 
@@ -73,7 +102,7 @@ class ConnectionPool:
         with self._lock:
             found = self._idle.pop() if self._idle else None
         if found is None:
-            return _new_connection()
+            return _new_connection(is_relaxed=self._is_relaxed)
         lent, since = found
         if time.monotonic() - since > _TRUSTED_S:
             lent.close_if_unusable_or_obsolete()
@@ -87,19 +116,24 @@ class ConnectionPool:
             connection.close()
 
 
-def _new_connection() -> BaseDatabaseWrapper:
+def _new_connection(*, is_relaxed: bool) -> BaseDatabaseWrapper:
     fresh: BaseDatabaseWrapper = connections.create_connection(DEFAULT_DB_ALIAS)
     fresh.inc_thread_sharing()
+    options = dict(fresh.settings_dict["OPTIONS"])
     if fresh.vendor == "postgresql":
         # SQLite has its busy timeout: nobody waits longer than a sender does for another's row.
-        options = dict(fresh.settings_dict["OPTIONS"])
-        given = options.get("options", "")
-        options["options"] = f"{given} -c lock_timeout={settings.DATABASE_WAIT_S}s".strip()
-        fresh.settings_dict = {**fresh.settings_dict, "OPTIONS": options}
+        more = f"-c lock_timeout={settings.DATABASE_WAIT_S}s"
+        if is_relaxed:
+            more += f" -c synchronous_commit=off -c statement_timeout={READING_S:.0f}s"
+        options["options"] = f"{options.get('options', '')} {more}".strip()
+    elif is_relaxed:
+        options["init_command"] = f"{options.get('init_command', '')}{_RELAXED_SQLITE}"
+    fresh.settings_dict = {**fresh.settings_dict, "OPTIONS": options}
     return fresh
 
 
 _POOL = ConnectionPool(most=8)
+_READERS = ConnectionPool(most=8, is_relaxed=True)
 
 
 def _connection_of_this_thread() -> BaseDatabaseWrapper | None:
@@ -129,6 +163,62 @@ def shared() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reading() -> Iterator[BaseDatabaseWrapper]:
+    """Lend a connection for statements that read, and write down who reads (docs/adr/0026).
+
+    Its commits outlive this process, but the last of them not a power cut (nor, on PostgreSQL, the
+    server's own crash): nothing that a sender relies on is written here. The ORM does not use it.
+    A transaction that this thread has begun goes on instead.
+
+    PostgreSQL ends a statement after `READING_S`; SQLite's are `archive.timelimit`'s to end.
+    """
+    own = _connection_of_this_thread()
+    if own is not None and own.in_atomic_block:
+        yield own
+        return
+    lent = _READERS.take()
+    try:
+        if lent.connection is None:
+            lent.connect()
+        yield lent
+    finally:
+        _READERS.give_back(lent)
+
+
+def mark(vendor: str) -> str:
+    """Return what stands for a parameter in a statement for `execute`."""
+    return "%s" if vendor == "postgresql" else "?"
+
+
+def execute(
+    connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    """Run one statement of those that come again and again; returns its rows.
+
+    The driver below Django's connection gets it as it is: prepared once, and nothing is converted
+    on its way.
+
+    Raises
+    ------
+    django.db.Error
+        As Django's own cursors.
+    """
+    with connection.wrap_database_errors:
+        if connection.vendor != "postgresql":
+            found: list[tuple[Any, ...]] = connection.connection.execute(
+                statement, parameters
+            ).fetchall()
+            return found
+        # Django's cursors write the parameters into the statement: it is planned each time.
+        from psycopg import Cursor  # noqa: PLC0415 - on this database alone
+
+        with Cursor(connection.connection) as cursor:
+            cursor.execute(statement, parameters, prepare=True)
+            return cursor.fetchall() if cursor.description else []
+
+
 def close_shared() -> None:
     """Close the shared connections that nobody uses."""
     _POOL.close()
+    _READERS.close()

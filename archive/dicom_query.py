@@ -20,7 +20,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from archive import query_columns
+from archive import database, query_columns
 from archive.access import Scope
 from archive.errors import TooBroadError
 from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Kind
@@ -28,9 +28,10 @@ from archive.timelimit import limited
 from imaging import matching
 from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
 from imaging.errors import InvalidQueryError
+from imaging.plainkeys import PlainKeys
 from worklist.models import DicomImage, Patient, Series, Study
 
-SEARCH_S = 2.0
+SEARCH_S = database.READING_S
 _CHUNK = 500
 # Matches whose keys are remembered; more are found again in the order of their keys.
 _MOST_REMEMBERED = 5_000
@@ -42,7 +43,7 @@ _MODELS: Mapping[str, type[Model]] = {
     IMAGE: DicomImage,
 }
 # From the row of a level to the rows of the levels above.
-_PREFIXES: Mapping[str, Mapping[str, str]] = {
+PREFIXES: Mapping[str, Mapping[str, str]] = {
     STUDY: {PATIENT: "", STUDY: ""},
     SERIES: {PATIENT: "study__", STUDY: "study__", SERIES: ""},
     IMAGE: {PATIENT: "series__study__", STUDY: "series__study__", SERIES: "series__", IMAGE: ""},
@@ -71,7 +72,8 @@ class DicomQuery:
     Attributes
     ----------
     level : PATIENT, STUDY, SERIES or IMAGE
-    identifier : keys to match and to return, of the level and of those above
+    identifier : keys to match and to return, of the level and of those above; `search` wants a
+        data set, `archive.plain_query` plain keys
     root : the information model's highest level
     is_relational : unique keys of the levels above may be missing
     options : how keys match
@@ -80,7 +82,7 @@ class DicomQuery:
     """
 
     level: str
-    identifier: Dataset
+    identifier: Dataset | PlainKeys
     root: str = PATIENT
     is_relational: bool = False
     options: matching.Options = matching.PLAIN
@@ -99,7 +101,8 @@ class DicomQuery:
         ----------
         DICOM PS3.4 sections C.4.1.2.1 and C.4.1.3.1.
         """
-        matching.check(self.identifier)
+        keys = self.identifier
+        matching.check(keys.valued if isinstance(keys, PlainKeys) else keys)
         if self.is_relational:
             return
         for above in LEVELS[LEVELS.index(self.root) : LEVELS.index(self.level)]:
@@ -131,18 +134,24 @@ def supported_keys(query: DicomQuery) -> Dataset:
     """Return the keys of a query that are answered."""
     known = query_columns.supported(query.level)
     found = Dataset()
-    for element in query.identifier:
+    for element in _elements(query):
         if element.keyword in known:
             found.add(element)
     return found
 
 
+def _elements(query: DicomQuery) -> Dataset:
+    if not isinstance(query.identifier, Dataset):
+        raise TypeError("Plain keys are for archive.plain_query.")
+    return query.identifier
+
+
 # Compared as text, without making a data set of every row.
-_SIMPLE_VRS = frozenset({"PN", "LO", "SH", "CS", "AS"})
+SIMPLE_VRS = frozenset({"PN", "LO", "SH", "CS", "AS"})
 _SEVERAL = frozenset({"ModalitiesInStudy"})
 
 
-def _test(wanted: Sequence[str], vr: str, options: matching.Options) -> Callable[[Any], bool]:
+def text_test(wanted: Sequence[str], vr: str, options: matching.Options) -> Callable[[Any], bool]:
     """Return what decides about the text of an attribute, whose values backslashes part."""
     like = matching.is_like
     if vr == "PN":
@@ -175,8 +184,8 @@ class _Plan:
 
     def keep(self, key: DataElement, options: matching.Options) -> None:
         """Have a key decided row by row."""
-        if key.VR in _SIMPLE_VRS and key.keyword not in _SEVERAL:
-            self.tests.append((key.keyword, _test(matching.texts(key), key.VR, options)))
+        if key.VR in SIMPLE_VRS and key.keyword not in _SEVERAL:
+            self.tests.append((key.keyword, text_test(matching.texts(key), key.VR, options)))
         else:
             self.residual.add(key)
 
@@ -246,11 +255,11 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
         is_ordered=query.is_ordered,
     )
     plan.keys["pk"] = 0
-    asked = {element.keyword: element for element in query.identifier if element.keyword}
+    asked = {element.keyword: element for element in _elements(query) if element.keyword}
     plan.wanted = set(asked)
     for above in LEVELS[: LEVELS.index(level) + 1]:
         columns = OF_PATIENT if level == PATIENT else COLUMNS[above]
-        prefix = "" if level == PATIENT else _PREFIXES[level][above]
+        prefix = "" if level == PATIENT else PREFIXES[level][above]
         for keyword in asked.keys() & columns.keys():
             plan.places[keyword] = (plan.place(prefix + columns[keyword].name), columns[keyword])
         if level != PATIENT and asked.keys() & set(OF_LEVEL[above]):
@@ -423,7 +432,7 @@ def _record(
         if value is not None and keyword in plan.wanted:
             record[keyword] = value
     for keyword, (place, column) in plan.places.items():
-        record[keyword] = _text(row[place], column.kind)
+        record[keyword] = text_of(row[place], column.kind)
     if query.retrieve_ae_title:
         record["RetrieveAETitle"] = query.retrieve_ae_title
     if "InstanceAvailability" in plan.wanted:
@@ -436,7 +445,8 @@ def _stored(attributes: str | None) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any, kind: Kind) -> str:  # noqa: ANN401 - a column's value
+def text_of(value: Any, kind: Kind) -> str:  # noqa: ANN401 - a column's value
+    """Return a column's value as DICOM writes it."""
     if value is None or value == "":
         return ""
     if kind is Kind.DATE:

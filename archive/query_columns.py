@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from django.db import connection
 from django.db.models import Q
-from pydicom.dataelem import DataElement
 
 from imaging import matching
 from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
@@ -127,6 +127,7 @@ COUNTED: Mapping[str, tuple[str, ...]] = {
 CONSTANT = ("RetrieveAETitle", "InstanceAvailability")
 
 
+@lru_cache
 def supported(level: str) -> frozenset[str]:
     """Return the keywords that a query at a level may ask for: of the level and those above."""
     found: set[str] = set(CONSTANT)
@@ -159,7 +160,7 @@ _LAST = "\U0010ffff"
 
 
 def condition(
-    column: Column, prefix: str, key: DataElement, options: matching.Options
+    column: Column, prefix: str, key: matching.Element, options: matching.Options
 ) -> Condition:
     """Return the condition of a key that is not universal.
 
@@ -263,7 +264,7 @@ def _numbers(path: str, values: Sequence[str]) -> Q:
     return Q(**{f"{path}__in": whole}) if whole else _NEVER
 
 
-def _dates(path: str, prefix: str, key: DataElement, values: Sequence[str]) -> Condition:
+def _dates(path: str, prefix: str, key: matching.Element, values: Sequence[str]) -> Condition:
     found: Q | None = None
     for text in values:
         low, high = matching.bounds("DA", text, key)

@@ -8,10 +8,9 @@ from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Q
 
-from archive import audit
+from archive import audit, database
 from archive.access import Actor, Scope
 from archive.errors import InvalidInputError
 from archive.models import Destination
@@ -182,10 +181,19 @@ def record_access(
     counts: dict[UUID, int] = {}
     for instance in instances:
         counts[instance.study_id] = counts.get(instance.study_id, 0) + 1
-    with transaction.atomic():
-        for some in _pieces(counts):
-            for study in Study.objects.filter(pk__in=some).only("pk", "facility_id"):
-                audit.record(actor, verb, study, instances=counts[study.pk], **detail)
+    with database.shared():
+        studies = [
+            study
+            for some in _pieces(counts)
+            for study in Study.objects.filter(pk__in=some).only("pk", "facility_id")
+        ]
+    with database.reading() as connection:
+        audit.record_reads(
+            connection,
+            actor,
+            verb,
+            [(study, {"instances": counts[study.pk], **detail}) for study in studies],
+        )
 
 
 def _pieces(values: Iterable[T]) -> Iterator[list[T]]:

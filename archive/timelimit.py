@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import OperationalError, connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import database
 from archive.errors import TooBroadError
@@ -34,15 +36,44 @@ def limited(seconds: float) -> Iterator[None]:
                     yield
                 return
             connection.ensure_connection()
-            raw = connection.connection
-            raw.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-            try:
+            with _watched(connection.connection, deadline):
                 yield
-            finally:
-                raw.set_progress_handler(None, 0)
         except OperationalError as error:
-            if "interrupted" in str(error) or getattr(error.__cause__, "sqlstate", "") == (
-                _CANCELLED
-            ):
+            if _was_ended(error):
                 raise TooBroadError from error
             raise
+
+
+@contextmanager
+def limited_reading(reader: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+    """Use a connection of `database.reading` for one statement.
+
+    Raises
+    ------
+    TooBroadError
+        When it was ended.
+    """
+    try:
+        if reader.vendor == "postgresql":
+            yield
+            return
+        with _watched(reader.connection, time.monotonic() + seconds):
+            yield
+    except OperationalError as error:
+        if _was_ended(error):
+            raise TooBroadError from error
+        raise
+
+
+@contextmanager
+def _watched(raw: sqlite3.Connection, deadline: float) -> Iterator[None]:
+    raw.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+
+
+def _was_ended(error: OperationalError) -> bool:
+    sqlstate = getattr(error.__cause__, "sqlstate", "")
+    return "interrupted" in str(error) or sqlstate == _CANCELLED

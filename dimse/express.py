@@ -267,6 +267,18 @@ class ExpressAssociation:
             self._end = _EndError()
             raise PeerLostError from error
 
+    def respond(
+        self, context: Context, command: bytes, data_set: bytes | None = None, *, more: bool = False
+    ) -> None:
+        """Send one response; see `dimse.peer.Peer`."""
+        try:
+            self._wire.post(
+                context.context_id, command, data_set, self._request.maximum_length, more=more
+            )
+        except PeerGoneError as error:
+            self._end = _EndError()
+            raise PeerLostError from error
+
     def is_cancelled(self, message_id: int) -> bool:
         """Whether C-CANCEL came; see `dimse.peer.Peer`."""
         self._look()

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # PDUs of ours that wait to be written; a service that makes them faster waits.
 _MOST_UNSENT = 8
+# How long a peer that goes on sending keeps a service from going on.
+_LOOKS_FOR_S = 0.05
 # A sender that announces no limit gets fragments of this size.
 _FRAGMENT_BYTES = 128 * 1024
 
@@ -258,6 +260,13 @@ class InboundAssociation(Association):
         if data_set:
             self._send_fragments(context.context_id, 0, data_set, step)
 
+    def respond(
+        self, context: Context, command: bytes, data_set: bytes | None = None, *, more: bool = False
+    ) -> None:
+        """Send one response; see `dimse.peer.Peer`. Here none waits for another."""
+        _ = more
+        self.send(context, command, () if data_set is None else (data_set,))
+
     def _send_fragments(
         self, context_id: int, kind: int, pieces: Iterable[bytes | memoryview], step: int
     ) -> None:
@@ -285,6 +294,10 @@ class InboundAssociation(Association):
 
     def is_cancelled(self, message_id: int) -> bool:
         """Whether C-CANCEL came; see `dimse.peer.Peer`."""
+        # Another thread takes what comes: a service is often faster.
+        until = time.monotonic() + _LOOKS_FOR_S
+        while not self.dul.has_taken_all() and time.monotonic() < until:
+            time.sleep(0.001)
         if self._is_over:
             raise PeerLostError
         return message_id in self.dimse.cancelled

@@ -89,6 +89,22 @@ class Peer(Protocol):
             When the association is over.
         """
 
+    def respond(
+        self, context: Context, command: bytes, data_set: bytes | None = None, *, more: bool = False
+    ) -> None:
+        """Send one response.
+
+        Parameters
+        ----------
+        command : its command set, which says whether there is a data set
+        more : another one follows at once: this one may wait for it, to leave with one write
+
+        Raises
+        ------
+        PeerLostError
+            When the association is over.
+        """
+
     def is_cancelled(self, message_id: int) -> bool:
         """Whether the peer has sent C-CANCEL for a request; takes note of what came, never waits.
 
@@ -157,4 +173,4 @@ def answer(
     command = commands.response(
         request.command, outcome, fields or {}, has_data_set=data_set is not None
     )
-    peer.send(request.context, command, () if data_set is None else (data_set,))
+    peer.respond(request.context, command, data_set)

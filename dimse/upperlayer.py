@@ -98,6 +98,7 @@ class UpperLayer(DULServiceProvider):
         self._inbound = assoc
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._wake_lock = threading.Lock()
+        self._is_resting = False
         self.daemon = True
 
     def wake(self) -> None:
@@ -105,6 +106,13 @@ class UpperLayer(DULServiceProvider):
         with self._wake_lock:
             if self._wake_fd >= 0:
                 os.eventfd_write(self._wake_fd, 1)
+
+    def has_taken_all(self) -> bool:
+        """Whether everything that the peer has sent was looked at."""
+        client = self.socket.socket if self.socket is not None else None
+        if client is not None and client.fileno() >= 0 and connection.is_readable(client):
+            return False
+        return self._is_resting or not self.is_alive()
 
     def send_pdu(self, primitive: Any) -> None:  # noqa: ANN401 - pynetdicom's union
         """Queue a primitive to be sent."""
@@ -167,7 +175,10 @@ class UpperLayer(DULServiceProvider):
         if client is not None and client.fileno() >= 0:
             poller.register(client, select.POLLIN)
         wait_s = min(WAKE_AT_LEAST_EVERY_S, max(0.0, self.artim_timer.remaining))
-        for descriptor, _ in poller.poll(wait_s * 1000):
+        self._is_resting = True
+        ready = poller.poll(wait_s * 1000)
+        self._is_resting = False
+        for descriptor, _ in ready:
             if descriptor == self._wake_fd:
                 os.eventfd_read(self._wake_fd)
 

@@ -27,6 +27,8 @@ _UNLIMITED_FRAGMENT_BYTES = 256 * 1024
 # What one system call writes: parts of it, and bytes.
 _MOST_PARTS = 512
 _MOST_UNSENT_BYTES = 1024 * 1024
+# What responses that wait for the next one may take together.
+_MOST_HELD_BYTES = 64 * 1024
 # How late a limit in time may be noticed.
 _TICK_S = 1.0
 
@@ -51,6 +53,9 @@ class Wire:
         )
         self._start = self._end = 0
         self._began = 0.0
+        # Responses that wait for the next one, and their bytes.
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         tick_s = min(_TICK_S, pace.pdu_timeout_s / 4, pace.idle_timeout_s / 4)
         if self._is_encrypted:
             client.settimeout(tick_s)
@@ -168,6 +173,8 @@ class Wire:
             When the peer has closed, or takes nothing.
         """
         deadline = time.monotonic() + self._pace.pdu_timeout_s * pdus
+        if self._held:
+            parts = self._take_held() + parts
         if self._is_encrypted:
             parts = [b"".join(parts)]
         while parts:
@@ -183,6 +190,45 @@ class Wire:
                 if time.monotonic() >= deadline:
                     raise PeerGoneError("The peer takes no answers.")
                 parts[0] = memoryview(parts[0])[sent:]
+
+    def post(
+        self,
+        context_id: int,
+        command: bytes,
+        data_set: bytes | None,
+        maximum_length: int,
+        *,
+        more: bool,
+    ) -> None:
+        """Write one response, or hold it back until the next one.
+
+        Parameters
+        ----------
+        maximum_length : see `write_data`
+        more : another one follows at once
+
+        Raises
+        ------
+        PeerGoneError
+            As `write`.
+        """
+        step = _step(maximum_length)
+        for kind, whole in ((1, command), (0, data_set)):
+            if whole is None:
+                continue
+            for start in range(0, len(whole) or 1, step):
+                fragment = whole[start : start + step]
+                last = 2 if start + step >= len(whole) else 0
+                self._held += (_head(context_id, kind | last, len(fragment)), fragment)
+                self._held_bytes += len(fragment)
+        if not more or self._held_bytes >= _MOST_HELD_BYTES:
+            self.write([])
+
+    def _take_held(self) -> list[bytes | memoryview]:
+        held = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return [held]
 
     def _gather(self, parts: list[bytes | memoryview]) -> int:
         return self._client.sendmsg(parts)
@@ -209,10 +255,7 @@ class Wire:
         PeerGoneError
             As `write`.
         """
-        if maximum_length:
-            step = max(2, (maximum_length - _PDV_OVERHEAD) // 2 * 2)
-        else:
-            step = _UNLIMITED_FRAGMENT_BYTES
+        step = _step(maximum_length)
         ready: list[bytes | memoryview] = []
         for start in range(0, len(command), step):
             is_last = start + step >= len(command)
@@ -266,6 +309,13 @@ def values(field: memoryview) -> Iterator[tuple[int, memoryview]]:
             )
         yield field[offset + 4], field[offset + 5 : offset + 4 + length]
         offset += 4 + length
+
+
+def _step(maximum_length: int) -> int:
+    """Return how many bytes of a message a PDU takes that is as long as the peer allows."""
+    if not maximum_length:
+        return _UNLIMITED_FRAGMENT_BYTES
+    return max(2, (maximum_length - _PDV_OVERHEAD) // 2 * 2)
 
 
 def _head(context_id: int, control: int, size: int) -> bytes:

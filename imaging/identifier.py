@@ -22,6 +22,7 @@ from imaging.dataset import scan_data_set
 from imaging.elements import HeaderLimits
 from imaging.errors import ImagingError, InvalidQueryError
 from imaging.part10 import DEFLATED, EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN
+from imaging.plainkeys import CODECS, PlainKeys
 
 # pydicom 3.0 believes that the codec of GB 2312 writes and reads the escape sequence of ISO 2022
 # IR 58 by itself, as those of the Japanese sets do. It does not: names lost their escapes.
@@ -39,6 +40,7 @@ PLAIN_VRS = frozenset(
 )
 # Longer values need the long form of an element in explicit VR, or are refused there.
 _MOST_PLAIN = 0xFFFE
+_PADDING = {"UI": b"\0"}
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 
@@ -152,12 +154,22 @@ class PlainWriter:
     ) -> None:
         self._order = ">" if transfer_syntax == EXPLICIT_BIG_ENDIAN else "<"
         self._is_implicit = transfer_syntax == IMPLICIT_LITTLE_ENDIAN
-        plan = dict(elements)
-        self._terms = "\\".join(character_sets)
-        if self._terms:
-            plan[_CHARACTER_SET] = "CS"
-        self._plan = [(tag, vr, self._head(tag, vr)) for tag, vr in sorted(plan.items())]
         self._length = struct.Struct(f"{self._order}{'I' if self._is_implicit else 'H'}").pack
+        plan = sorted(dict(elements).items())
+        self._tags = [tag for tag, _ in plan if tag != _CHARACTER_SET]
+        self._plan = [
+            (self._head(tag, vr), _PADDING.get(vr, b" "), vr in _TEXT_VRS, vr == "US")
+            for tag, vr in plan
+            if tag != _CHARACTER_SET
+        ]
+        self._are_names = [vr == "PN" for tag, vr in plan if tag != _CHARACTER_SET]
+        # How many elements come before the character set.
+        self._first = sum(tag < _CHARACTER_SET for tag in self._tags)
+        terms = "\\".join(character_sets)
+        self._terms = self._character_set(terms) if terms else b""
+        self._utf_8 = self._character_set(UTF_8)
+        # None: several sets, which `write` chooses from letter by letter.
+        self._codec = CODECS.get(terms)
 
     def _head(self, tag: int, vr: str) -> bytes:
         if vr not in PLAIN_VRS:
@@ -165,40 +177,76 @@ class PlainWriter:
         head = struct.pack(f"{self._order}HH", tag >> 16, tag & 0xFFFF)
         return head if self._is_implicit else head + vr.encode()
 
+    def _character_set(self, terms: str) -> bytes:
+        value = terms.encode("ascii")
+        value += b" " * (len(value) % 2)
+        return self._head(_CHARACTER_SET, "CS") + self._length(len(value)) + value
+
     def write(self, values: Mapping[int, str]) -> bytes | None:
-        """Encode one answer; what has no value is empty.
+        """Encode one answer given by tag; what has no value is empty. See `write_row`."""
+        return self.write_row([values.get(tag, "") for tag in self._tags])
+
+    def write_row(self, values: Sequence[str]) -> bytes | None:
+        """Encode one answer.
 
         Parameters
         ----------
-        values : text by tag, several values parted by backslashes; numbers in digits
+        values : text of each element in the order of their tags, several values parted by
+            backslashes; numbers in digits
 
         Returns
         -------
-        None where a text is more than ASCII: `write` finds a character set for it.
+        None where `write` must find the character sets of its letters, or a value is too long.
         """
+        whole = "".join(values)
+        if "=" in whole:
+            # Empty component groups at the end of a name are left out (PS3.5 6.2.1.1).
+            values = [
+                text.rstrip("=") if is_name and "\\" not in text else text
+                for is_name, text in zip(self._are_names, values, strict=True)
+            ]
+        if whole.isascii():
+            return self._encode(values, "ascii", self._terms)
+        if self._codec is None:
+            return None
+        try:
+            return self._encode(values, self._codec, self._terms)
+        except UnicodeEncodeError:
+            pass
+        try:
+            return self._encode(values, "utf-8", self._utf_8)
+        except UnicodeEncodeError:
+            # Text where no character set has a say.
+            return None
+
+    def _encode(self, values: Sequence[str], codec: str, character_set: bytes) -> bytes | None:
         parts: list[bytes] = []
-        for tag, vr, head in self._plan:
-            text = self._terms if tag == _CHARACTER_SET else values.get(tag, "")
-            if not text.isascii():
-                return None
-            if vr == "US":
-                value = b"".join(
-                    struct.pack(f"{self._order}H", int(one) & 0xFFFF)
-                    for one in text.split("\\")
-                    if one.isdigit()
-                )
+        length = self._length
+        for (head, padding, is_text, is_number), text in zip(self._plan, values, strict=True):
+            if is_number:
+                value = self._numbers(text)
             else:
-                value = text.encode("ascii")
+                value = text.encode(codec if is_text else "ascii")
                 if len(value) % 2:
-                    value += b"\0" if vr == "UI" else b" "
+                    value += padding
             if len(value) > _MOST_PLAIN:
                 return None
-            parts += (head, self._length(len(value)), value)
+            parts.append(head + length(len(value)) + value)
+        parts.insert(self._first, character_set)
         return b"".join(parts)
 
+    def _numbers(self, text: str) -> bytes:
+        return b"".join(
+            struct.pack(f"{self._order}H", int(one) & 0xFFFF)
+            for one in text.split("\\")
+            if one.isdigit()
+        )
 
-def character_sets(identifier: Dataset) -> list[str]:
+
+def character_sets(identifier: Dataset | PlainKeys) -> list[str]:
     """Return the values of Specific Character Set (0008,0005); empty: the default repertoire."""
+    if isinstance(identifier, PlainKeys):
+        return [identifier.character_set] if identifier.character_set else []
     found = identifier.get("SpecificCharacterSet")
     if not found:
         return []

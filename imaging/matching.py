@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -52,6 +52,26 @@ _DATETIME_RANGE = re.compile(
 )
 
 
+class Element(Protocol):
+    """What is looked at of an element: pydicom's, or a key of `imaging.plainkeys`."""
+
+    @property
+    def tag(self) -> int:
+        """Group and element."""
+
+    @property
+    def keyword(self) -> str:
+        """As PS3.6 names it."""
+
+    @property
+    def VR(self) -> str:  # noqa: N802 - pydicom's name
+        """Value Representation."""
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - a DICOM value has the type of its VR
+        """One value, several, or none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What extended negotiation agreed on (PS3.4 C.5.1.1).
@@ -69,7 +89,7 @@ class Options:
 PLAIN = Options()
 
 
-def check(identifier: Dataset, depth: int = 0) -> None:
+def check(identifier: Iterable[Element], depth: int = 0) -> None:
     """Refuse an identifier whose keys cannot be read.
 
     Raises
@@ -291,7 +311,7 @@ Bounds = tuple[str, str]
 _LEAST, _GREATEST = "", "\U0010ffff"
 
 
-def bounds(vr: str, text: str, key: DataElement) -> Bounds:
+def bounds(vr: str, text: str, key: Element) -> Bounds:
     """Return what a date or time key spans, in digits that compare as text; both ends count."""
     try:
         low, high = _split(vr, text)
@@ -388,7 +408,7 @@ def _matches_moment(item: Dataset, date: DataElement, time: DataElement) -> bool
 # Values ------------------------------------------------------------------------------------------
 
 
-def texts(element: DataElement | None) -> list[str]:
+def texts(element: Element | None) -> list[str]:
     """Return the values of an element as text without padding; none where it is empty."""
     if element is None or element.value is None:
         return []
@@ -401,7 +421,7 @@ def texts(element: DataElement | None) -> list[str]:
     return found
 
 
-def _numbers(element: DataElement | None) -> set[float]:
+def _numbers(element: Element | None) -> set[float]:
     try:
         return {float(text) for text in texts(element) if text}
     except ValueError as error:
@@ -410,5 +430,5 @@ def _numbers(element: DataElement | None) -> set[float]:
         raise InvalidQueryError(f"{_name(element)} must be a number.", element.tag) from error
 
 
-def _name(element: DataElement) -> str:
+def _name(element: Element) -> str:
     return element.keyword or str(element.tag)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connections
 from pydicom.datadict import dictionary_VR
+from pydicom.dataset import Dataset
 
-from archive import audit, database, dicom_query
+from archive import audit, database, dicom_query, plain_query
 from archive.dicom_query import DicomQuery
 from archive.errors import TooBroadError
 from archive.query_columns import LEVELS
 from dimse import commands, retrieves, status
 from dimse.peer import Peer, Request, Service, answer
-from imaging import identifier, matching
+from imaging import identifier, matching, plainkeys
 from imaging.attributes import PATIENT, STUDY
 from imaging.errors import InvalidQueryError
 
@@ -37,26 +42,19 @@ _LEVEL_TAG = 0x00080052
 # Bytes of the service class application information (PS3.4 table C.5-2).
 _RELATIONAL, _COMBINED, _FUZZY = 0, 1, 2
 _OFFERED = (_RELATIONAL, _COMBINED, _FUZZY)
+# Of answers that leave together; the first of them waits no longer for the next.
+_MOST_WAITING_BYTES = 32 * 1024
+_MOST_WAITING_S = 0.1
 
 
 def handle(peer: Peer, request: Request) -> None:
     """Answer a query with what the caller's facility has."""
     try:
         query = _read(peer, request)
+        outcome = _answer_all(peer, request, query)
     except InvalidQueryError as error:
         _refuse(peer, request, error)
         return
-    missing = query.unsupported()
-    try:
-        with database.shared():
-            audit.record(
-                retrieves.actor_of(peer),
-                "query",
-                service="C-FIND",
-                level=query.level,
-                keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
-            )
-        outcome = _answer_all(peer, request, query, is_whole=not missing)
     except TooBroadError as error:
         outcome = status.refusal(status.OUT_OF_RESOURCES, str(error))
     except DatabaseError:
@@ -72,9 +70,10 @@ def handle(peer: Peer, request: Request) -> None:
 
 def _read(peer: Peer, request: Request) -> DicomQuery:
     context = request.context
-    asked = identifier.read(request.data_set, context.transfer_syntax)
+    plain = plainkeys.read(request.data_set, context.transfer_syntax)
+    asked = plain or identifier.read(request.data_set, context.transfer_syntax)
     levels = _LEVELS[context.abstract_syntax]
-    level = str(asked.get("QueryRetrieveLevel") or "").strip().upper()
+    level = next(iter(matching.texts(asked.get(_LEVEL_TAG))), "").upper()
     if level not in levels:
         raise InvalidQueryError(
             f"Query/Retrieve Level must be one of {', '.join(levels)} in this SOP class.",
@@ -103,23 +102,78 @@ def _refuse(peer: Peer, request: Request, error: InvalidQueryError) -> None:
     answer(peer, request, outcome, fields)
 
 
-def _answer_all(
-    peer: Peer, request: Request, query: DicomQuery, *, is_whole: bool
-) -> status.Answer:
-    pending = status.Answer(status.PENDING if is_whole else status.PENDING_WITHOUT_KEYS)
-    encode = _Encoder(query, request.context.transfer_syntax)
-    for record in dicom_query.search(retrieves.actor_of(peer).scope, query):
-        if peer.is_cancelled(request.command.message_id):
+def _answer_all(peer: Peer, request: Request, query: DicomQuery) -> status.Answer:
+    is_whole = not query.unsupported()
+    pending = commands.response(
+        request.command,
+        status.Answer(status.PENDING if is_whole else status.PENDING_WITHOUT_KEYS),
+        {},
+        has_data_set=True,
+    )
+    waiting = 0
+    since = time.monotonic()
+    for found in _found(peer, request, query):
+        if not waiting and peer.is_cancelled(request.command.message_id):
             return status.Answer(status.CANCELLED)
-        record["QueryRetrieveLevel"] = query.level
-        answer(peer, request, pending, data_set=encode(record))
+        # Answers leave together: many as they come, few as soon as all of them are there.
+        waiting += len(found)
+        more = waiting < _MOST_WAITING_BYTES and time.monotonic() - since < _MOST_WAITING_S
+        peer.respond(request.context, pending, found, more=more)
+        if not more:
+            waiting, since = 0, time.monotonic()
     return status.OK
+
+
+def _found(peer: Peer, request: Request, query: DicomQuery) -> Iterator[bytes]:
+    """Write down who asks, then find and encode what matches."""
+    actor = retrieves.actor_of(peer)
+    asked, syntax = query.identifier, request.context.transfer_syntax
+    with database.reading() as connection:
+        audit.record_read(
+            connection,
+            actor,
+            "query",
+            service="C-FIND",
+            level=query.level,
+            keys=sorted(key.keyword for key in asked if key.keyword and key.value),
+        )
+        found = plain_query.search(connection, actor.scope, query)
+    if found is None:
+        encode = _Encoder(_unabridged(request, query), syntax)
+        for record in dicom_query.search(actor.scope, encode.query):
+            record["QueryRetrieveLevel"] = query.level
+            yield encode(record)
+        return
+    write = _writer(found.elements, syntax, tuple(identifier.character_sets(asked))).write_row
+    for row in found.rows:
+        plain = write(row)
+        if plain is None:
+            encode = _Encoder(_unabridged(request, query), syntax)
+            plain = encode(dict(zip(found.keywords, row, strict=True)))
+        yield plain
+
+
+def _unabridged(request: Request, query: DicomQuery) -> DicomQuery:
+    """Return a query of plain keys as one of pydicom's data set."""
+    if isinstance(query.identifier, Dataset):
+        return query
+    return replace(
+        query, identifier=identifier.read(request.data_set, request.context.transfer_syntax)
+    )
+
+
+@lru_cache(maxsize=512)
+def _writer(
+    elements: tuple[tuple[int, str], ...], transfer_syntax: str, terms: tuple[str, ...]
+) -> identifier.PlainWriter:
+    return identifier.PlainWriter(elements, transfer_syntax, terms)
 
 
 class _Encoder:
     """Encodes what was found, with the keys asked for and those that every answer has."""
 
     def __init__(self, query: DicomQuery, transfer_syntax: str) -> None:
+        self.query = query
         self._keys = dicom_query.supported_keys(query)
         for keyword in ("QueryRetrieveLevel", "RetrieveAETitle"):
             setattr(self._keys, keyword, "")

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_charset_files
 from pydicom.dataset import Dataset
 
-from imaging import identifier, matching
+from imaging import identifier, matching, plainkeys
 from imaging.errors import InvalidQueryError
 
 EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -147,7 +147,37 @@ def test_plain_answers_are_the_same_bytes(syntax: str, terms: tuple[str, ...]) -
     }
     writer = identifier.PlainWriter(elements, syntax, terms)
     assert writer.write(values) == identifier.write(answer, syntax, terms)
-    assert writer.write({**values, 0x00100010: "Buc^Jérôme"}) is None
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
+@pytest.mark.parametrize(("terms", "name"), NAMES.items(), ids=["+".join(t) for t in NAMES])
+def test_plain_names_are_the_same_bytes(terms: tuple[str, ...], name: str, syntax: str) -> None:
+    is_one_repertoire = "+".join(terms) in plainkeys.CODECS
+    for asked in ((), ("ISO_IR 6",), ("ISO_IR 100",), terms):
+        answer = Dataset()
+        answer.PatientName = name
+        answer.StudyDescription = name.replace("^", " ")
+        answer.PatientID = "P1"
+        elements = [(int(element.tag), str(element.VR)) for element in answer]
+        writer = identifier.PlainWriter(elements, syntax, asked)
+        written = writer.write_row([name.replace("^", " "), name, "P1"])
+        if written is None:
+            assert asked == terms
+            assert not is_one_repertoire
+            continue
+        assert written == identifier.write(answer, syntax, asked)
+
+
+@pytest.mark.parametrize("name", ["A^B=", "A==", "A==C", "=", "==C=", "A^^^", "^", "A=B="])
+def test_component_groups_are_the_same_bytes(name: str) -> None:
+    answer = Dataset()
+    answer.PatientName = name
+    writer = identifier.PlainWriter([(0x00100010, "PN")], EXPLICIT)
+    assert writer.write_row([name]) == identifier.write(answer, EXPLICIT)
+
+
+def test_letters_where_no_set_has_a_say_are_not_plain() -> None:
+    assert identifier.PlainWriter([(0x00080060, "CS")], EXPLICIT).write_row(["ÇT"]) is None
 
 
 def test_sequences_are_not_plain() -> None:

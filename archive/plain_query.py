@@ -1,0 +1,395 @@
+"""Queries of plain keys for studies, series and instances: one statement, no data set a row.
+
+The conditions are those of `archive.query_columns`, as `archive.dicom_query` uses them; what is
+left out here is the price of the ORM and of pydicom, a hundred times that of the search. What this
+does not answer (`None`), that does.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model, Q
+
+from archive import database, query_columns, timelimit
+from archive.access import Scope
+from archive.dicom_query import (
+    PREFIXES,
+    SEARCH_S,
+    SIMPLE_VRS,
+    DicomQuery,
+    text_of,
+    text_test,
+)
+from archive.errors import TooBroadError
+from archive.query_columns import COLUMNS, LEVELS, Condition, Kind
+from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
+from imaging.plainkeys import Key, PlainKeys
+from worklist.models import DicomImage, Patient, Series, Study
+
+# More is found piece by piece, by `archive.dicom_query`.
+MOST = 500
+
+_LEVEL_TAG, _RETRIEVE_TAG, _SERIES_TAG = 0x00080052, 0x00080054, 0x0020000E
+_CONTROL = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
+# Table, alias and next level above of each.
+_MODELS: dict[str, type[Model]] = {
+    PATIENT: Patient,
+    STUDY: Study,
+    SERIES: Series,
+    IMAGE: DicomImage,
+}
+_ALIASES = {PATIENT: "p", STUDY: "s", SERIES: "e", IMAGE: "i"}
+_PARENTS = {
+    IMAGE: (SERIES, "series_id"),
+    SERIES: (STUDY, "study_id"),
+    STUDY: (PATIENT, "patient_id"),
+}
+# How paths of `query_columns` lead up from a row.
+_STEPS = {"patient": PATIENT, "study": STUDY, "series": SERIES}
+_COMPARISONS = {"gte": ">=", "lte": "<=", "lt": "<"}
+_PATTERNS = {"contains": "%{}%", "startswith": "{}%"}
+
+Text = Callable[[Sequence[Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes
+    ----------
+    elements : tag and VR of every element of the answers
+    keywords : of the same
+    rows : their values, as text with several values parted by backslashes
+    """
+
+    elements: tuple[tuple[int, str], ...]
+    keywords: tuple[str, ...]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """What is read for the same keys, whatever their values.
+
+    Attributes
+    ----------
+    select : the statement up to its conditions; `order` ends it
+    texts : the text of each answered element of a row
+    places : by keyword, where it stands in `texts`
+    """
+
+    select: str
+    order: str
+    elements: tuple[tuple[int, str], ...]
+    keywords: tuple[str, ...]
+    texts: tuple[Text, ...]
+    places: dict[str, int]
+
+
+class _NotPlainError(Exception):
+    """The query is not for here."""
+
+
+def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> Found | None:
+    """Find everything that matches, at once.
+
+    Parameters
+    ----------
+    connection : from `archive.database.reading`
+    scope : whose data the caller may have
+    query : of plain keys, checked before
+
+    Returns
+    -------
+    None where the query is not plain enough, or finds more than `MOST` rows to look at.
+
+    Raises
+    ------
+    TooBroadError
+        After `SEARCH_S` seconds.
+
+    References
+    ----------
+    DICOM PS3.4 section C.4.1.
+    """
+    keys = query.identifier
+    if not isinstance(keys, PlainKeys) or query.level == PATIENT:
+        return None
+    try:
+        layout = _layout(connection, query, keys)
+        where, parameters, tests = _where(connection, scope, query, keys)
+    except _NotPlainError:
+        return None
+    with timelimit.limited_reading(connection, SEARCH_S):
+        rows = database.execute(connection, f"{layout.select}{where}{layout.order}", parameters)
+    if len(rows) > MOST:
+        return None
+    texts = layout.texts
+    found = [[text(row) for text in texts] for row in rows]
+    if tests:
+        places = [(layout.places[keyword], test) for keyword, test in tests]
+        found = _tested(found, places)
+    return Found(layout.elements, layout.keywords, found)
+
+
+def _tested(
+    rows: list[list[str]], tests: Sequence[tuple[int, Callable[[Any], bool]]]
+) -> list[list[str]]:
+    began = time.monotonic()
+    kept: list[list[str]] = []
+    for row in rows:
+        if all(test(row[place]) for place, test in tests):
+            kept.append(row)
+        if time.monotonic() - began > SEARCH_S:
+            raise TooBroadError
+    return kept
+
+
+# What is read ------------------------------------------------------------------------------------
+
+
+def _layout(connection: BaseDatabaseWrapper, query: DicomQuery, keys: PlainKeys) -> _Layout:
+    of_series = keys.get(_SERIES_TAG)
+    made = _make_layout(
+        connection.vendor,
+        query.level,
+        tuple((key.tag, key.VR, key.keyword) for key in keys),
+        query.retrieve_ae_title,
+        # As `archive.dicom_query` orders them.
+        is_ordered=query.level == SERIES
+        or (query.level == IMAGE and of_series is not None and bool(of_series.value)),
+    )
+    if made is None:
+        raise _NotPlainError
+    return made
+
+
+@lru_cache(maxsize=512)
+def _make_layout(
+    vendor: str,
+    level: str,
+    asked: tuple[tuple[int, str, str], ...],
+    retrieve_ae_title: str,
+    *,
+    is_ordered: bool,
+) -> _Layout | None:
+    columns: list[str] = []
+    answers: list[tuple[int, str, str, Text]] = [
+        (_LEVEL_TAG, "CS", "QueryRetrieveLevel", _constant(level)),
+        (_RETRIEVE_TAG, "AE", "RetrieveAETitle", _constant(retrieve_ae_title)),
+    ]
+    for tag, vr, keyword in asked:
+        if keyword in _CONTROL or keyword == "RetrieveAETitle":
+            continue
+        if keyword not in query_columns.supported(level):
+            continue
+        text = _text(vendor, level, keyword, columns)
+        if text is None:
+            return None
+        answers.append((tag, vr, keyword, text))
+    answers.sort(key=lambda answer: answer[0])
+    number = "series_number" if level == SERIES else "instance_number"
+    order = f" ORDER BY {_column(level, number)}, {_column(level, 'id')}" if is_ordered else ""
+    return _Layout(
+        select=f"SELECT {', '.join(columns) or 1} FROM {_tables(level, columns)} WHERE ",  # noqa: S608
+        order=f"{order} LIMIT {MOST + 1}",
+        elements=tuple((tag, vr) for tag, vr, _, _ in answers),
+        keywords=tuple(keyword for _, _, keyword, _ in answers),
+        texts=tuple(text for _, _, _, text in answers),
+        places={answer[2]: at for at, answer in enumerate(answers)},
+    )
+
+
+def _text(vendor: str, level: str, keyword: str, columns: list[str]) -> Text | None:
+    """Return where an attribute's text comes from; `columns` gets what it needs.
+
+    None: it is counted by further statements.
+    """
+    if keyword == "InstanceAvailability":
+        return _constant("ONLINE")
+    for above in LEVELS[: LEVELS.index(level) + 1]:
+        column = COLUMNS[above].get(keyword)
+        if column is None and keyword not in OF_LEVEL[above]:
+            continue
+        path = f"{PREFIXES[level][above]}{column.name if column else 'attributes'}"
+        selected = _column(level, path)
+        if vendor == "sqlite" and column is not None and column.kind in (Kind.DATE, Kind.TIME):
+            # An expression has no type: the driver makes no object of it.
+            selected = f"+{selected}"
+        if selected not in columns:
+            columns.append(selected)
+        place = columns.index(selected)
+        return _of_attributes(place, keyword) if column is None else _of_column(place, column.kind)
+    return None
+
+
+def _tables(level: str, columns: Sequence[str]) -> str:
+    """Return the joined tables; that of patients only where it is read."""
+    joined = f'"{_MODELS[level]._meta.db_table}" {_ALIASES[level]}'
+    while level in _PARENTS:
+        parent, key = _PARENTS[level]
+        mine, theirs = _ALIASES[level], _ALIASES[parent]
+        if parent == PATIENT and not any(column.startswith(f"{theirs}.") for column in columns):
+            break
+        table = _MODELS[parent]._meta.db_table
+        joined += f' JOIN "{table}" {theirs} ON {mine}."{key}" = {theirs}."id"'
+        level = parent
+    return joined
+
+
+def _column(level: str, path: str) -> str:
+    """Return the column that a path of `query_columns` from a row of `level` leads to."""
+    *steps, name = path.split("__")
+    for step in steps:
+        level = _STEPS[step]
+    field: Any = _MODELS[level]._meta.get_field(name)
+    return f'{_ALIASES[level]}."{field.column}"'
+
+
+def _constant(text: str) -> Text:
+    return lambda _: text
+
+
+def _of_column(place: int, kind: Kind) -> Text:
+    return lambda row: _plain_text(row[place], kind)
+
+
+def _plain_text(value: Any, kind: Kind) -> str:  # noqa: ANN401 - a column's value
+    if type(value) is not str:
+        return text_of(value, kind)
+    if kind is Kind.DATE:
+        return value.replace("-", "")
+    if kind is Kind.TIME:
+        return value.replace(":", "")
+    return value.strip("\\") if kind is Kind.MODALITIES else value
+
+
+def _of_attributes(place: int, keyword: str) -> Text:
+    return lambda row: str(_attributes(row[place]).get(keyword, ""))
+
+
+@lru_cache(maxsize=8)
+def _attributes(text: str | None) -> dict[str, Any]:
+    # For each attribute of a row again.
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
+
+
+# Conditions --------------------------------------------------------------------------------------
+
+Test = tuple[str, Callable[[Any], bool]]
+
+
+class _Conditions:
+    """Conditions of one statement, and their parameters.
+
+    Parameters
+    ----------
+    connection : whose database they are for
+    level : whose rows the paths begin at
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper, level: str) -> None:
+        self._ops = connection.ops
+        self._is_postgresql = connection.vendor == "postgresql"
+        self._mark = database.mark(connection.vendor)
+        self._level = level
+        self.parameters: list[Any] = []
+
+    def _bind(self, value: object) -> str:
+        if isinstance(value, datetime):
+            value = self._ops.adapt_datetimefield_value(value)
+        elif isinstance(value, date):
+            value = self._ops.adapt_datefield_value(value)
+        elif isinstance(value, UUID) and not self._is_postgresql:
+            value = value.hex
+        self.parameters.append(value)
+        return self._mark
+
+    def among(self, column: str, values: Iterable[object]) -> str:
+        """Return the condition that a column has one of some values."""
+        marks = ", ".join(self._bind(value) for value in values)
+        return f"{column} IN ({marks})" if marks else "1 = 0"
+
+    def of(self, condition: Q) -> str:
+        """Return a condition as Django's ORM would write it."""
+        children: list[Any] = condition.children
+        parts = [
+            self.of(child) if isinstance(child, Q) else self._of_lookup(*child)
+            for child in children
+        ]
+        if condition.negated or condition.connector not in (Q.AND, Q.OR) or not parts:
+            raise _NotPlainError
+        return f"({f' {condition.connector} '.join(parts)})"
+
+    def _of_lookup(self, path: str, value: Any) -> str:  # noqa: ANN401 - a lookup's
+        path, _, lookup = path.rpartition("__")
+        if lookup == "in":
+            return self.among(self._column(path), value)
+        column = self._column(path)
+        if lookup in _COMPARISONS:
+            return f"{column} {_COMPARISONS[lookup]} {self._bind(value)}"
+        if lookup == "isnull" and value is False:
+            return f"{column} IS NOT NULL"
+        if lookup not in _PATTERNS:
+            raise _NotPlainError
+        pattern = _PATTERNS[lookup].format(self._ops.prep_for_like_query(value))
+        # PostgreSQL's LIKE has the backslash as its escape by itself.
+        escape = "" if self._is_postgresql else r" ESCAPE '\'"
+        return f"{column} LIKE {self._bind(pattern)}{escape}"
+
+    def _column(self, path: str) -> str:
+        return _column(self._level, "id" if path == "pk" else path)
+
+
+def _where(
+    connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery, keys: PlainKeys
+) -> tuple[str, list[Any], list[Test]]:
+    """Return the conditions, their parameters, and what decides about the rows that they find."""
+    level = query.level
+    conditions = _Conditions(connection, level)
+    parts = [f'{_ALIASES[level]}."deletion_id" IS NULL']
+    tests: list[Test] = []
+    for key in keys.valued:
+        if key.keyword in _CONTROL or key.keyword in query_columns.CONSTANT:
+            continue
+        # A key that is empty, or wild and nothing else, says nothing.
+        if not any(text.strip("*") for text in key.value):
+            continue
+        found = _condition(query, key)
+        if found is None:
+            continue
+        if found.where is not None:
+            parts.append(conditions.of(found.where))
+        if not found.is_exact:
+            tests.append((key.keyword, text_test(key.value, key.VR, query.options)))
+    if scope.facility_ids is not None:
+        parts.append(conditions.among(f'{_ALIASES[STUDY]}."facility_id"', scope.facility_ids))
+    return " AND ".join(parts), conditions.parameters, tests
+
+
+def _condition(query: DicomQuery, key: Key) -> Condition | None:
+    """Return the condition of a key that is not universal; None: it is not matched on."""
+    if key.keyword not in query_columns.supported(query.level):
+        return None
+    found = query_columns.NOWHERE
+    for level in LEVELS[: LEVELS.index(query.level) + 1]:
+        column = COLUMNS[level].get(key.keyword)
+        if column is None:
+            continue
+        if column.kind is Kind.COUNT:
+            return None
+        found = query_columns.condition(column, PREFIXES[query.level][level], key, query.options)
+    if not found.is_exact and key.VR not in SIMPLE_VRS:
+        raise _NotPlainError
+    return found
