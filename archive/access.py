@@ -144,6 +144,21 @@ def images_for(scope: Scope, keys: Iterable[UUID]) -> dict[UUID, DicomImage]:
     return {row.pk: row for row in rows}
 
 
+def images_named(
+    scope: Scope, facility_id: UUID, sop_instance_uids: Iterable[str]
+) -> dict[str, DicomImage]:
+    """Return those of a facility's instances that exist in scope, by SOP Instance UID."""
+    found: dict[str, DicomImage] = {}
+    names = list(sop_instance_uids)
+    # Every build of SQLite takes so many values in one statement.
+    for first in range(0, len(names), 500):
+        rows = scope.filter(DicomImage.objects.select_related("series__study")).filter(
+            facility=facility_id, sop_instance_uid__in=names[first : first + 500]
+        )
+        found |= {row.sop_instance_uid: row for row in rows}
+    return found
+
+
 def patient_for(scope: Scope, key: UUID) -> Patient:
     """Return a patient by our id."""
     return _one(Patient.objects.filter(pk=key), scope, what="patient")

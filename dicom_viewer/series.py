@@ -13,6 +13,8 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
 from archive import jobs, retrieve
 from archive.errors import UndecodableError
 from archive.runner import Payloads, subscriber
@@ -22,7 +24,7 @@ from worklist.models import DicomImage, Series
 Image = dict[str, Any]
 
 # Raised when the shape of what is kept changes: older rows are then made again.
-_VERSION = 2
+_VERSION = 3
 _DELAY_S = 2.0
 
 _DISPLAY = (
@@ -157,8 +159,18 @@ def image_document(row: DicomImage) -> Image:
         "digest": version,
         "hidden": hidden,
         "file_url": f"/api/v1/dicom/image/{identity}/file",
+        "document_url": None if row.has_pixels else _document_url(row),
         "problem": problem,
     }
+
+
+def _document_url(row: DicomImage) -> str | None:
+    """Return the page that shows what an instance without pictures holds."""
+    way = sopclass.reads_as(row.sop_class_uid)
+    if way is None:
+        return None
+    name = "document-pdf" if way == "pdf" else "document"
+    return reverse(f"dicom_viewer:{name}", args=[row.pk])
 
 
 def _problem(row: DicomImage) -> str | None:

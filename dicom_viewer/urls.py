@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from dicom_viewer import views
+from dicom_viewer import document_views, views
 
 app_name = "dicom_viewer"
 
 urlpatterns = [
     path("<uuid:study_id>/", views.viewer, name="viewer"),
+    path("documents/<uuid:image_id>/", document_views.document, name="document"),
+    path("documents/<uuid:image_id>/pdf/", document_views.document_pdf, name="document-pdf"),
     path("api/studies/<uuid:study_id>/", views.study, name="study"),
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/session/", views.session, name="session"),

@@ -42,7 +42,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 6000,
     rollupOptions: {
-      input: { viewer: VIEWER_ENTRY, site: "src/site/main.ts" },
+      input: {
+        viewer: VIEWER_ENTRY,
+        site: "src/site/main.ts",
+        document: "src/styles/document.css",
+      },
     },
   },
   test: {

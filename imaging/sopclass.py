@@ -5,6 +5,8 @@ from typing import Literal
 from pydicom._uid_dict import UID_dictionary
 
 Kind = Literal["image", "document", "waveform", "other"]
+# How the contents of an instance without pictures are read.
+Reading = Literal["report", "pdf", "waveform"]
 
 # Modalities of objects that describe images; a study's own modality is another one where there is
 # one, and reading starts with another one.
@@ -61,6 +63,26 @@ def kind_of(sop_class_uid: str, *, has_pixels: bool) -> Kind:
         return "image"
     group = _group(sop_class_uid)
     return group[0] if group else "other"
+
+
+def reads_as(sop_class_uid: str) -> Reading | None:
+    """Return how an instance without pictures is shown; None: only its file can be had.
+
+    References
+    ----------
+    DICOM PS3.4 Annex B.5; key object selections are content trees as reports are (PS3.3 C.17.6).
+    """
+    rest = sop_class_uid.removeprefix(_STORAGE)
+    if rest == sop_class_uid:
+        return None
+    if rest.startswith("88."):
+        return "report"
+    if rest == "104.1":
+        return "pdf"
+    # Sound is heard, not drawn.
+    if rest.startswith("9.") and not rest.startswith("9.4."):
+        return "waveform"
+    return None
 
 
 def plain_name(sop_class_uid: str) -> str:

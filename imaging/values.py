@@ -66,6 +66,15 @@ class Reader:
             text = self._decode(raw, _NAME_DELIMITERS if is_name else _TEXT_DELIMITERS)
         return text if text.isprintable() else text.translate(_CONTROLS).strip() or None
 
+    def paragraphs(self, node: Node, tag: int) -> str:
+        """Return a text of VR LT, ST or UT with line feeds as its line ends; empty if absent."""
+        element = node.get(tag)
+        if not isinstance(element, Value):
+            return ""
+        text = self._decode(element.raw.rstrip(b"\0 "), _TEXT_DELIMITERS)
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n").split("\n")
+        return "\n".join(line.translate(_CONTROLS).rstrip() for line in lines).strip("\n")
+
     def name(self, node: Node, tag: int) -> str | None:
         """Return a person name: groups parted by ``=``, components by ``^``, empty ends removed."""
         text = self.text(node, tag, is_name=True)

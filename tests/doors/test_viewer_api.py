@@ -111,9 +111,13 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         "image-metadata": [
             ("GET", reverse("dicom_viewer:image-metadata", args=[image.pk]), None, 200)
         ],
+        # A picture is no document; test_viewer_documents.py has those that are.
+        "document": [("GET", reverse("dicom_viewer:document", args=[image.pk]), None, 422)],
+        "document-pdf": [("GET", reverse("dicom_viewer:document-pdf", args=[image.pk]), None, 422)],
     }
 
 
+PAGES = {"viewer", "document", "document-pdf"}
 # Routes that name nothing of a study.
 PERSONAL = {"preset-list", "preset"}
 # What roles that only look may not do.
@@ -136,6 +140,8 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/measurements/{ours.drawing['id']}/",
         f"/viewer/api/series/{ours.image.series_id}/images/",
         f"/viewer/api/images/{image}/metadata/",
+        f"/viewer/documents/{image}/",
+        f"/viewer/documents/{image}/pdf/",
     ]
 
 
@@ -143,7 +149,7 @@ def test_without_a_session(ours: Place) -> None:
     for name, requests in requests_of(ours).items():
         for method, url, body, _ in requests:
             response = send(Client(), method, url, body)
-            if name == "viewer":
+            if name in PAGES:
                 assert response.status_code == 302
                 assert response["Location"] == f"/accounts/login/?next={url}"
             else:
@@ -200,10 +206,10 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
     for name in ("viewer", "study", "measurement-list", "session"):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
-    for name in ("series-images", "image-metadata", "measurement", "preset"):
+    for name in ("series-images", "image-metadata", "measurement", "preset", *PAGES - {"viewer"}):
         method = "DELETE" if name in {"measurement", "preset"} else "GET"
         url = reverse(f"dicom_viewer:{name}", args=[uuid4()]) + "?version=1"
-        response = send(site, method, url)
+        response = send(site, method, url, HTTP_ACCEPT="application/json")
         assert response.status_code == 404
         assert response["Content-Type"] == PROBLEM
 

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from archive import completeness
 from archive.completeness import Completeness
 from archive.models import AuditEvent
+from imaging import sopclass
 from worklist.models import Study
 
 register = template.Library()
@@ -65,6 +66,12 @@ def _age_at(born: date, day: date) -> str:
 def uid_name(value: str) -> str:
     """Write the name of a SOP class (PS3.6 A); a private one stays a UID."""
     return UID(value).name.removesuffix(" Storage")
+
+
+@register.filter
+def is_readable(value: str) -> bool:
+    """Whether instances of a SOP class have a page that shows what they hold."""
+    return sopclass.reads_as(value) is not None
 
 
 @register.filter

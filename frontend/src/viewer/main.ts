@@ -104,6 +104,19 @@ function guardUnsaved(workspace: Workspace): void {
   });
 }
 
+/** A link may name the image that it is about: `?image=<id>&frame=<number>`. */
+function showAsked(workspace: Workspace): void {
+  const asked = new URLSearchParams(location.search);
+  const image = asked.get("image");
+  if (image && !workspace.showImage(image, Number(asked.get("frame")) || 1)) {
+    workspace.notify({
+      id: "asked",
+      kind: "info",
+      text: "The image that the link names is not in this study any more.",
+    });
+  }
+}
+
 /** After the first exact picture, or a while: pictures come before what others draw on them. */
 function shareSoon(workspace: Workspace): void {
   const { study, links } = workspace.manifest;
@@ -133,6 +146,7 @@ function start(): void {
     showPreview(workspace);
     element.open(workspace);
     restoreSession(workspace);
+    showAsked(workspace);
     keepSession(workspace);
     guardUnsaved(workspace);
     shareSoon(workspace);

@@ -82,6 +82,8 @@ export interface ImageFacts {
   frame_url: string;
   digest: string;
   file_url: string;
+  /** Where a report, PDF or waveform is shown; absent or null for whatever else. */
+  document_url?: string | null;
   problem: string | null;
   /** Keywords of what the file carries and no picture of it here shows. */
   hidden?: readonly string[];

@@ -8,6 +8,7 @@ import { type Preset, presetsFor } from "../core/presets";
 import {
   buildStack,
   findFrame,
+  frameKey,
   isDocument,
   type Stack,
   type StackFrame,
@@ -43,6 +44,8 @@ interface Events {
 
 /** How many frames of other series are asked for ahead, after the series on the screen. */
 const OTHER_SERIES_FRAMES = 2000;
+/** A window narrower than this shows one viewport. */
+const LEAST_FOR_TWO = 760;
 /** The server keeps a session of 16 KiB; a series takes a sixth of one. */
 const MOST_KEPT = 40;
 
@@ -218,6 +221,34 @@ export class Workspace extends Emitter<Events> {
       this.list.select(key);
       this.emit("change", undefined);
     }
+  }
+
+  /**
+   * Brings an image of the study onto the screen, beside the viewport from where it was asked for
+   * if there is room; returns whether the study has it.
+   */
+  showImage(imageId: string, frameNumber: number, beside: number | null = null): boolean {
+    const key = frameKey(imageId, frameNumber);
+    const place = findFrame(this.stacks, (frame) => frame.key === key);
+    const stack = place && this.stacks[place.seriesIndex];
+    if (!stack) {
+      return false;
+    }
+    const holder = this.visible.find(({ pane }) => pane.stack === stack);
+    if (holder) {
+      this.activeIndex = holder.number;
+    } else {
+      if (beside !== null && this.visible.length === 1 && innerWidth >= LEAST_FOR_TWO) {
+        this.setLayout("1x2");
+      }
+      const other = this.visible.find(({ number }) => number !== beside);
+      this.activeIndex = other?.number ?? this.activeIndex;
+      this.hang(this.active, stack, place.index);
+    }
+    this.active.go(place.index);
+    this.focus();
+    this.emit("change", undefined);
+    return true;
   }
 
   /** Measurements drawn on the frame that a pane shows. */

@@ -36,6 +36,7 @@ import length from "lucide-static/icons/ruler.svg?raw";
 import fit from "lucide-static/icons/scan.svg?raw";
 import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
 import one from "lucide-static/icons/square.svg?raw";
+import open from "lucide-static/icons/square-arrow-out-up-right.svg?raw";
 import rectangle from "lucide-static/icons/square-dashed.svg?raw";
 import theme from "lucide-static/icons/sun-moon.svg?raw";
 import table from "lucide-static/icons/table.svg?raw";
@@ -66,6 +67,7 @@ const ICONS = {
   length,
   one,
   oneToOne,
+  open,
   pan,
   pause,
   play,

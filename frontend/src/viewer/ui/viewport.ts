@@ -5,9 +5,10 @@ import type { Pane } from "../engine/pane";
 import { renamed } from "../tools/drawing";
 import { PointerController } from "../tools/pointer";
 import type { Workspace } from "../tools/workspace";
+import "./document";
 import { ViewerElement } from "./element";
 import { drawItems } from "./overlay";
-import { cineBar, documentPanel, emptyPanel, problemPanel } from "./panels";
+import { cineBar, emptyPanel, problemPanel } from "./panels";
 import "./scrollbar";
 import { cornerTexts } from "./texts";
 
@@ -136,7 +137,11 @@ export class ViewportElement extends ViewerElement {
       return emptyPanel(workspace.stacks.length > 0);
     }
     if (pane.state === "document" && pane.stack) {
-      return documentPanel(pane.stack.series);
+      return html`<noctis-document
+        .workspace=${workspace}
+        .series=${pane.stack.series}
+        .number=${this.number}
+      ></noctis-document>`;
     }
     return pane.state === "error" ? problemPanel(workspace, pane) : nothing;
   }
