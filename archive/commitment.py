@@ -21,7 +21,7 @@ from django.utils.module_loading import import_string
 from archive import audit, completeness, jobs, retrieval, spool, stores
 from archive.access import Actor, Scope, system_actor
 from archive.completeness import Expectation
-from archive.errors import ConflictError, InvalidInputError
+from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import CommitmentRequest, CommitmentState, Destination
 from blobs import BlobError
 from imaging.uid import is_valid_uid
@@ -80,17 +80,24 @@ class Report:
 
 
 def receive(
-    actor: Actor, facility: Facility, transaction_uid: str, references: Sequence[Reference]
+    actor: Actor,
+    facility: Facility,
+    transaction_uid: str,
+    references: Sequence[Reference],
+    *,
+    is_by_web: bool = False,
 ) -> CommitmentRequest:
     """Keep a request and queue its check.
 
-    The same request again is checked and reported again: its asker has not heard of it.
+    The same request again is checked and reported again: its asker has not heard of it. By web an
+    asker hears by asking for the result, so that its Transaction UID stands for one request.
 
     Parameters
     ----------
     actor : the calling equipment
     facility : whose instances it may ask about
     references : SOP Class UID and SOP Instance UID
+    is_by_web : nobody is called back
 
     Raises
     ------
@@ -120,8 +127,13 @@ def receive(
                 "references": asked,
                 "instance_count": len(asked),
                 "address": actor.address,
+                "is_by_web": is_by_web,
             },
         )
+        if not is_new and is_by_web:
+            raise ConflictError(
+                "This Transaction UID is in use. Ask for its result with GET, or take another."
+            )
         if not is_new:
             if request.references != asked:
                 raise ConflictError("This Transaction UID stands for another request.")
@@ -129,6 +141,7 @@ def receive(
             request.failures, request.failure_count = [], 0
             request.attempts, request.last_error = 0, ""
             request.requested_at = timezone.now()
+            request.is_by_web = False
             request.save()
         jobs.enqueue(CHECK_JOB, str(request.pk), request_id=str(request.pk))
         audit.record(
@@ -166,11 +179,13 @@ def check(request_id: str) -> None:
             reason = _fault_of(stored.get(uid), sop_class_uid)
             if reason:
                 failures.append((sop_class_uid, uid, reason))
+    # By web the result waits for its asker.
+    state = CommitmentState.REPORTED if request.is_by_web else CommitmentState.CHECKED
     with transaction.atomic():
         changed = CommitmentRequest.objects.filter(
             pk=request.pk, state=CommitmentState.RECEIVED
         ).update(
-            state=CommitmentState.CHECKED,
+            state=state,
             failures=failures,
             failure_count=len(failures),
             study_instance_uid=studies.pop() if len(studies) == 1 else "",
@@ -179,8 +194,9 @@ def check(request_id: str) -> None:
         if changed:
             for study_id in study_ids:
                 completeness.request_look(study_id)
-            # The association of the request comes first, as long as it may.
-            _queue_report(request.pk, settings.COMMITMENT_SAME_ASSOCIATION_S)
+            if not request.is_by_web:
+                # The association of the request comes first, as long as it may.
+                _queue_report(request.pk, settings.COMMITMENT_SAME_ASSOCIATION_S)
 
 
 def _fault_of(image: DicomImage | None, sop_class_uid: str) -> int:
@@ -216,7 +232,33 @@ def claim(request_id: UUID) -> Report | None:
     )
     if not taken:
         return None
-    request = CommitmentRequest.objects.get(pk=request_id)
+    return _report_of(CommitmentRequest.objects.get(pk=request_id))
+
+
+def result_of(scope: Scope, transaction_uid: str) -> Report | None:
+    """Return the result of a request by web; None while it is not there yet.
+
+    Raises
+    ------
+    NotFoundError, ForbiddenError
+        When nobody asked under this Transaction UID by web, or another facility did.
+
+    References
+    ----------
+    DICOM PS3.18 section 13.5.
+    """
+    rows = CommitmentRequest.objects.filter(transaction_uid=transaction_uid, is_by_web=True)
+    request = scope.filter(rows).first()
+    if request is None and rows.exists():
+        raise ForbiddenError("This commitment request belongs to a facility that is not yours.")
+    if request is None:
+        raise NotFoundError("There is no commitment request with this Transaction UID.")
+    if request.state != CommitmentState.REPORTED:
+        return None
+    return _report_of(request)
+
+
+def _report_of(request: CommitmentRequest) -> Report:
     failed = [(str(a), str(b), int(reason)) for a, b, reason in request.failures]
     lost = {(sop_class_uid, uid) for sop_class_uid, uid, _ in failed}
     return Report(

@@ -26,6 +26,7 @@ class CommitmentRequest(models.Model):
     facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="+")
     ae_title = models.CharField("asked by", max_length=16)
     address = models.GenericIPAddressField(null=True, blank=True)
+    is_by_web = models.BooleanField("asked by web", default=False, db_default=False)
     transaction_uid = models.CharField("Transaction UID", max_length=64)
     # Pairs: SOP Class UID and SOP Instance UID.
     references = models.JSONField(default=list)

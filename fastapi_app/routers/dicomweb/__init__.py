@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from fastapi_app.routers.dicomweb import capabilities, retrieve, search, store
+from fastapi_app.routers.dicomweb import capabilities, retrieve, search, store, workflow
 from fastapi_app.services.dicomweb.asking import PREFIX
 
 router = APIRouter(prefix=PREFIX)
-for _part in (search, retrieve, store):
-    router.include_router(_part.router)
-capabilities.add_to(router)
+_parts = [module.router for module in (search, retrieve, store, workflow)]
+for _part in _parts:
+    router.include_router(_part)
+capabilities.add_to(router, _parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
@@ -10,19 +11,19 @@ from starlette.responses import Response
 
 from fastapi_app import gate
 from fastapi_app.services.dicomweb import capabilities
-from fastapi_app.services.dicomweb.asking import PREFIX, Asked
+from fastapi_app.services.dicomweb.asking import Asked
 from fastapi_app.services.dicomweb.capabilities import JSON, OFFERS, WADL, Resource
 
 
-def add_to(router: APIRouter) -> None:
-    """Add the transaction to a router that has all its other routes."""
-    root = capabilities.resources(router.routes)
-    paths = {route.path: None for route in router.routes if isinstance(route, APIRoute)}
-    for path in (PREFIX, f"{PREFIX}/", *paths):
-        _add(router, path, capabilities.at(root, path), is_root=path.rstrip("/") == PREFIX)
+def add_to(router: APIRouter, parts: Iterable[APIRouter]) -> None:
+    """Add the transaction to a router, for the routes of its parts."""
+    routes = [route for part in parts for route in part.routes if isinstance(route, APIRoute)]
+    root = capabilities.resources(routes)
+    for path in dict.fromkeys(("", "/", *(route.path for route in routes))):
+        _add(router, path, capabilities.at(root, path))
 
 
-def _add(router: APIRouter, path: str, resource: Resource, *, is_root: bool) -> None:
+def _add(router: APIRouter, path: str, resource: Resource) -> None:
     allowed = sorted({method.name for method in resource.methods} | {"OPTIONS"})
 
     async def describe(request: Request) -> Response:
@@ -40,13 +41,12 @@ def _add(router: APIRouter, path: str, resource: Resource, *, is_root: bool) -> 
             headers={"allow": ", ".join(allowed), "vary": "Accept, Authorization, Cookie"},
         )
 
-    relative = path.removeprefix(PREFIX)
     router.options(
-        relative,
+        path,
         summary="What the service can do",
         tags=["DICOMweb: capabilities"],
         operation_id="capabilities",
-        include_in_schema=path == PREFIX,
+        include_in_schema=not path,
     )(describe)
-    if is_root:
-        router.get(relative, include_in_schema=False)(describe)
+    if not path.strip("/"):
+        router.get(path, include_in_schema=False)(describe)

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 from fastapi.routing import APIRoute
 
-from fastapi_app.services.dicomweb.asking import PREFIX
 from fastapi_app.services.dicomweb.media import Offer
 
 WADL = "application/vnd.sun.wadl+xml"
@@ -87,7 +86,7 @@ def _representations(media_types: Iterable[str]) -> str:
     return "".join(f"<representation mediaType={quoteattr(kind)}/>" for kind in media_types)
 
 
-def resources(routes: Iterable[object]) -> Resource:
+def resources(routes: Iterable[APIRoute]) -> Resource:
     """Return the tree of a service's resources.
 
     References
@@ -96,10 +95,10 @@ def resources(routes: Iterable[object]) -> Resource:
     """
     root = Resource("/")
     for route in routes:
-        if not isinstance(route, APIRoute) or not route.include_in_schema:
+        if not route.include_in_schema:
             continue
         node = root
-        for part in route.path.removeprefix(PREFIX).strip("/").split("/"):
+        for part in route.path.strip("/").split("/"):
             if part:
                 node = node.below.setdefault(part, Resource(part))
         for name in sorted(set(route.methods or ()) - _LEFT_OUT):
@@ -126,7 +125,7 @@ def _method(name: str, route: APIRoute) -> Method:
 def at(root: Resource, path: str) -> Resource:
     """Return the resource of a route's path; the root stands for the whole service."""
     node = root
-    for part in path.removeprefix(PREFIX).strip("/").split("/"):
+    for part in path.strip("/").split("/"):
         if part:
             node = node.below[part]
     return node

@@ -27,6 +27,11 @@ ROUTES = {
     ("DELETE", f"{BASE}/studies/{{study}}"),
     ("DELETE", f"{BASE}/studies/{{study}}/series/{{series}}"),
     ("DELETE", f"{BASE}/studies/{{study}}/series/{{series}}/instances/{{instance}}"),
+    ("POST", f"{BASE}/commitment-requests/{{transaction}}"),
+    ("GET", f"{BASE}/commitment-requests/{{transaction}}"),
+    ("POST", f"{BASE}/modality-performed-procedure-steps/{{step}}"),
+    ("GET", f"{BASE}/modality-performed-procedure-steps/{{step}}"),
+    ("GET", f"{BASE}/modality-scheduled-procedure-steps"),
 }
 
 
