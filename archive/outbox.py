@@ -60,6 +60,15 @@ class InstanceConflicted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TransmissionChanged(Event):
+    """A study's way to a destination: it was queued, goes on, has ended."""
+
+    kind: ClassVar[str] = "transmission.changed"
+    study_id: UUID
+    transmission_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class CallerSeen(Event):
     """A known AE called: an echo or an association, for the facility's page."""
 

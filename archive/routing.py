@@ -43,6 +43,8 @@ SEND_JOB = "forward.send"
 _ME = access.system_actor("forwarding")
 
 MOST_ATTEMPTS = 12
+# That a person sends at once.
+MOST_STUDIES = 200
 _FIRST_PAUSE_S = 30
 _LONGEST_PAUSE_S = 3600
 # A slice ends after so many images or seconds, far below what a job may take.
@@ -120,6 +122,7 @@ def _queue_by_rule(study: Study, rule: ForwardRule) -> None:
             },
         )
         if is_new:
+            _tell(entry)
             _enqueue(entry)
 
 
@@ -154,8 +157,55 @@ def send_by_hand(actor: Actor, study: Study, destination: Destination) -> Transm
             image_count=images.count(),
         )
         audit.record(actor, "study.send", study, to=destination.ae_title)
+        _tell(entry)
         _enqueue(entry)
     return entry
+
+
+def send_studies(
+    actor: Actor, study_ids: Sequence[UUID], destination_id: UUID
+) -> list[tuple[UUID, str]]:
+    """Queue several whole studies for a destination; returns each with why it was not, or "".
+
+    Raises
+    ------
+    ForbiddenError, NotFoundError
+        When one of the studies is not the person's to see, or cannot be sent there by them: none
+        is queued.
+    InvalidInputError
+        When there are too many, or none.
+    """
+    studies = _chosen(actor, study_ids)
+    destination = choices_for(actor, *studies).filter(pk=destination_id).first()
+    if destination is None:
+        raise ForbiddenError("This destination is not one that you may send these studies to.")
+    outcomes = []
+    for study in studies:
+        try:
+            send_by_hand(actor, study, destination)
+        except (ConflictError, InvalidInputError) as error:
+            outcomes.append((study.pk, str(error)))
+        else:
+            outcomes.append((study.pk, ""))
+    return outcomes
+
+
+def choices_for_studies(actor: Actor, study_ids: Sequence[UUID]) -> list[Destination]:
+    """Return where a person may send all of these studies.
+
+    Raises
+    ------
+    ForbiddenError, NotFoundError, InvalidInputError
+        As :func:`send_studies`.
+    """
+    return list(choices_for(actor, *_chosen(actor, study_ids)))
+
+
+def _chosen(actor: Actor, study_ids: Sequence[UUID]) -> list[Study]:
+    _require_sender(actor)
+    if not 0 < len(study_ids) <= MOST_STUDIES:
+        raise InvalidInputError(f"Choose 1 to {MOST_STUDIES} studies to send.")
+    return [access.study_for(actor.scope, study_id) for study_id in dict.fromkeys(study_ids)]
 
 
 def may_send(actor: Actor) -> bool:
@@ -163,10 +213,15 @@ def may_send(actor: Actor) -> bool:
     return actor.can_read or actor.can_upload or actor.is_administrator
 
 
-def choices_for(actor: Actor, study: Study) -> QuerySet[Destination]:
-    """Return what a person is offered for a study; nothing when the role allows no sending."""
-    rows = destinations_for(actor, study)
-    return rows if may_send(actor) else rows.none()
+def choices_for(actor: Actor, *studies: Study) -> QuerySet[Destination]:
+    """Return what a person is offered for studies; nothing when the role allows no sending."""
+    rows = Destination.objects.order_by("ae_title")
+    if not may_send(actor):
+        return rows.none()
+    one_of_each_facility = {study.facility_id: study for study in studies}
+    for study in one_of_each_facility.values():
+        rows = rows.filter(pk__in=destinations_for(actor, study).order_by().values("pk"))
+    return rows
 
 
 def destinations_for(actor: Actor, study: Study) -> QuerySet[Destination]:
@@ -234,6 +289,7 @@ def retry(actor: Actor, entry: Transmission) -> None:
         if not changed:
             raise ConflictError("It is being sent, or has been sent.")
         audit.record(actor, "transmission.retry", entry.study, to=entry.destination.ae_title)
+        _tell(entry)
         # The job that waits for a later try finds it done, or is this one.
         jobs.hasten(SEND_JOB, str(entry.pk))
         _enqueue(entry)
@@ -249,9 +305,19 @@ def cancel(actor: Actor, entry: Transmission) -> None:
         if not changed:
             raise ConflictError("It is not on its way any more.")
         audit.record(actor, "transmission.cancel", entry.study, to=entry.destination.ae_title)
+        _tell(entry)
 
 
 # --- what empties it
+
+
+def _tell(entry: Transmission) -> None:
+    """Have open pages look at an entry again."""
+    outbox.record(
+        outbox.TransmissionChanged(
+            facility_id=entry.study.facility_id, study_id=entry.study_id, transmission_id=entry.pk
+        )
+    )
 
 
 def _enqueue(entry: Transmission, delay_s: float = 0) -> None:
@@ -305,6 +371,8 @@ def _begin(entry: Transmission) -> bool:
         changed = Transmission.objects.filter(pk=entry.pk, state__in=_OPEN).update(
             state=TransmissionState.SENDING
         )
+        if changed and entry.state != TransmissionState.SENDING:
+            _tell(entry)
         if changed and entry.last_image_id is None and not entry.attempts:
             audit.record(
                 _ME,
@@ -383,6 +451,7 @@ def _settle(entry: Transmission, *, delivered: int, error: str, is_retrying: boo
         changed = Transmission.objects.filter(pk=entry.pk, state__in=_OPEN).update(**values)
         if not changed:
             return
+        _tell(entry)
         if values["state"] in _OPEN:
             _enqueue(entry, delay_s)
             return

@@ -140,6 +140,10 @@ def _messages_of(
     elif event.kind == "measurement.changed":
         message = {**head, "study_id": payload["study_id"], "facility": str(event.facility_id)}
         yield (event.kind, payload["study_id"]), Addressed(message, event.facility_id)
+    elif event.kind == "transmission.changed":
+        facts = {key: payload[key] for key in ("study_id", "transmission_id")}
+        message = {**head, "facility": str(event.facility_id), **facts}
+        yield (event.kind, facts["transmission_id"]), Addressed(message, event.facility_id)
     elif event.kind == "caller.seen":
         facts = {key: payload[key] for key in ("ae_title", "service", "address")}
         message = {**head, "facility": str(event.facility_id), **facts}

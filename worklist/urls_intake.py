@@ -55,5 +55,7 @@ urlpatterns = [
     path("forwarding/rules/<uuid:rule_id>/", forwarding.change_rule, name="forwarding-rule"),
     path("forwarding/<uuid:entry_id>/retry/", forwarding.retry_entry, name="forwarding-retry"),
     path("forwarding/<uuid:entry_id>/cancel/", forwarding.cancel_entry, name="forwarding-cancel"),
+    path("api/studies/destinations/", forwarding.find_choices, name="study-destinations"),
+    path("api/studies/send/", forwarding.send_studies, name="studies-send"),
     path("studies/<uuid:study_id>/send/", forwarding.send_study, name="study-send"),
 ]

@@ -25,6 +25,7 @@ from tests.apps.worklist.rows import make_study
 from worklist.models import Facility
 call_command("add_facility", "North Clinic", code="NORTH", aet=["CT_NORTH"])
 call_command("add_facility", "South Clinic", code="SOUTH", aet=["CT_SOUTH"])
+call_command("add_destination", "OTHERPACS", "127.0.0.1", 1)
 call_command("add_user", "rita", role="radiologist", facility=["NORTH"], password_stdin=True)
 with transaction.atomic():
     north = Facility.objects.get(code="NORTH")
@@ -275,6 +276,59 @@ def test_what_does_not_match_or_is_not_ones_own_does_not_appear(
     send(running, tmp_path, PatientName="Right^Modality", Modality="MR")
     expect(page.locator("[data-arrivals] .row")).to_contain_text("Right, Modality")
     assert rows(page) == ["Right, Modality"]
+
+
+def test_selected_studies_are_sent_by_keys_and_the_queue_follows(
+    worklist: Callable[..., Page], running: product.Site, tmp_path: Path
+) -> None:
+    for name in ("Sent^First", "Sent^Second"):
+        send(running, tmp_path, PatientName=name)
+    page = worklist("?name=sent&sort=name&dir=asc")
+    expect(page.locator(".row")).to_have_count(2)
+    for key in ("ArrowDown", "x", "ArrowDown", "x", "s"):
+        page.keyboard.press(key)
+    dialog = page.get_by_role("dialog", name="Send 2 studies to another system")
+    expect(dialog.get_by_label("Destination")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".row.is-current")).to_be_focused()
+    page.keyboard.press("s")
+    expect(dialog.get_by_label("Destination")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_have_text("2 studies are on their way to OTHERPACS.")
+    expect(page.locator("[data-bulk]")).to_be_hidden()
+
+    page.goto(f"http://127.0.0.1:{running.web_port}/worklist/forwarding/")
+    page.evaluate("window.isSamePage = true")
+    entries = page.locator("[data-entry]")
+    expect(entries).to_have_count(2)
+    # Nobody listens there: the worker says so, and the open page shows it.
+    expect(entries.get_by_text("Tries again")).to_have_count(2)
+    expect(page.locator("main [data-live]")).to_have_text("Live")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    said = entries.first.locator(".forwarding-error").bounding_box()
+    assert said is not None
+    assert said["x"] + said["width"] <= 344
+    page.set_viewport_size({"width": 1440, "height": 900})
+    first, second = entries.nth(0), entries.nth(1)
+    first.get_by_role("button", name="Cancel").focus()
+    page.keyboard.press("Enter")
+    expect(first).to_contain_text("Cancelled")
+    again = first.get_by_role("button", name="Send to OTHERPACS now")
+    expect(again).to_be_focused()
+    expect(page.locator(".toast")).to_have_text("No more of it is sent to OTHERPACS.")
+    # What somebody else does changes their row alone, and takes no focus away.
+    other = page.context.new_page()
+    other.goto(f"{page.url}?state=waiting")
+    other.get_by_role("button", name="Cancel").click()
+    expect(other.get_by_text("Nothing here")).to_be_visible()
+    expect(second).to_contain_text("Cancelled")
+    expect(again).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(first).to_contain_text("Tries again")
+    expect(page.locator("nav .tab[aria-current]")).to_have_text(re.compile(r"All\s*2"))
+    assert page.evaluate("window.isSamePage")
 
 
 def test_the_page_says_when_the_line_is_lost_and_catches_up(

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -22,7 +22,8 @@ from archive.errors import ArchiveError, ConflictError, InvalidInputError
 from archive.models import Destination, ForwardRule, Transmission, TransmissionState
 from archive.rules import Preview, RuleDraft
 from worklist.models import Modality
-from worklist.views.guards import actor_of, administrator_of
+from worklist.views.bodies import json_object
+from worklist.views.guards import actor_of, administrator_of, api_login_required
 
 _MOST_SHOWN = 200
 
@@ -56,7 +57,9 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "may_send": routing.may_send(actor),
         "zone": preferences.zone_of(request),
     }
-    return render(request, "worklist/forwarding_queue.html", context)
+    is_bare = request.GET.get("part") == "queue"
+    template = "worklist/_forwarding_queue.html" if is_bare else "worklist/forwarding_queue.html"
+    return render(request, template, context)
 
 
 _TABS = [
@@ -85,16 +88,63 @@ def cancel_entry(request: HttpRequest, entry_id: UUID) -> HttpResponse:
 
 
 def _change(request: HttpRequest, actor: Actor, entry: Transmission, what: str) -> HttpResponse:
+    is_script = not request.accepts("text/html")
     try:
         if what == "retry":
             routing.retry(actor, entry)
-            messages.success(request, f"It is sent to {entry.destination.ae_title} now.")
+            text = f"It is sent to {entry.destination.ae_title} now."
         else:
             routing.cancel(actor, entry)
-            messages.success(request, f"No more of it is sent to {entry.destination.ae_title}.")
+            text = f"No more of it is sent to {entry.destination.ae_title}."
     except ConflictError as error:
+        if is_script:
+            raise
         messages.error(request, str(error))
+    else:
+        if is_script:
+            return JsonResponse({"message": text})
+        messages.success(request, text)
     return redirect("worklist:forwarding-queue")
+
+
+@api_login_required
+@require_POST
+def find_choices(request: HttpRequest) -> HttpResponse:
+    """Say where studies may be sent: `{"ids": [...]}` -> `{"destinations": [{id, name}]}`."""
+    found = routing.choices_for_studies(actor_of(request), _ids(json_object(request)))
+    return JsonResponse(
+        {
+            "destinations": [
+                {"id": str(row.pk), "name": f"{row.ae_title} at {row.host}"} for row in found
+            ]
+        }
+    )
+
+
+@api_login_required
+@require_POST
+def send_studies(request: HttpRequest) -> HttpResponse:
+    """Send studies by hand: `{"ids": [...], "destination": id}` -> `{"sent": [...], "not": [...]}`.
+
+    What is on its way there already stands under `not`, with the reason.
+    """
+    body = json_object(request)
+    key = _uuid(str(body.get("destination", "")), "destination")
+    outcomes = routing.send_studies(actor_of(request), _ids(body), key)
+    return JsonResponse(
+        {
+            "sent": [str(pk) for pk, reason in outcomes if not reason],
+            "not": [{"id": str(pk), "reason": reason} for pk, reason in outcomes if reason],
+        }
+    )
+
+
+def _ids(body: dict[str, Any]) -> list[UUID]:
+    ids = body.get("ids")
+    try:
+        return [UUID(str(key)) for key in ids] if isinstance(ids, list) else []
+    except ValueError:
+        raise InvalidInputError("Studies are named by their ids (UUID).") from None
 
 
 @login_required

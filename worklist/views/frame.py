@@ -66,6 +66,8 @@ def frame_of(request: HttpRequest) -> Frame:
                 "studies": reverse("worklist:study-list"),
                 "rows": reverse("worklist:study-rows"),
                 "status": reverse("worklist:study-status"),
+                "destinations": reverse("worklist:study-destinations"),
+                "send": reverse("worklist:studies-send"),
                 "views": reverse("worklist:view-save"),
                 "columns": reverse("worklist:column-save"),
                 "facility": reverse("worklist:facility-switch"),

@@ -60,6 +60,7 @@ def study_list(request: HttpRequest) -> HttpResponse:
         ],
         "hidden": hidden,
         "statuses": StudyStatus.choices,
+        "may_send": routing.may_send(context["actor"]),
         "modality_codes": Modality.objects.values_list("code", flat=True),
     }
     return render(request, "worklist/study_list.html", context)

@@ -8,6 +8,8 @@ export interface SiteConfig {
     | "studies"
     | "rows"
     | "status"
+    | "destinations"
+    | "send"
     | "views"
     | "columns"
     | "facility"

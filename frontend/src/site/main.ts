@@ -14,6 +14,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "facility-detail": () => import("./facilities/page"),
   "facility-sheet": () => import("./facilities/page"),
   "knock-list": () => import("./facilities/knocks"),
+  "forwarding-queue": () => import("./forwarding/queue"),
   "conflict-list": () => import("./integrity/page"),
   "conflict-detail": () => import("./integrity/page"),
   "deletion-list": () => import("./integrity/page"),

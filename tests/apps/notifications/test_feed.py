@@ -174,6 +174,10 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
         )
     )
     outbox.record(outbox.CallerRefused(knock_id=knock_id, calling_ae_title="CT_2"))
+    sent = outbox.TransmissionChanged(
+        facility_id=facility.pk, study_id=study_id, transmission_id=knock_id
+    )
+    outbox.record(sent)
     services.notify(Message(Kind.STUDY_NEW, "k", "New CT study", facility_id=facility.pk))
     services.mark_all_read(radiologist)
     for _ in range(3):
@@ -186,6 +190,7 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
         "conflict.new",
         "caller.seen",
         "caller.refused",
+        "transmission.changed",
         "notification.new",
         "notification.unread",
     }
@@ -195,6 +200,7 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
     assert found["conflict.new"][0]["conflict_id"] == str(conflict_id)
     assert found["caller.seen"][0]["ae_title"] == "CT_NORTH"
     assert found["caller.refused"][0]["knock_id"] == str(knock_id)
+    assert found["transmission.changed"][0]["transmission_id"] == str(knock_id)
     assert found["notification.new"][0]["notification"]["title"] == "New CT study"
     assert found["notification.new"][0]["unread"] == 0
     for entry in messages:

@@ -6,6 +6,7 @@ import { RowCursor } from "./cursor";
 import { Drawer } from "./drawer";
 import { Pictures } from "./pictures";
 import { idOf, Rows } from "./rows";
+import { askAndSend } from "./send";
 import { Tabs } from "./tabs";
 
 const TYPING_MS = 250;
@@ -21,6 +22,7 @@ const KEYS: [string, string][] = [
   ["d", "Study page"],
   ["x", "Select"],
   ["r u", "Mark read, unread"],
+  ["s", "Send to another system"],
   ["n", "Show new studies"],
   ["Home End", "First, last row"],
   ["Esc", "Close the preview, clear the selection"],
@@ -59,6 +61,7 @@ class Worklist {
   private readonly filters = required<HTMLElement>('[data-slot="filters"]');
   private readonly bulk = required<HTMLElement>("[data-bulk]");
   private readonly canRead = this.main.dataset.canRead === "true";
+  private readonly maySend = this.main.dataset.maySend === "true";
   private readonly drawer: Drawer;
   private readonly rows: Rows;
   private readonly cursor: RowCursor;
@@ -276,6 +279,8 @@ class Worklist {
       const button = (event.target as Element).closest<HTMLElement>("button");
       if (button?.dataset.action === "clear-selection") {
         this.cursor.clear();
+      } else if (button?.dataset.action === "send") {
+        void this.send();
       } else if (button?.dataset.mark) {
         void this.mark(button.dataset.mark);
       }
@@ -396,6 +401,7 @@ class Worklist {
       x: () => this.cursor.toggle(row),
       r: () => void this.mark("read"),
       u: () => void this.mark("unread"),
+      s: () => void this.send(),
       n: () => this.rows.showWaiting(),
       d: () => this.openPage(row),
       Escape: () => (this.drawer.isOpen ? this.drawer.close() : this.cursor.clear()),
@@ -447,6 +453,20 @@ class Worklist {
       this.tabs.countSoon();
     } catch (error) {
       toast(messageOf(error), "error");
+    }
+  }
+
+  private async send(): Promise<void> {
+    const ids = this.cursor.targets;
+    if (!ids.length) {
+      return;
+    }
+    if (!this.maySend) {
+      toast("Your role does not allow sending studies. Ask an administrator.", "error");
+      return;
+    }
+    if (await askAndSend(ids, this.config.urls)) {
+      this.cursor.clear();
     }
   }
 
