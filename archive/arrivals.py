@@ -17,12 +17,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from archive import catalogue, database, outbox, rows
 from archive.catalogue import Added, Placed
+from archive.database import Cursor
 from archive.errors import ArchiveError
 from archive.groupcommit import GroupCommit
 from imaging.header import InstanceIndex
@@ -139,8 +139,9 @@ def _commit(arrivals: Sequence[Arrival]) -> list[Added | BaseException]:
 def _many(arrivals: Sequence[Arrival]) -> Sequence[Added | BaseException]:
     is_written = False
     try:
-        with transaction.atomic():
-            added = _write(transaction.get_connection(), arrivals)
+        connection = transaction.get_connection()
+        with database.written(connection) as cursor:
+            added = _write(connection, cursor, arrivals)
             is_written = True
     except _StalePlaceError:
         _places.forget([_identity(arrival) for arrival in arrivals])
@@ -186,7 +187,9 @@ def _meaning_of_failed_commit(error: DatabaseError) -> DatabaseError:
     return error if name in {"SQLITE_FULL", "SQLITE_BUSY"} else CommitUnknownError(str(error))
 
 
-def _write(connection: BaseDatabaseWrapper, arrivals: Sequence[Arrival]) -> list[Added]:
+def _write(
+    connection: BaseDatabaseWrapper, cursor: Cursor, arrivals: Sequence[Arrival]
+) -> list[Added]:
     now = timezone.now()
     added: list[Added] = []
     images: list[rows.Values] = []
@@ -215,10 +218,12 @@ def _write(connection: BaseDatabaseWrapper, arrivals: Sequence[Arrival]) -> list
                 is_new_study=False,
             )
         )
-    _count(connection, totals, now)
-    rows.insert(DicomImage, connection, images)
+    _count(connection, cursor, totals, now)
+    rows.insert(DicomImage, connection, cursor, images)
     outbox.record_all(
-        connection, [_event(arrival, its) for arrival, its in zip(arrivals, added, strict=True)]
+        connection,
+        cursor,
+        [_event(arrival, its) for arrival, its in zip(arrivals, added, strict=True)],
     )
     return added
 
@@ -247,42 +252,48 @@ _UPDATE_SERIES = f"""
 """  # noqa: S608
 
 
-def _count(connection: BaseDatabaseWrapper, totals: dict[_Identity, _Total], now: datetime) -> None:
+def _count(
+    connection: BaseDatabaseWrapper,
+    cursor: Cursor,
+    totals: dict[_Identity, _Total],
+    now: datetime,
+) -> None:
     """Add to the counters, which also finds and locks the rows.
 
     Always in the same order, so that two processes never wait for each other.
     """
     moment = connection.ops.adapt_datetimefield_value(now)
+    update_study = database.dialect(_UPDATE_STUDY, connection.vendor)
+    update_series = database.dialect(_UPDATE_SERIES, connection.vendor)
     ordered = sorted(totals.items(), key=lambda item: (item[1].place.study_id, item[1].place))
-    with connection.cursor() as cursor:
-        for at, (identity, total) in enumerate(ordered):
-            place = total.place
-            if at == 0 or ordered[at - 1][1].place.study_id != place.study_id:
-                of_study = [t for _, t in ordered if t.place.study_id == place.study_id]
-                _update(
-                    cursor,
-                    _UPDATE_STUDY,
-                    sum(t.instances for t in of_study),
-                    sum(t.size_bytes for t in of_study),
-                    moment,
-                    _key(connection, place.study_id),
-                    _key(connection, identity.facility_id),
-                    identity.study_instance_uid,
-                    identity.patient_identifier,
-                )
+    for at, (identity, total) in enumerate(ordered):
+        place = total.place
+        if at == 0 or ordered[at - 1][1].place.study_id != place.study_id:
+            of_study = [t for _, t in ordered if t.place.study_id == place.study_id]
             _update(
                 cursor,
-                _UPDATE_SERIES,
-                total.instances,
-                total.frames,
-                total.size_bytes,
-                _key(connection, place.series_id),
+                update_study,
+                sum(t.instances for t in of_study),
+                sum(t.size_bytes for t in of_study),
+                moment,
                 _key(connection, place.study_id),
-                identity.series_instance_uid,
+                _key(connection, identity.facility_id),
+                identity.study_instance_uid,
+                identity.patient_identifier,
             )
+        _update(
+            cursor,
+            update_series,
+            total.instances,
+            total.frames,
+            total.size_bytes,
+            _key(connection, place.series_id),
+            _key(connection, place.study_id),
+            identity.series_instance_uid,
+        )
 
 
-def _update(cursor: CursorWrapper, sql: str, *values: int | str | datetime | UUID | None) -> None:
+def _update(cursor: Cursor, sql: str, *values: int | str | datetime | UUID | None) -> None:
     cursor.execute(sql, values)
     if cursor.rowcount != 1:
         raise _StalePlaceError

@@ -6,14 +6,16 @@ association, most of which wait for their sender: 128 of them would exceed what 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
@@ -216,6 +218,52 @@ def execute(
         with Cursor(connection.connection) as cursor:
             cursor.execute(statement, parameters, prepare=True)
             return cursor.fetchall() if cursor.description else []
+
+
+class Cursor(Protocol):
+    """What drivers' cursors and Django's have in common."""
+
+    rowcount: int
+
+    def execute(self, sql: str, values: Sequence[Any], /) -> object:
+        """Run one statement."""
+
+    def executemany(self, sql: str, values: Sequence[Sequence[Any]], /) -> object:
+        """Run one statement for many rows."""
+
+
+@lru_cache(maxsize=64)
+def dialect(sql: str, vendor: str) -> str:
+    """Return a statement whose values are marked by `%s` as `written`'s cursor takes it."""
+    return sql.replace("%s", "?") if vendor == "sqlite" else sql
+
+
+@contextmanager
+def written(connection: BaseDatabaseWrapper) -> Iterator[Cursor]:
+    """Commit what the block writes, all of it or nothing.
+
+    For the few statements that every instance costs: on SQLite the driver's own cursor and two
+    statements of ours take a third of the time of Django's, whose errors they raise all the same.
+    """
+    if connection.vendor != "sqlite":
+        with transaction.atomic(), connection.cursor() as cursor:
+            yield cursor
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, contextlib.closing(connection.connection.cursor()) as raw:
+        if connection.in_atomic_block:
+            with transaction.atomic():
+                yield raw
+            return
+        raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield raw
+            raw.execute("COMMIT")
+        except BaseException:
+            # Some errors have ended the transaction already.
+            if connection.connection.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
 
 
 def close_shared() -> None:

@@ -1,7 +1,8 @@
 """The one way in. Every door spools what it gets and calls :func:`ingest_instance`.
 
 Order of durability: spool file, fdatasync, link into the layout without overwriting, fsync of the
-folders, database commit with full synchronisation, then the answer. The unique constraint on
+folders, database commit with full synchronisation, then the answer. Where the process has a
+journal (`blobs.journal`), its sync stands for the first four. The unique constraint on
 (facility, SOP Instance UID) decides races, not a look beforehand: only where the layout already has
 a file of this UID is the database asked first.
 """
@@ -30,6 +31,7 @@ from archive.errors import (
 from archive.models import InstanceConflict
 from archive.spool import Spooled
 from blobs import BlobError, BlobMissingError, BlobStoreUnavailableError, FileSystemStore, protocol
+from blobs.journal import Entry
 from imaging import errors as imaging_errors
 from imaging import header, sameness
 from imaging.header import InstanceIndex
@@ -175,15 +177,48 @@ def _store(file: Spooled, index: InstanceIndex, provenance: Provenance) -> Inges
         kept = _find(index, provenance)
         if kept is not None:
             return _compare(file, index, provenance, kept)
-    if file.size_bytes < _PARALLEL_BYTES:
-        key = store.put(file.path, key)
-        file.digest()
-    else:
-        putting = _disk.submit(store.put, file.path, key)
+    entry = _enter(file, key)
+    if entry is None:
+        return _record(file, index, provenance, _put(store, file, key))
+    is_stored = False
+    try:
         try:
-            file.digest()
-        finally:
-            key = putting.result()
+            entry.settle()
+        except BaseException:
+            store.delete(key)
+            raise
+        result = _record(file, index, provenance, key)
+        is_stored = result.outcome is Outcome.STORED
+    finally:
+        if not is_stored and not _has(store, key):
+            entry.take_back()
+        entry.finish()
+    return result
+
+
+def _enter(file: Spooled, key: str) -> Entry | None:
+    """Begin to store the file by the journal, where there is one that takes it."""
+    journal = stores.journal()
+    if journal is None or file.content is None:
+        return None
+    return journal.put(file.content, key)
+
+
+def _put(store: FileSystemStore, file: Spooled, key: str) -> str:
+    """Store the spooled file itself, and compute its digest meanwhile; returns its key."""
+    if file.size_bytes < _PARALLEL_BYTES:
+        return store.put(file.path, key)
+    putting = _disk.submit(store.put, file.path, key)
+    try:
+        file.digest()
+    finally:
+        key = putting.result()
+    return key
+
+
+def _record(file: Spooled, index: InstanceIndex, provenance: Provenance, key: str) -> IngestResult:
+    """Commit the rows of an instance whose bytes are durable under `key`."""
+    store = stores.instances()
     placed = Placed(
         storage_key=key,
         size_bytes=file.size_bytes,

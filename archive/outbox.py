@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from archive import rows
+from archive.database import Cursor
 from archive.models import OutboxEvent
 
 
@@ -125,9 +126,9 @@ def record(event: AnyEvent) -> OutboxEvent:
     return OutboxEvent.objects.create(**_values(event))
 
 
-def record_all(connection: BaseDatabaseWrapper, events: Iterable[AnyEvent]) -> None:
+def record_all(connection: BaseDatabaseWrapper, cursor: Cursor, events: Iterable[AnyEvent]) -> None:
     """Write many events in the present transaction of `connection`."""
-    rows.insert(OutboxEvent, connection, [_values(event) for event in events])
+    rows.insert(OutboxEvent, connection, cursor, [_values(event) for event in events])
 
 
 def _values(event: AnyEvent) -> dict[str, Any]:

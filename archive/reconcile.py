@@ -1,10 +1,10 @@
 """After a process was killed: what it had in hand is taken back, so that files and rows agree.
 
 Whoever stores has the instance in the spool from its first byte until after the commit, and the
-store links that very file. So the spool is the list of what was in flight, and a start has to look
-at nothing else, however large the archive is. A file without a row that came about in another way
-(a power cut, a restored database) is found by the sweep (`archive.sweep`) and set aside, not
-destroyed: it may be somebody's.
+store links that very file; or it is in a journal, which lies in the spool too. So the spool is the
+list of what was in flight, and a start has to look at nothing else, however large the archive is.
+A file without a row that came about in another way (a power cut, a restored database) is found by
+the sweep (`archive.sweep`) and set aside, not destroyed: it may be somebody's.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Model
 
-from archive import jobs, runner, spool, stores
+from archive import jobs, replay, runner, spool, stores
 from archive.models import InstanceConflict
-from blobs import FileSystemStore, protocol
+from blobs import FileSystemStore, journal, protocol
 from imaging import header
 from imaging.errors import ImagingError
 from worklist.models import DicomImage
@@ -40,7 +40,8 @@ _SERVER_COMMITS_S = 10
 _ABANDONED_S = 3600
 _MOST_SUFFIXES = 20
 # The receiver keeps a lock on each file that it has in hand.
-_LOCKED = "dimse-"
+_LOCKED = ("dimse-", journal.PREFIX)
+_JOURNALS = f"{journal.PREFIX}*{journal.SUFFIX}"
 
 
 @dataclass(slots=True)
@@ -50,11 +51,13 @@ class Settled:
     Attributes
     ----------
     taken_back : files of the store that no row named: their senders were never answered
+    restored : files of the store that had lost their content and have it again
     removed : files of the spool
     waiting : files of the spool that are in use, or too young to judge
     """
 
     taken_back: int = 0
+    restored: int = 0
     removed: int = 0
     waiting: int = 0
 
@@ -67,6 +70,7 @@ def settle_spool() -> Settled:
     """
     done = Settled()
     folder: Path = settings.DICOM_SPOOL_DIR
+    _settle_journals(folder, done)
     for path in sorted(folder.glob("*.part")):
         try:
             with _taken_over(path) as is_ours:
@@ -87,6 +91,22 @@ def settle_spool() -> Settled:
     return done
 
 
+def _settle_journals(folder: Path, done: Settled) -> None:
+    for path in sorted(folder.glob(_JOURNALS)):
+        try:
+            with _taken_over(path) as is_ours:
+                if not is_ours:
+                    # That of a living receiver is always there: nothing waits for it.
+                    done.waiting += not _is_locked(path)
+                    continue
+                replayed = replay.replay(path)
+                path.unlink()
+                done.taken_back += replayed.taken_back
+                done.restored += replayed.restored
+        except FileNotFoundError:
+            continue
+
+
 @jobs.handler("spool.settle")
 def settle() -> None:
     """Settle the spool as a job."""
@@ -98,13 +118,23 @@ def request_settling() -> None:
     """Queue a look at the spool where something lies in it that may be nobody's."""
     now = time.time()
     folder: Path = settings.DICOM_SPOOL_DIR
-    for path in folder.glob("*.part"):
+    for path in (*folder.glob("*.part"), *folder.glob(_JOURNALS)):
         try:
-            if now - path.stat().st_ctime > _SERVER_COMMITS_S:
+            if now - path.stat().st_ctime > _SERVER_COMMITS_S and not _is_locked(path):
                 jobs.enqueue("spool.settle", "spool")
                 return
         except FileNotFoundError:
             continue
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living receiver has the file in hand."""
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextmanager

@@ -26,6 +26,9 @@ from django.db.models import (
     UUIDField,
 )
 
+from archive import database
+from archive.database import Cursor
+
 Values = Mapping[str, Any]
 # Fields whose Python values every driver takes as they are.
 _PLAIN = (BinaryField, BooleanField, CharField, FloatField, IntegerField, TextField)
@@ -47,51 +50,54 @@ class Inserter:
         columns = ", ".join(quote(str(field.column)) for field in fields)
         marks = ", ".join(["%s"] * len(fields))
         table = quote(model._meta.db_table)
-        self._sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - ours
-        self._columns = [(f.attname, f.get_default, _preparer(f, connection)) for f in fields]
+        sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - ours
+        self._sql = database.dialect(sql, connection.vendor)
+        self._values = [_value_of(field, connection) for field in fields]
 
-    def insert(self, connection: BaseDatabaseWrapper, rows: Sequence[Values]) -> None:
+    def insert(self, cursor: Cursor, rows: Sequence[Values]) -> None:
         """Insert `rows`, each given by attribute names; what is left out gets its default."""
-        values = [
-            [
-                prepare(row[name] if name in row else default())
-                for name, default, prepare in self._columns
-            ]
-            for row in rows
-        ]
-        with connection.cursor() as cursor:
-            if len(values) == 1:
-                cursor.execute(self._sql, values[0])
-            else:
-                cursor.executemany(self._sql, values)
+        values = [[value_of(row) for value_of in self._values] for row in rows]
+        if len(values) == 1:
+            cursor.execute(self._sql, values[0])
+        else:
+            cursor.executemany(self._sql, values)
 
 
-def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - any column's value
-    return value
+def _value_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Callable[[Values], Any]:
+    """Return what takes the field's column from a row, as the database's driver takes it."""
+    name, default, prepare = field.attname, field.get_default, _preparer(field, connection)
+    if prepare is None:
+        if callable(field.default):
+            return lambda row: row[name] if name in row else default()
+        constant = default()
+        return lambda row: row.get(name, constant)
+    return lambda row: prepare(row[name] if name in row else default())
 
 
-def _preparer(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> _Prepare:
-    """Return what makes a Python value of the field one that the database's driver takes."""
+def _preparer(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> _Prepare | None:
+    """Return what makes a Python value of the field one that the driver takes; None: it does."""
     target = field.target_field if isinstance(field, ForeignKey) else field
     if isinstance(target, UUIDField):
         if connection.features.has_native_uuid_field:
-            return _as_it_is
+            return None
         return lambda value: None if value is None else value.hex
     if isinstance(target, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     if isinstance(target, JSONField):
         return lambda value: connection.ops.adapt_json_value(value, target.encoder)
     if isinstance(target, _PLAIN):
-        return _as_it_is
+        return None
     return lambda value: target.get_db_prep_save(value, connection)
 
 
 _inserters: dict[tuple[type[Model], str], Inserter] = {}
 
 
-def insert(model: type[Model], connection: BaseDatabaseWrapper, rows: Sequence[Values]) -> None:
+def insert(
+    model: type[Model], connection: BaseDatabaseWrapper, cursor: Cursor, rows: Sequence[Values]
+) -> None:
     """Insert rows of `model` in the present transaction; see `Inserter.insert`."""
     key = model, connection.vendor
     if key not in _inserters:
         _inserters[key] = Inserter(model, connection)
-    _inserters[key].insert(connection, rows)
+    _inserters[key].insert(cursor, rows)

@@ -9,8 +9,7 @@ import hashlib
 import os
 import socket
 import tempfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -24,20 +23,46 @@ CHUNK_BYTES = 1024 * 1024
 PREFIX = "in-"
 
 
-@dataclass(slots=True)
 class Spooled:
     """A file in the spool; a context manager that removes it at the end.
 
-    Attributes
+    Parameters
     ----------
+    path : where it is, or what writes it when somebody asks: most instances go from memory straight
+        into the store
     content : the whole file in memory too, where it is small and came so
-    sha256 : of the whole file (hex), where it was computed while it came
+    sha256 : of the whole file (hex) where it was computed while it came, or what waits for it
     """
 
-    path: Path
-    size_bytes: int
-    content: memoryview | None = None
-    sha256: str | None = None
+    __slots__ = ("_path", "_sha256", "content", "size_bytes")
+
+    def __init__(
+        self,
+        path: Path | Callable[[], Path],
+        size_bytes: int,
+        content: memoryview | None = None,
+        sha256: str | Callable[[], str] | None = None,
+    ) -> None:
+        self._path = path
+        self.size_bytes = size_bytes
+        self.content = content
+        self._sha256 = sha256
+
+    @property
+    def path(self) -> Path:
+        """Where it is in the spool.
+
+        Raises
+        ------
+        StoreUnavailableError
+            When it has to be written first and the disk takes no more.
+        """
+        if not isinstance(self._path, Path):
+            try:
+                self._path = self._path()
+            except OSError as error:
+                raise _disk_refuses(error) from error
+        return self._path
 
     @property
     def source(self) -> Path | memoryview:
@@ -46,11 +71,16 @@ class Spooled:
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole file in hex."""
-        if self.sha256 is None and self.content is not None:
-            self.sha256 = hashlib.sha256(self.content).hexdigest()
-        elif self.sha256 is None:
-            self.sha256 = digest(self.path)
-        return self.sha256
+        if isinstance(self._sha256, str):
+            return self._sha256
+        if self._sha256 is not None:
+            found = self._sha256()
+        elif self.content is not None:
+            found = hashlib.sha256(self.content).hexdigest()
+        else:
+            found = digest(self.path)
+        self._sha256 = found
+        return found
 
     def __enter__(self) -> Spooled:
         return self
@@ -61,7 +91,8 @@ class Spooled:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.path.unlink(missing_ok=True)
+        if isinstance(self._path, Path):
+            self._path.unlink(missing_ok=True)
 
 
 def spool_chunks(

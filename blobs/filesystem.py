@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -31,15 +33,19 @@ class FileSystemStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._prefix = f"{root}/"
         # Folders whose own entries, up to the root's, this process has synced.
         self._durable: set[str] = set()
 
     def path(self, key: str) -> Path:
         """Return the file of `key`; a key that leaves the folder is refused."""
-        parts = PurePosixPath(key).parts
-        if not parts or any(part in {"..", "/"} for part in parts):
+        return Path(self._name(key))
+
+    def _name(self, key: str) -> str:
+        """Return the file of `key`; a `Path` takes ten times as long to make."""
+        if not key or key.startswith("/") or ".." in key.split("/"):
             raise BlobError(f"{key!r} is no key of this store.")
-        return self.root.joinpath(*parts)
+        return f"{self._prefix}{key}"
 
     def put(self, source: Path, key: str) -> str:
         """Make `source` durable under `key`; see `BlobStore.put`."""
@@ -65,8 +71,7 @@ class FileSystemStore:
         try:
             os.link(source, target)
         except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._durable.difference_update(map(str, target.parents))
+            self._make_folder(str(target))
             os.link(source, target)
 
     def _sync_entry(self, target: Path) -> None:
@@ -87,6 +92,71 @@ class FileSystemStore:
         # Only now: who finds a folder here relies on it.
         self._durable.update(unsure)
 
+    def create(self, key: str) -> int:
+        """Make the object's file, empty and not durable yet, and return its descriptor.
+
+        Raises
+        ------
+        FileExistsError
+            When the key is taken.
+        """
+        target = self._name(key)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        try:
+            return os.open(target, flags, 0o600)
+        except FileNotFoundError:
+            self._make_folder(target)
+            return os.open(target, flags, 0o600)
+
+    def _make_folder(self, target: str) -> None:
+        folder = target.rpartition("/")[0]
+        self._durable.discard(folder)
+        try:
+            os.mkdir(folder)  # noqa: PTH102
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            self._make_folder(folder)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)  # noqa: PTH102
+
+    def make_durable(self, keys: Sequence[str]) -> None:
+        """Wait until files that were made by `create` are safe from a power cut.
+
+        Where the kernel says whether it could (Linux 5.8), it is asked once for the whole file
+        system: for some hundred files that takes a tenth of the time. A key that is gone meanwhile
+        is passed over.
+
+        Raises
+        ------
+        OSError
+            When the disk did not take all of it.
+        """
+        if _SYNCS_FILE_SYSTEMS:
+            _sync_file_system(self.root)
+            return
+        for key in keys:
+            target = self.path(key)
+            try:
+                _sync_data(target)
+                self._sync_entry(target)
+            except FileNotFoundError:
+                continue
+
+    def restore(self, key: str, content: bytes | memoryview) -> None:
+        """Put back what a power cut took from an object, durably; the only way to overwrite one."""
+        target = self.path(key)
+        part = self.root / "spool" / f"restore-{os.getpid()}-{threading.get_ident()}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            _sync_data(part)
+            self._make_folder(str(target))
+            part.replace(target)
+            self._sync_entry(target)
+        finally:
+            part.unlink(missing_ok=True)
+
     def open(self, key: str) -> BinaryIO:
         """Open for reading."""
         try:
@@ -97,7 +167,7 @@ class FileSystemStore:
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Return a range of the object with one `pread`."""
         try:
-            descriptor = os.open(self.path(key), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._name(key), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise BlobMissingError(key) from error
         try:
@@ -108,7 +178,7 @@ class FileSystemStore:
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
         try:
-            return self.path(key).stat().st_size
+            return os.stat(self._name(key)).st_size  # noqa: PTH116
         except FileNotFoundError as error:
             raise BlobMissingError(key) from error
 
@@ -158,6 +228,26 @@ def _candidates(key: str) -> Iterator[str]:
     name = PurePosixPath(key)
     for number in range(1, _MOST_SUFFIXES):
         yield str(name.with_name(f"{name.stem}-{number}{name.suffix}"))
+
+
+def _kernel() -> tuple[int, ...]:
+    words = os.uname().release.split("-")[0].split(".")[:2]
+    return tuple(int(word) for word in words if word.isdigit())
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# Before, it kept to itself what went wrong.
+_SYNCS_FILE_SYSTEMS = hasattr(_libc, "syncfs") and _kernel() >= (5, 8)
+
+
+def _sync_file_system(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
 
 
 def _sync_data(path: Path) -> None:

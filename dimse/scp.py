@@ -16,7 +16,7 @@ from django.db import DatabaseError
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 
-from archive import reconcile
+from archive import reconcile, stores
 from dimse.association import Admissions
 from dimse.census import Census, Limits
 from dimse.clerk import Clerk
@@ -128,6 +128,7 @@ class Receiver:
         gc.collect()
         gc.freeze()
         self._settle()
+        stores.open_journal()
         self._clerk.start()
         for listener in self.listeners:
             listener.start()
@@ -152,6 +153,7 @@ class Receiver:
         for guest in self._census.guests:
             guest.close()
         self._clerk.stop()
+        stores.close_journal()
 
 
 def _encrypt(tls: Tls) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from worklist.models import Facility
 logger = logging.getLogger(__name__)
 
 _numbers = itertools.count(1)
+_NOTE_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Visit:
     stored: int = 0
     refused: int = 0
     _began: float = field(default_factory=time.monotonic)
+    _noted: int = 0
+    _noted_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.name = f"{self.ae_title}@{self.address}#{os.getpid()}-{next(_numbers)}"
@@ -61,7 +65,12 @@ class Visit:
     def note_stored(self) -> None:
         """Note that an instance is safe."""
         self.stored += 1
-        self.clerk.note_stored(self.ae_title, self.facility.pk, self.address)
+        now = time.monotonic()
+        # Hundreds a second; the page shows when the last one came.
+        if now - self._noted_at >= _NOTE_EVERY_S:
+            self._noted_at = now
+            self._noted = self.stored
+            self.clerk.note_stored(self.ae_title, self.facility.pk, self.address)
 
     def note_refused(self, answer: Answer, sop_instance_uid: str) -> None:
         """Note that an instance was not taken as sent."""
@@ -77,6 +86,8 @@ class Visit:
 
     def note_end(self, how: str) -> None:
         """Note that the association is over."""
+        if self._noted < self.stored:
+            self.clerk.note_stored(self.ae_title, self.facility.pk, self.address)
         logger.info(
             "%s %s after %.1f s: %d stored, %d refused",
             self,

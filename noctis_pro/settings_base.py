@@ -209,6 +209,10 @@ DIMSE_PDU_TIMEOUT_S = 15
 DIMSE_IDLE_TIMEOUT_S = 30
 DIMSE_PDU_BYTES = 128 * 1024
 
+# What the receiver has in its journal is made durable in its own place when nothing has come for so
+# long (docs/adr/0026).
+JOURNAL_IDLE_S = 1.0
+
 # Limits: what one sender may ask of the machine.
 MAX_INSTANCE_BYTES = 4 * 1024**3
 # How long a deleted study can be restored, and a file that no row names is kept aside.

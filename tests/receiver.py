@@ -180,7 +180,15 @@ class ReceiverSite:
         }
 
     def spooled_files(self) -> list[Path]:
-        return [path for path in (self.store / "spool").glob("*") if path.is_file()]
+        """What is under way: a journal is always there while the receiver lives."""
+        return [
+            path
+            for path in (self.store / "spool").glob("*")
+            if path.is_file() and not path.name.startswith("journal-")
+        ]
+
+    def journals(self) -> list[Path]:
+        return sorted((self.store / "spool").glob("journal-*.log"))
 
     def log(self) -> str:
         return "".join(
@@ -222,6 +230,8 @@ class ReceiverSite:
         keys = {row["storage_key"] for row in self.images()}
         assert keys == self.stored_files()
         assert self.spooled_files() == []
+        if self.process is not None and self.process.returncode == 0:
+            assert self.journals() == []
         counted = self.rows("SELECT coalesce(sum(instance_count), 0) AS n FROM worklist_study")
         assert counted[0]["n"] == len(keys)
 

@@ -129,10 +129,12 @@ def test_what_a_killed_receiver_left_in_the_spool_is_swept(
 ) -> None:
     site = make_site()
     site.start()
-    instance = read_part10(to_bytes(make_instance()))
+    # Larger than what is kept in memory.
+    instance = read_part10(to_bytes(make_instance(np.zeros((1024, 1024), np.uint16))))
     with site.peer(OFFERED) as peer:
         peer.send(fragment(1, 3, store_rq(CT, instance.sop_instance)))
-        peer.send(fragment(1, 0, instance.data[:3000]))
+        for start in range(0, 1200_000, 100_000):
+            peer.send(fragment(1, 0, instance.data[start : start + 100_000]))
         (left,) = site.eventually(site.spooled_files)
         site.kill()
     assert left.exists()
@@ -144,6 +146,34 @@ def test_what_a_killed_receiver_left_in_the_spool_is_swept(
     assert site.images() == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["names", "content"])
+def test_what_a_power_cut_takes_from_the_layout_was_answered_for(
+    make_site: Callable[..., ReceiverSite], loss: str
+) -> None:
+    """Killed, and then the disk forgets what nobody had synced yet: the journal has it."""
+    site = make_site({"JOURNAL_IDLE_S": 3600.0})
+    site.start()
+    site.eventually(site.journals)
+    sent = [read_part10(to_bytes(make_instance())) for _ in range(8)]
+    with site.peer(OFFERED) as peer:
+        for instance in sent:
+            assert peer.store(CT, instance.sop_instance, instance.data).status == 0
+    site.kill()
+    for key in site.stored_files():
+        path = site.store / key
+        if loss == "names":
+            path.unlink()
+        else:
+            path.write_bytes(bytes(path.stat().st_size))
+    site.start()
+    found = data_set_digests(site)
+    assert found == {i.sop_instance: hashlib.sha256(i.data).hexdigest() for i in sent}
+    assert f"Restored {len(sent)} files" in site.log()
+    assert site.stop() == 0
+    site.assert_consistent()
+
+
 def calls_of(trace: Path) -> list[tuple[str, str, str]]:
     """Thread, system call and its arguments, in the order in which the calls began."""
     found = (_CALL.match(line) for line in trace.read_text(errors="replace").splitlines())
@@ -153,20 +183,36 @@ def calls_of(trace: Path) -> list[tuple[str, str, str]]:
 _CALL = re.compile(r"^(?P<tid>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 
 
+_TRACED = (
+    "fdatasync,fsync,syncfs,link,linkat,openat,rename,renameat,renameat2,"
+    "pwrite64,pwritev2,sendto,sendmsg,write,setsockopt"
+)
+
+
+def traced(make_site: Callable[..., ReceiverSite], trace: Path) -> ReceiverSite:
+    """A receiver whose system calls are noted, with its journal ready."""
+    site = make_site(
+        wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={_TRACED}", "-o", trace]
+    )
+    site.start()
+    # Its generation is written when all of it is made.
+    site.eventually(lambda: "NPsegmt1" in trace.read_text(errors="replace"))
+    return site
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [64, 512])
+@pytest.mark.parametrize("rows", [64, 512, 1024], ids=["small", "CT", "large"])
 def test_everything_is_on_disk_before_the_answer(
     make_site: Callable[..., ReceiverSite], tmp_path: Path, rows: int
 ) -> None:
-    """The order of GUARANTEES 2, as the kernel saw it; large instances have a helper thread."""
+    """The order of GUARANTEES 2, as the kernel saw it.
+
+    What fits goes through the journal, whose one sync stands for the file's data, its name and its
+    folders; what is larger is a file from the beginning.
+    """
     trace = tmp_path / "trace"
-    calls = "fdatasync,fsync,link,linkat,rename,renameat,renameat2,pwrite64,sendto,sendmsg,write"
-    calls += ",setsockopt"
-    site = make_site(
-        wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
-    )
-    site.start()
-    pixels = np.zeros((rows, 512), np.uint16)
+    site = traced(make_site, trace)
+    pixels = np.zeros((rows, rows), np.uint16)
     instance = read_part10(to_bytes(make_instance(pixels)))
     with site.peer(OFFERED) as peer:
         assert peer.store(CT, instance.sop_instance, instance.data).status == 0
@@ -183,21 +229,25 @@ def test_everything_is_on_disk_before_the_answer(
                 return position, thread
         pytest.fail(f"No {calls} with {words} after event {after}")
 
-    spool = str(site.store / "spool" / "dimse-")
-    synced, worker = first(-1, {"fdatasync", "fsync"}, spool)
-    linked, _ = first(synced, {"link", "linkat"}, str(stored), worker)
-    assert not any(
-        call.startswith("rename") and str(stored) in arguments for _, call, arguments in events
-    )
-    folders, _ = first(linked, {"fsync"}, f"{stored.parent}>", worker)
-    for parent in (stored.parent.parent, site.store):  # both folders were new
-        position, _ = first(linked, {"fsync"}, f"{parent}>", worker)
-        folders = max(folders, position)
+    if rows < 1024:
+        journal = str(site.store / "spool" / "journal-")
+        written, _ = first(-1, {"pwritev2"}, journal)
+        made, _ = first(written, {"openat"}, f'{stored}", O_WRONLY|O_CREAT|O_EXCL')
+        folders, _ = first(made, {"fdatasync"}, journal)
+    else:
+        folders = synced_as_a_file(first, site, stored)
     written, writer = first(folders, {"pwrite64"}, "noctis.sqlite3-wal")
     committed, _ = first(written, {"fdatasync", "fsync"}, "noctis.sqlite3-wal", writer)
     # P-DATA-TF of the response; the answer to the association request came long before.
-    sent, _ = first(synced, {"sendto", "sendmsg", "write"}, '"\\4\\0')
-    assert synced < linked < folders < written < committed < sent
+    sent, _ = first(folders, {"sendto", "sendmsg", "write"}, '"\\4\\0')
+    assert folders < written < committed < sent
+    if rows < 1024:
+        # The journal may forget it only when the file system has it.
+        kept, _ = first(sent, {"syncfs"}, f"{site.store}>")
+        first(kept, {"pwrite64"}, journal)
+    assert not any(
+        call.startswith("rename") and str(stored) in arguments for _, call, arguments in events
+    )
     # One write for the answer, not held back by Nagle, and what came was acknowledged at once.
     answers = [e for e in events if e[1] in {"sendto", "sendmsg", "write"} and '"\\4\\0' in e[2]]
     assert len(answers) == 1
@@ -205,17 +255,27 @@ def test_everything_is_on_disk_before_the_answer(
     first(-1, {"setsockopt"}, "TCP_QUICKACK, [1]")
 
 
+def synced_as_a_file(
+    first: Callable[..., tuple[int, str]], site: ReceiverSite, stored: Path
+) -> int:
+    """Check the order of a file's data, name and folders; returns when the last of them began."""
+    spool = str(site.store / "spool" / "dimse-")
+    synced, worker = first(-1, {"fdatasync", "fsync"}, spool)
+    linked, _ = first(synced, {"link", "linkat"}, str(stored), worker)
+    folders, _ = first(linked, {"fsync"}, f"{stored.parent}>", worker)
+    for parent in (stored.parent.parent, site.store):  # both folders were new
+        position, _ = first(linked, {"fsync"}, f"{parent}>", worker)
+        folders = max(folders, position)
+    return folders
+
+
 @pytest.mark.slow
 def test_who_shares_a_commit_is_answered_after_it(
     make_site: Callable[..., ReceiverSite], tmp_path: Path
 ) -> None:
-    """Of each of 80 instances from four senders: its entry synced, a commit synced, its answer."""
+    """Each of 80 instances from four senders is in the journal, then committed, then answered."""
     trace = tmp_path / "trace"
-    calls = "fdatasync,fsync,link,pwrite64,sendto,sendmsg,write"
-    site = make_site(
-        wrapper=["strace", "-f", "-y", "-s", "16", "-e", f"trace={calls}", "-o", trace]
-    )
-    site.start()
+    site = traced(make_site, trace)
     study = generate_uid()
 
     def send(number: int) -> None:
@@ -240,16 +300,21 @@ def test_who_shares_a_commit_is_answered_after_it(
         for at, (_, call, arguments) in enumerate(events)
         if call == "pwrite64" and "noctis.sqlite3-wal" in arguments
     ]
+    journal_syncs = [
+        at
+        for at, (_, call, arguments) in enumerate(events)
+        if call == "fdatasync" and "journal-" in arguments
+    ]
     answered = 0
     for at, (thread, call, _) in enumerate(events):
-        if call != "link" or ".dcm" not in events[at][2]:
+        if call != "pwritev2":
             continue
         later = [(n, e) for n, e in enumerate(events[at + 1 :], at + 1) if e[0] == thread]
-        folder = next(n for n, e in later if e[1] == "fsync")
+        synced = next(n for n in journal_syncs if n > at)
         answer = next(n for n, e in later if e[1] in {"sendto", "sendmsg"} and '"\\4\\0' in e[2])
-        # Its rows were written after its entry was synced, and synced before its answer.
-        assert any(folder < n for n in writes if n < answer)
-        assert any(folder < n < answer for n in syncs)
+        # Its rows were written after it was in the journal, and synced before its answer.
+        assert any(synced < n < answer for n in writes)
+        assert any(synced < n < answer for n in syncs)
         answered += 1
     assert answered >= 80
     (row,) = site.rows("SELECT instance_count FROM worklist_study")

@@ -17,7 +17,8 @@ from django.utils import timezone
 from pydicom.uid import generate_uid
 from uuid_utils.compat import uuid7
 
-from archive import rows
+from archive import database, rows
+from archive.database import Cursor
 from tests import factories
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility, Patient, Series, Study
@@ -42,19 +43,21 @@ def fill(instances: int) -> None:
     template[Patient] = _values(Patient.objects.order_by("-pk")[0])
     now = timezone.now()
     for start in range(0, len(studies), _BATCH):
-        with transaction.atomic():
+        with database.written(transaction.get_connection()) as cursor:
             for number, count in enumerate(studies[start : start + _BATCH], start):
-                _add_study(template, number, count, now - timedelta(minutes=number))
+                _add_study(cursor, template, number, count, now - timedelta(minutes=number))
 
 
 def _values(row: Any) -> dict[str, Any]:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
-def _add_study(template: dict[type, dict[str, Any]], number: int, count: int, at: datetime) -> None:
+def _add_study(
+    cursor: Cursor, template: dict[type, dict[str, Any]], number: int, count: int, at: datetime
+) -> None:
     patient_id, study_id = uuid7(), uuid7()
     own = {"id": patient_id, "patient_id": f"FILL{number}", "patient_name": f"Fill^{number}"}
-    rows.insert(Patient, connection, [template[Patient] | own])
+    rows.insert(Patient, connection, cursor, [template[Patient] | own])
     study = {
         "id": study_id,
         "patient_id": patient_id,
@@ -66,12 +69,14 @@ def _add_study(template: dict[type, dict[str, Any]], number: int, count: int, at
         "series_count": -(-count // _IMAGES),
         "size_bytes": count * template[DicomImage]["size_bytes"],
     }
-    rows.insert(Study, connection, [template[Study] | study])
+    rows.insert(Study, connection, cursor, [template[Study] | study])
     for first in range(0, count, _IMAGES):
-        _add_series(template, study_id, min(_IMAGES, count - first))
+        _add_series(cursor, template, study_id, min(_IMAGES, count - first))
 
 
-def _add_series(template: dict[type, dict[str, Any]], study_id: UUID, count: int) -> None:
+def _add_series(
+    cursor: Cursor, template: dict[type, dict[str, Any]], study_id: UUID, count: int
+) -> None:
     series_id, uid = uuid7(), generate_uid()
     series = {
         "id": series_id,
@@ -80,7 +85,7 @@ def _add_series(template: dict[type, dict[str, Any]], study_id: UUID, count: int
         "instance_count": count,
         "frame_count": count,
     }
-    rows.insert(Series, connection, [template[Series] | series])
+    rows.insert(Series, connection, cursor, [template[Series] | series])
     images = []
     for number in range(count):
         key = uuid7()
@@ -93,4 +98,4 @@ def _add_series(template: dict[type, dict[str, Any]], study_id: UUID, count: int
             "instance_number": number + 1,
         }
         images.append(template[DicomImage] | own)
-    rows.insert(DicomImage, connection, images)
+    rows.insert(DicomImage, connection, cursor, images)

@@ -122,6 +122,10 @@ def test_folders_of_others_are_not_taken_for_durable(
     synced.clear()
     shutil.rmtree(store.root / "aa")
     store.put(source, "aa/cc/y.dcm")
+    assert synced == ["cc", "aa", store.root.name]
+    synced.clear()
+    shutil.move(store.root, tmp_path / "elsewhere")
+    store.put(tmp_path / "elsewhere" / "part", "aa/cc/y.dcm")
     assert synced == ["cc", "aa", store.root.name, store.root.parent.name]
 
 

@@ -393,15 +393,18 @@ def test_what_is_too_large_is_refused_and_what_never_ends_is_cut_off(
 @pytest.mark.slow
 def test_a_full_spool_is_told_and_heals(make_site: Callable[..., ReceiverSite]) -> None:
     site = make_site()
-    site.start()
     spool = site.store / "spool"
     spool.parent.mkdir(parents=True, exist_ok=True)
     spool.write_text("in the way")  # as unusable as a full disk, for root too
-    instance = build()
+    site.start()
+    instance, large = build(), build(PixelData=bytes(5_000_000))
     with site.peer() as peer:
-        answer = peer.store(CT, instance.sop_instance, instance.data)
+        answer = peer.store(CT, large.sop_instance, large.data, step=100_000)
         assert answer.status == 0xA700
         assert answer.comment == "The archive's disk takes nothing now. Send again later."
+        answer = peer.store(CT, instance.sop_instance, instance.data)
+        assert answer.status == 0xA700
+        assert answer.comment.startswith("The archive cannot write files now")
         spool.unlink()
         assert peer.store(CT, instance.sop_instance, instance.data).status == 0
     assert len(site.images()) == 1

@@ -488,6 +488,8 @@ def test_a_lost_connection_leaves_nothing_behind(receiver: ReceiverSite) -> None
     peer: RawPeer = receiver.peer(calling="CT_9")
     peer.send(fragment(3, 3, store_rq(CT, instance.sop_instance)))
     peer.send(fragment(3, 0, instance.data[:2000]))
+    for _ in range(11):  # more than is kept in memory
+        peer.send(fragment(3, 0, bytes(100_000)))
     receiver.eventually(receiver.spooled_files)
     peer.close()
     receiver.eventually(lambda: receiver.spooled_files() == [])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from archive.errors import StoreUnavailableError
+from dimse import stream
 from dimse.stream import DataSetStream
 
 
@@ -38,14 +43,84 @@ def test_a_linked_file_outlives_the_spool(spool: Path, tmp_path: Path) -> None:
     assert (tmp_path / "kept").read_bytes() == b"header"
 
 
-def test_a_file_is_locked_for_as_long_as_its_process_has_it(spool: Path) -> None:
-    """What `archive.reconcile` tells the living from the dead by."""
+def test_what_fits_into_the_buffer_becomes_a_file_only_when_asked_for(spool: Path) -> None:
     growing = DataSetStream(b"header")
-    with growing.path.open("rb") as handle:
+    growing.write(b"first")
+    spooled = growing.finish()
+    assert bytes(spooled.content or b"") == b"headerfirst"
+    assert spooled.source == spooled.content
+    assert not spool.exists()
+    assert spooled.path.read_bytes() == b"headerfirst"
+    growing.discard()
+    assert list(spool.iterdir()) == []
+
+
+def test_a_full_disk_is_told_when_the_file_is_asked_for(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = DataSetStream(b"header")
+    spooled = growing.finish()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dimse.stream.os.open", full)
+    with pytest.raises(StoreUnavailableError, match="No space left"):
+        _ = spooled.path
+    growing.discard()
+
+
+def test_a_file_is_locked_for_as_long_as_its_process_has_it(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `archive.reconcile` tells the living from the dead by."""
+    monkeypatch.setattr(stream, "_BUFFER_BYTES", 8)
+    growing = DataSetStream(b"header")
+    growing.write(b"first")
+    (path,) = spool.iterdir()
+    with path.open("rb") as handle:
         with pytest.raises(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        growing.finish()
+        assert growing.finish().path == path
         with pytest.raises(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(growing._descriptor)  # as the death of its process does
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("size", [10, 99_999, 150_000, 1024 * 1024, 1024 * 1024 + 1, 3_500_000])
+def test_the_digest_is_that_of_everything(spool: Path, size: int) -> None:
+    """Computed while it comes or afterwards, in memory or from the file."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    content = content[:size]
+    growing = DataSetStream(b"header")
+    for start in range(0, size, 60_000):
+        growing.write(content[start : start + 60_000])
+    spooled = growing.finish()
+    assert spooled.digest() == hashlib.sha256(b"header" + content).hexdigest()
+    assert spooled.path.read_bytes() == b"header" + content
+    growing.discard()
+
+
+def test_a_buffer_is_used_again_only_when_nobody_hashes_it(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was broken off must not disturb the next one."""
+    monkeypatch.setattr(stream, "_buffers", [])
+    begun, may_end = threading.Event(), threading.Event()
+
+    class Slow:
+        def update(self, _: memoryview) -> None:
+            begun.set()
+            may_end.wait()
+
+    growing = DataSetStream(b"header")
+    monkeypatch.setattr("dimse.stream.hashlib.sha256", Slow)
+    growing.write(bytes(150_000))
+    begun.wait()
+    discarding = threading.Thread(target=growing.discard)
+    discarding.start()
+    assert stream._buffers == []
+    may_end.set()
+    discarding.join()
+    assert len(stream._buffers) == 1
