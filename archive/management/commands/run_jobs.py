@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from archive import heartbeat, jobs, runner
+from archive import background, heartbeat, jobs, runner
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class Command(BaseCommand):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, remember)
+        background.stand_back()
         rescued = jobs.rescue_orphans()
         if rescued:
             logger.info("%d jobs of a runner that was killed are queued again", rescued)
