@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blobs.errors import BlobStoreUnavailableError
-from blobs.filesystem import FileSystemStore
+from blobs.filesystem import FileSystemStore, begin_writing
 
 logger = logging.getLogger(__name__)
 
@@ -191,6 +191,8 @@ class Entry:
         size = _HEAD_BYTES + len(self._content)
         if os.pwritev(self._segment.descriptor, [head, self._content], self._offset) != size:
             raise OSError("The journal took a part of a record only.")
+        # The disk begins while we make the file.
+        begin_writing(self._segment.descriptor, self._offset, size)
 
     def create(self, store: FileSystemStore) -> None:
         """Make the file, still empty, and note in the record which it is."""
