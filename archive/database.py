@@ -235,7 +235,7 @@ class Cursor(Protocol):
 @lru_cache(maxsize=64)
 def dialect(sql: str, vendor: str) -> str:
     """Return a statement whose values are marked by `%s` as `written`'s cursor takes it."""
-    return sql.replace("%s", "?") if vendor == "sqlite" else sql
+    return sql.replace("%s", mark(vendor))
 
 
 @contextmanager

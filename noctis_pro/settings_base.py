@@ -210,7 +210,7 @@ DIMSE_IDLE_TIMEOUT_S = 30
 DIMSE_PDU_BYTES = 128 * 1024
 
 # What the receiver has in its journal is made durable in its own place when nothing has come for so
-# long (docs/adr/0026).
+# long (docs/adr/0027).
 JOURNAL_IDLE_S = 1.0
 
 # Limits: what one sender may ask of the machine.
