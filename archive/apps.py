@@ -16,6 +16,7 @@ class ArchiveConfig(AppConfig):
             commitment,
             completeness,
             deletions,
+            descriptions,
             destinations,
             frame_cache,
             query_fill,

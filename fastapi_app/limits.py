@@ -12,7 +12,7 @@ from uuid import UUID
 from cachetools import LRUCache
 from django.conf import settings
 from starlette.requests import Request
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from archive.errors import TooLargeError, TooManyAttemptsError
 
@@ -69,6 +69,22 @@ def turn_of(name: bytes) -> asyncio.Semaphore:
     if turn is None:
         turn = turns[name] = asyncio.Semaphore(MOST_AT_ONCE)
     return turn
+
+
+_streams: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LRUCache[str, asyncio.Semaphore]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def stream_of(scope: Scope) -> asyncio.Semaphore:
+    """Return what bounds the long answers of one address at a time; for the running loop."""
+    streams = _streams.setdefault(asyncio.get_running_loop(), LRUCache(4096))
+    client = scope.get("client")
+    name = client[0] if client else ""
+    found = streams.get(name)
+    if found is None:
+        found = streams[name] = asyncio.Semaphore(settings.DICOMWEB_STREAMS_AT_ONCE)
+    return found
 
 
 def bounded(request: Request, most_bytes: int) -> Request:

@@ -158,8 +158,12 @@ def _with_values(vr: str, values: Sequence[Any]) -> Json:
 # Data sets ---------------------------------------------------------------------------------------
 
 
-def read(file: BinaryIO, *, with_pixels: bool = False) -> Dataset:
+def read(file: BinaryIO, *, is_whole: bool = False) -> Dataset:
     """Read a stored object as far as it is described: up to its pixel data, large values left out.
+
+    Parameters
+    ----------
+    is_whole : load large values, too
 
     Raises
     ------
@@ -171,7 +175,10 @@ def read(file: BinaryIO, *, with_pixels: bool = False) -> Dataset:
             # The archive has looked at the object when it came; oddities were told then.
             warnings.simplefilter("ignore")
             return pydicom.dcmread(
-                file, stop_before_pixels=not with_pixels, defer_size=_DEFER_BYTES, force=True
+                file,
+                stop_before_pixels=True,
+                defer_size=None if is_whole else _DEFER_BYTES,
+                force=True,
             )
     except _PYDICOM_ERRORS as error:
         raise NotDicomError("The object's header cannot be read.") from error
@@ -300,6 +307,55 @@ class _Writer:
         return {"vr": vr if vr in _WITH_ADDRESS else "UN", "BulkDataURI": self._bulk_uri(path)}
 
 
+def value_bytes(dataset: Dataset, path: Path) -> bytes | None:
+    """Return the bytes of a value that `of_data_set` gave an address.
+
+    Parameters
+    ----------
+    dataset : from `read`, whole
+    path : of the element
+
+    Returns
+    -------
+    The value as explicit VR little endian has it, text in UTF-8; None where there is none.
+
+    References
+    ----------
+    DICOM PS3.18 section 10.4.1.1.5.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _value_bytes(dataset, path, ["iso8859"])
+        except _PYDICOM_ERRORS:
+            return None
+
+
+def _value_bytes(dataset: Dataset, path: Path, outer: list[str]) -> bytes | None:
+    encodings = _encodings_of(dataset, outer)
+    tag, *rest = path
+    if tag not in dataset:
+        return None
+    if rest:
+        items = dataset[tag].value
+        number, *inner = rest
+        if dataset[tag].VR != "SQ" or not 1 <= number <= len(items):
+            return None
+        return _value_bytes(items[number - 1], tuple(inner), encodings)
+    raw: Any = dataset.get_item(tag)
+    if not isinstance(raw, RawDataElement):
+        # pydicom converted it while it read, as it does in items of unknown length.
+        converted: Any = dataset[tag].value
+        return converted if isinstance(converted, bytes) else str(converted).encode()
+    value = raw.value or b""
+    vr = raw.VR if raw.VR not in (None, "UN") else _vr_of(raw) or "UN"
+    if vr in _CODED_TEXT:
+        return _decoded(value, encodings).rstrip("\0").encode()
+    if raw.is_little_endian:
+        return value
+    return _swapped(vr, value)
+
+
 def path_text(path: Path) -> str:
     """Return a path as an address has it: ``54000100/1/54001010``."""
     return "/".join(str(n) if at % 2 else f"{n:08X}" for at, n in enumerate(path))
@@ -334,7 +390,7 @@ def _encodings_of(dataset: Dataset, outer: list[str]) -> list[str]:
     raw = dataset.get_item(0x00080005) if 0x00080005 in dataset else None
     if raw is None:
         return outer
-    value = raw.value
+    value: Any = raw.value
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     if isinstance(value, str):
@@ -400,6 +456,7 @@ def _tags(value: bytes, *, little: bool) -> list[str]:
 
 
 _WORDS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+_WORDS |= {vr: struct.calcsize(code) for vr, code in _NUMBERS.items()}
 
 
 def _swapped(vr: str, value: bytes) -> bytes:

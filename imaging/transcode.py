@@ -214,14 +214,21 @@ def _check(source: _Source, target: str) -> None:
             raise UnsupportedError(
                 "A picture that was compressed with loss is not compressed again."
             )
-        if facts.high_bit + 1 != facts.bits_stored or facts.frames is None:
-            raise UnsupportedError("The picture's bits lie where this encoding cannot hold them.")
-        if facts.frames.sample_kind != "integer" or facts.bits_allocated not in (8, 16):
-            raise UnsupportedError("The picture's samples cannot be compressed in this encoding.")
+        if reason := lossless_problem(facts):
+            raise UnsupportedError(reason)
     elif target == EXPLICIT_BIG_ENDIAN and facts.bits_allocated == 12:
         raise UnsupportedError("Packed samples of 12 bits are not written in big endian.")
     elif not _is_native(source) and facts.bits_allocated not in (1, 8, 16, 32, 64):
         raise UnsupportedError("Compressed pictures of this bit depth cannot be converted.")
+
+
+def lossless_problem(facts: PixelFacts) -> str:
+    """Return why frames cannot be compressed without loss; empty where they can."""
+    if facts.high_bit + 1 != facts.bits_stored or facts.frames is None:
+        return "The picture's bits lie where this encoding cannot hold them."
+    if facts.frames.sample_kind != "integer" or facts.bits_allocated not in (8, 16):
+        return "The picture's samples cannot be compressed in this encoding."
+    return ""
 
 
 def _pixel_change(source: _Source, target: str, form: Form, decode: FrameDecoder) -> Change:

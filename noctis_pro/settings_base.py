@@ -238,6 +238,10 @@ API_REQUESTS_PER_MINUTE = 60_000
 DICOMWEB_MOST_RESULTS = 10_000
 # A body of which nothing comes for so long is given up.
 HTTP_BODY_TIMEOUT_S = 60
+# Files and archives on their way to one address at the same time; the others wait their turn.
+DICOMWEB_STREAMS_AT_ONCE = 16
+# A caller that takes nothing of an answer for so long is left.
+DICOMWEB_SEND_TIMEOUT_S = 60
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024**2
 DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 # A request body beyond this waits in a file; 0 would mean "never" to Python's SpooledTemporaryFile.

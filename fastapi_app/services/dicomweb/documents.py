@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import imagecodecs
-from isal import igzip
+from isal import igzip, isal_zlib
 from starlette.responses import Response
 
 from fastapi_app.services.dicomweb.asking import Asked
@@ -22,6 +23,7 @@ OFFERS = (
     Offer(XML, is_multipart=True),
 )
 _COMPRESSED_FROM_BYTES = 1024
+_OTHER_CODINGS = re.compile(r"\s*(zstd|br)\b")
 _VARY = "Accept, Accept-Encoding, Authorization, Cookie"
 
 
@@ -99,6 +101,21 @@ def coding_for(accepted: str) -> str:
         if quality > liking:
             best, liking = coding, quality
     return best
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether a caller takes gzip, be it not the best for it."""
+    only = ",".join(part for part in accepted.split(",") if not _OTHER_CODINGS.match(part))
+    return coding_for(only) != ""
+
+
+def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces as one gzip stream."""
+    packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield bytes(packed)
+    yield bytes(packer.flush())
 
 
 def compress(content: bytes, coding: str) -> bytes:

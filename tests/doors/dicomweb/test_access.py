@@ -20,11 +20,21 @@ from worklist.models import DicomImage, Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+_STUDY = "/dicom-web/studies/{study}"
+_SERIES = f"{_STUDY}/series/{{series}}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
 # Of objects: 401, 403 and 404 as every object of the archive.
 OBJECT_ROUTES: tuple[tuple[str, str], ...] = (
     ("GET", "/dicom-web/studies/{study}/series"),
     ("GET", "/dicom-web/studies/{study}/instances"),
     ("GET", "/dicom-web/studies/{study}/series/{series}/instances"),
+    *(
+        ("GET", f"{level}{what}")
+        for level in (_STUDY, _SERIES, _INSTANCE)
+        for what in ("", "/metadata", "/pixeldata")
+    ),
+    ("GET", f"{_INSTANCE}/frames/{{frames}}"),
+    ("GET", f"{_INSTANCE}/bulkdata/{{path}}"),
 )
 # Of lists: what others own is not in them.
 LIST_ROUTES: tuple[tuple[str, str], ...] = (

@@ -1,0 +1,207 @@
+"""Answers of any size: made piece by piece in threads, with a bound on memory and on patience.
+
+While one piece is on its way the next one is made, and no more. A caller that takes nothing for a
+while is left: what it holds belongs to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyio import to_thread
+from django.conf import settings
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from fastapi_app import gate, limits
+
+logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 1024 * 1024
+Piece = bytes | memoryview
+
+
+class BrokenStreamError(Exception):
+    """What was promised cannot be sent to its end: the connection must break."""
+
+
+class Stream(Response):
+    """An answer whose body is an iterator of pieces.
+
+    Parameters
+    ----------
+    pieces : read in threads, with a database at hand; closed when the caller goes away
+    length : of the body in bytes; None: not known, sent in chunks
+    """
+
+    def __init__(
+        self,
+        pieces: Iterable[Piece],
+        *,
+        media_type: str,
+        length: int | None = None,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.media_type = media_type
+        self.background = None
+        self._pieces = _gathered(iter(pieces))
+        self.body = b""
+        super().init_headers(headers)
+        if length is None:
+            del self.headers["content-length"]
+        else:
+            self.headers["content-length"] = str(length)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        if scope["method"] == "HEAD":
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+            await to_thread.run_sync(self._pieces.close)
+            return
+        async with limits.stream_of(scope):
+            # A server may swallow what is sent to somebody who has gone.
+            gone = asyncio.create_task(_until_gone(receive))
+            following: asyncio.Task[Piece | None] = asyncio.create_task(self._next())
+            try:
+                # What fails before the first byte is still answered as an error.
+                piece = await following
+                await send(start)
+                while piece is not None and not gone.done():
+                    following = asyncio.create_task(self._next())
+                    await _patiently(send, {"body": bytes(piece), "more_body": True})
+                    piece = await following
+                await _patiently(send, {"body": b"", "more_body": False})
+            finally:
+                gone.cancel()
+                if not following.done():
+                    # A thread cannot be stopped: it ends its piece first.
+                    await asyncio.wait([following])
+                if not following.cancelled():
+                    following.exception()
+                await to_thread.run_sync(self._pieces.close)
+
+    async def _next(self) -> Piece | None:
+        return await to_thread.run_sync(self._next_in_thread)
+
+    def _next_in_thread(self) -> Piece | None:
+        with gate.database():
+            return next(self._pieces, None)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _patiently(send: Send, message: Mapping[str, Any]) -> None:
+    try:
+        async with asyncio.timeout(settings.DICOMWEB_SEND_TIMEOUT_S):
+            await send({"type": "http.response.body", **message})
+    except TimeoutError as error:
+        raise BrokenStreamError("The caller took nothing for too long.") from error
+
+
+def _gathered(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
+    """Join small pieces and cut large ones: each is worth a thread's and a socket's turn."""
+    waiting: list[Piece] = []
+    size = 0
+    try:
+        for piece in pieces:
+            if size and size + len(piece) > PIECE_BYTES:
+                yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
+                waiting, size = [], 0
+            if len(piece) > 2 * PIECE_BYTES:
+                view = memoryview(piece)
+                for at in range(0, len(view), PIECE_BYTES):
+                    yield view[at : at + PIECE_BYTES]
+            else:
+                waiting.append(piece)
+                size += len(piece)
+        if waiting:
+            yield b"".join(waiting)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
+# Multipart -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a multipart/related message.
+
+    Attributes
+    ----------
+    content_type : with its parameters
+    pieces : of its content
+    length : of its content in bytes; None: not known
+    location : an address that names it
+    """
+
+    content_type: str
+    pieces: Iterable[Piece]
+    length: int | None = None
+    location: str = ""
+
+
+def multipart(
+    parts: Iterable[Part],
+    media_type: str,
+    *,
+    lengths: Sequence[tuple[str, int, str]] | None = None,
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Stream:
+    """Return parts as one multipart/related message (RFC 2387; PS3.18 section 8.6.1.2).
+
+    Parameters
+    ----------
+    parts : made when their turn comes
+    media_type : of the parts
+    lengths : content type, length and location of every part, where all are known beforehand
+    """
+    boundary = secrets.token_hex(16)
+    length = None
+    if lengths is not None:
+        length = len(boundary) + 6
+        for content_type, size, location in lengths:
+            length += len(_head(boundary, content_type, size, location)) + size + 2
+    return Stream(
+        _message(parts, boundary),
+        media_type=f'multipart/related; type="{media_type}"; boundary={boundary}',
+        length=length,
+        status_code=status_code,
+        headers=headers,
+    )
+
+
+def _message(parts: Iterable[Part], boundary: str) -> Iterator[Piece]:
+    for part in parts:
+        yield _head(boundary, part.content_type, part.length, part.location)
+        yield from part.pieces
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _head(boundary: str, content_type: str, length: int | None, location: str) -> bytes:
+    lines = [f"--{boundary}", f"Content-Type: {content_type}"]
+    if length is not None:
+        lines.append(f"Content-Length: {length}")
+    if location:
+        lines.append(f"Content-Location: {location}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
