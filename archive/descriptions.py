@@ -19,7 +19,7 @@ from isal import isal_zlib
 
 from archive import frame_cache, jobs, outbox, stores
 from archive.errors import NotFoundError, UndecodableError
-from archive.frame_cache import Entry
+from archive.frame_entry import Entry
 from archive.runner import Payloads, subscriber
 from blobs import BlobMissingError
 from imaging import dicomjson

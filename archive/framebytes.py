@@ -12,7 +12,7 @@ import numpy as np
 
 from archive import decoding, frame_cache, stores
 from archive.errors import NotFoundError, UndecodableError
-from archive.frame_cache import Entry
+from archive.frame_entry import Entry
 from archive.retrieve import check_frame_number, facts_of
 from blobs import BlobMissingError
 from imaging.encoding import HTJ2K_LOSSLESS, JPEG_LOSSLESS, LOSSLESS, encode_frame

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from starlette.responses import Response
 
-from archive import access, audit, dicom_query, query_columns
+from archive import access, audit, database, dicom_query, query_columns
 from archive.access import Actor
 from archive.dicom_query import DicomQuery
 from archive.errors import NotFoundError
@@ -125,13 +125,15 @@ def search(
             query.check()
         except InvalidQueryError as error:
             raise bad_request(str(error)) from error
-        audit.record(
-            actor,
-            "query",
-            service="QIDO-RS",
-            level=level,
-            keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
-        )
+        with database.reading() as connection:
+            audit.record_read(
+                connection,
+                actor,
+                "query",
+                service="QIDO-RS",
+                level=level,
+                keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
+            )
         most = settings.DICOMWEB_MOST_RESULTS
         wanted = most if limit is None else min(limit, most)
         records = list(islice(dicom_query.search(actor.scope, query), offset, offset + wanted + 1))
