@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import BinaryIO, cast
 
 from django.conf import settings
@@ -26,11 +26,26 @@ from worklist.models import DicomImage
 logger = logging.getLogger(__name__)
 
 Piece = bytes | memoryview
+# All of a data set, or its pieces one after the other.
+Data = Piece | Iterator[Piece]
 
 # Small files are read whole before a byte of them is sent, so that a fault of the disk fails one
 # instance and not the association.
 _READ_WHOLE_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 4 * 1024 * 1024
+
+
+class Memory:
+    """What small instances are read into, one after the other."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def view(self, size_bytes: int) -> memoryview:
+        """Return so much memory; what was read into it before is gone."""
+        if len(self._bytes) < size_bytes:
+            self._bytes = bytearray(size_bytes)
+        return memoryview(self._bytes)[:size_bytes]
 
 
 def is_small(instance: StoredInstance) -> bool:
@@ -39,36 +54,46 @@ def is_small(instance: StoredInstance) -> bool:
 
 
 def data_set(
-    instance: StoredInstance, transfer_syntax_uid: str, *, is_without_bulk: bool = False
-) -> Iterator[Piece]:
-    """Return the data set of an instance in pieces.
+    instance: StoredInstance,
+    transfer_syntax_uid: str,
+    memory: Memory,
+    *,
+    is_without_bulk: bool = False,
+) -> Data:
+    """Return the data set of an instance.
 
     Parameters
     ----------
     instance : from `archive.retrieval`
     transfer_syntax_uid : that the peer takes; another one than the stored is converted to
+    memory : for a small one: what is returned is good until it is used again
     is_without_bulk : leave out pixel data, waveforms and documents (PS3.4 annex Z)
 
     Returns
     -------
-    An iterator that is to be read to its end. What can fail has failed before it is returned, but
-    for reading a file of many megabytes.
+    All of it, or an iterator that is to be read to its end. What can fail has failed before it is
+    returned, but for reading a file of many megabytes.
 
     Raises
     ------
     NotFoundError, PermanentError, StoreUnavailableError
         With a sentence for people; nothing was sent.
     """
+    is_as_stored = not is_without_bulk and transfer_syntax_uid == instance.transfer_syntax_uid
+    if is_as_stored and is_small(instance):
+        return _whole(instance, memory)
     file = _open(instance)
-    if is_without_bulk or transfer_syntax_uid != instance.transfer_syntax_uid:
-        with closing(file):
-            return _converted(instance, file, transfer_syntax_uid, is_without_bulk=is_without_bulk)
-    return _stored(instance, file)
+    if is_as_stored:
+        return _in_pieces(file, instance.data_set_offset)
+    with closing(file):
+        return _converted(instance, file, transfer_syntax_uid, is_without_bulk=is_without_bulk)
 
 
-def _open(instance: StoredInstance) -> BinaryIO:
+@contextmanager
+def _faults(instance: StoredInstance) -> Iterator[None]:
+    """Say in a sentence what is wrong with the store."""
     try:
-        return stores.instances().open(instance.storage_key)
+        yield
     except BlobMissingError as error:
         logger.exception("The file of %s is missing", instance.sop_instance_uid)
         raise NotFoundError("The stored file of this instance is missing.") from error
@@ -76,18 +101,21 @@ def _open(instance: StoredInstance) -> BinaryIO:
         raise StoreUnavailableError("The store cannot be read now.") from error
 
 
-def _stored(instance: StoredInstance, file: BinaryIO) -> Iterator[Piece]:
-    if not is_small(instance):
-        return _in_pieces(file, instance.data_set_offset)
-    with closing(file):
-        try:
-            content = file.read()
-        except (BlobError, OSError) as error:
-            raise StoreUnavailableError("The store cannot be read now.") from error
-    if len(content) != instance.size_bytes:
+def _open(instance: StoredInstance) -> BinaryIO:
+    with _faults(instance):
+        return stores.instances().open(instance.storage_key)
+
+
+def _whole(instance: StoredInstance, memory: Memory) -> memoryview:
+    size = instance.size_bytes
+    # A byte more, to see whether the file has one.
+    view = memory.view(size + 1)
+    with _faults(instance):
+        count = stores.instances().read_into(instance.storage_key, view)
+    if count != size:
         logger.error("The file of %s has another size than stored", instance.sop_instance_uid)
         raise PermanentError("The stored file of this instance is damaged.")
-    return iter((memoryview(content)[instance.data_set_offset :],))
+    return view[instance.data_set_offset : size]
 
 
 def _in_pieces(file: BinaryIO, offset: int) -> Iterator[Piece]:

@@ -41,6 +41,9 @@ class BlobStore(Protocol):
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, fewer at the end of the object."""
 
+    def read_into(self, key: str, memory: memoryview) -> int:
+        """Fill `memory` from the object's beginning; returns how many bytes there were."""
+
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
 

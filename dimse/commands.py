@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dimse.status import Answer
 
@@ -26,6 +27,7 @@ N_ACTION_RQ = 0x0130
 N_CREATE_RQ = 0x0140
 RESPONSE = 0x8000
 
+_MEDIUM = 0
 NO_DATA_SET = 0x0101
 HAS_DATA_SET = 0x0001
 
@@ -168,6 +170,46 @@ def request(
     )
 
 
+def store_request(
+    message_id: int, sop_class_uid: str, sop_instance_uid: str, originator: bytes = b""
+) -> bytes:
+    """Return the command set of a C-STORE of ours; thousands go out one after the other.
+
+    Parameters
+    ----------
+    originator : see `move_originator`
+
+    References
+    ----------
+    DICOM PS3.7 section 9.3.1.1.
+    """
+    body = (
+        _store_head(sop_class_uid)
+        + us(message_id)
+        + _STORE_MIDDLE
+        + _element(AFFECTED_SOP_INSTANCE_UID, ui(sop_instance_uid))
+        + originator
+    )
+    return _GROUP_LENGTH.pack(0, 0, 4, len(body)) + body
+
+
+def move_originator(ae_title: str, message_id: int) -> bytes:
+    """Return the elements that tell a receiver who asked for a C-MOVE (PS3.7 9.1.1.1)."""
+    return _element(MOVE_ORIGINATOR_AE_TITLE, lo(ae_title)) + _element(
+        MOVE_ORIGINATOR_MESSAGE_ID, us(message_id)
+    )
+
+
+@lru_cache
+def _store_head(sop_class_uid: str) -> bytes:
+    """Return the beginning of a C-STORE's command set, up to its Message ID."""
+    return (
+        _element(AFFECTED_SOP_CLASS_UID, ui(sop_class_uid))
+        + _element(COMMAND_FIELD, us(C_STORE_RQ))
+        + struct.pack("<HHI", 0x0000, MESSAGE_ID, 2)
+    )
+
+
 def response(
     to: CommandSet, answer: Answer, fields: Mapping[int, bytes], *, has_data_set: bool = False
 ) -> bytes:
@@ -230,3 +272,7 @@ def _element(element: int, value: bytes) -> bytes:
     if not value:
         return b""
     return struct.pack("<HHI", 0x0000, element, len(value)) + value
+
+
+_GROUP_LENGTH = struct.Struct("<HHII")
+_STORE_MIDDLE = _element(PRIORITY, us(_MEDIUM)) + _element(COMMAND_DATA_SET_TYPE, us(HAS_DATA_SET))

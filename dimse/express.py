@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from dimse import commands, connection, wire
 from dimse.agreement import agree, encode
@@ -21,7 +21,7 @@ from dimse.commands import CommandError
 from dimse.connection import Pace, PeerGoneError, ProtocolError
 from dimse.handlers.c_store import EndlessError, Reception
 from dimse.messages import MOST_CANCELS, MOST_WAITING, Assembler, Message
-from dimse.peer import Context, PeerLostError, Request, Response
+from dimse.peer import Context, Data, PeerLostError, Request, Response
 from dimse.services import Table
 from dimse.visit import Visit
 from dimse.wire import Wire
@@ -149,11 +149,7 @@ class ExpressAssociation:
         try:
             if isinstance(message, Reception):
                 self._wire.write_data(
-                    context.context_id,
-                    message.finish(),
-                    (),
-                    self._request.maximum_length,
-                    has_data_set=False,
+                    context.context_id, message.finish(), None, self._request.maximum_length
                 )
             else:
                 self._services.serve(self, message)
@@ -248,20 +244,12 @@ class ExpressAssociation:
                 message.discard()
         self._waiting.clear()
 
-    def send(
-        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
-    ) -> None:
-        """Send one message; see `dimse.peer.Peer`."""
-        sent = commands.parse(command)
-        if not sent.command_field & commands.RESPONSE:
-            self._unanswered += 1
+    def send(self, context: Context, command: bytes, data_set: Data | None = None) -> None:
+        """Send one request; see `dimse.peer.Peer`."""
+        self._unanswered += 1
         try:
             self._wire.write_data(
-                context.context_id,
-                command,
-                data_set,
-                self._request.maximum_length,
-                has_data_set=sent.has_data_set,
+                context.context_id, command, data_set, self._request.maximum_length
             )
         except PeerGoneError as error:
             self._end = _EndError()

@@ -30,7 +30,7 @@ from dimse.census import Guest
 from dimse.commands import CommandError
 from dimse.handlers.c_store import EndlessError, Reception
 from dimse.messages import MOST_CANCELS, MOST_WAITING, Assembler
-from dimse.peer import Context, PeerLostError, Request, Response
+from dimse.peer import Context, Data, PeerLostError, Request, Response
 from dimse.services import Table
 from dimse.upperlayer import WAKE_AT_LEAST_EVERY_S, UpperLayer
 from dimse.visit import Visit
@@ -232,7 +232,7 @@ class InboundAssociation(Association):
         self.guest.is_served = True
         try:
             if isinstance(message, Reception):
-                self.send(self.contexts[context_id], message.finish())
+                self.respond(self.contexts[context_id], message.finish())
             else:
                 self.services.serve(self, message)
         except PeerLostError:
@@ -247,25 +247,25 @@ class InboundAssociation(Association):
             # Our work is not the peer's idleness.
             self.dul._idle_timer.restart()
 
-    def send(
-        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
-    ) -> None:
-        """Send one message; see `dimse.peer.Peer`."""
-        if not commands.parse(command).command_field & commands.RESPONSE:
-            self.dimse.unanswered += 1
-        most = self.requestor.maximum_length or 0
-        step = max(2, most - 6) if most else _FRAGMENT_BYTES
-        self._send_fragments(context.context_id, 1, [command], step)
-        # A command that announces no data set has none to send.
-        if data_set:
-            self._send_fragments(context.context_id, 0, data_set, step)
+    def send(self, context: Context, command: bytes, data_set: Data | None = None) -> None:
+        """Send one request; see `dimse.peer.Peer`."""
+        self.dimse.unanswered += 1
+        self._send_message(context, command, data_set)
 
     def respond(
         self, context: Context, command: bytes, data_set: bytes | None = None, *, more: bool = False
     ) -> None:
         """Send one response; see `dimse.peer.Peer`. Here none waits for another."""
         _ = more
-        self.send(context, command, () if data_set is None else (data_set,))
+        self._send_message(context, command, data_set)
+
+    def _send_message(self, context: Context, command: bytes, data_set: Data | None) -> None:
+        most = self.requestor.maximum_length or 0
+        step = max(2, most - 6) if most else _FRAGMENT_BYTES
+        self._send_fragments(context.context_id, 1, [command], step)
+        if data_set is not None:
+            pieces = [data_set] if isinstance(data_set, bytes | memoryview) else data_set
+            self._send_fragments(context.context_id, 0, pieces, step)
 
     def _send_fragments(
         self, context_id: int, kind: int, pieces: Iterable[bytes | memoryview], step: int

@@ -11,18 +11,19 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 from django.conf import settings
 
 from archive.errors import ForbiddenError
 from archive.models import Destination
-from dimse import commands, connection
+from dimse import commands, connection, wire
 from dimse.commands import CommandError
-from dimse.connection import PeerGoneError, ProtocolError
+from dimse.connection import Pace, PeerGoneError, ProtocolError
 from dimse.contexts import Offer
-from dimse.peer import Context, PeerLostError, Response
+from dimse.peer import Context, Data, PeerLostError, Response
+from dimse.wire import OF_ACCEPTORS, Wire
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 # PS3.8 9.3.2.2: identifiers are the odd numbers of a byte.
@@ -35,16 +36,19 @@ _SEND_TIMEOUT_S = 60.0
 _OUR_MOST_BYTES = 128 * 1024
 # What a peer without a limit gets in one PDU.
 _PDU_BYTES = 1024 * 1024
-# The system takes 1024 buffers at once; what waits for a write stays in memory.
-_MOST_BUFFERS = 1000
-_MOST_WAITING_BYTES = 8 * 1024 * 1024
 _MOST_ANSWER_BYTES = 1024 * 1024
+
+_PACE = Pace(
+    request_timeout_s=_NEGOTIATION_TIMEOUT_S,
+    pdu_timeout_s=_SEND_TIMEOUT_S,
+    idle_timeout_s=_SEND_TIMEOUT_S,
+    pdu_bytes=_OUR_MOST_BYTES,
+)
 
 _ASSOCIATE_RQ, _ASSOCIATE_AC, _ASSOCIATE_RJ = 0x01, 0x02, 0x03
 _DATA, _RELEASE_RQ, _RELEASE_RP, _ABORT = 0x04, 0x05, 0x06, 0x07
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _HEADER = struct.Struct(">BxI")
-_PDV_HEADER = struct.Struct(">BxIIBB")
 
 
 class CallError(Exception):
@@ -90,7 +94,11 @@ class Association:
         try:
             self._socket.settimeout(_SEND_TIMEOUT_S)
             self._socket.sendall(_request(self._name, offers, roles or {}))
-            self._negotiated(self._receive(_NEGOTIATION_TIMEOUT_S), offers)
+            answer = connection.receive_pdu(
+                self._socket, _NEGOTIATION_TIMEOUT_S, first=False, most=_OUR_MOST_BYTES
+            )
+            self._wire = Wire(self._socket, _PACE, OF_ACCEPTORS)
+            self._negotiated(answer, offers)
         except (OSError, ProtocolError) as error:
             self.abort()
             raise CallError(self._no_dicom_node()) from error
@@ -130,9 +138,6 @@ class Association:
             f"DICOM node. Check the port{tls}."
         )
 
-    def _receive(self, timeout_s: float) -> bytes:
-        return connection.receive_pdu(self._socket, timeout_s, first=False, most=_OUR_MOST_BYTES)
-
     def _negotiated(self, pdu: bytes, offers: Sequence[Offer]) -> None:
         if pdu[0] == _ASSOCIATE_RJ and len(pdu) >= 10:
             raise CallError(_rejected(self._destination, *pdu[7:10]))
@@ -160,51 +165,15 @@ class Association:
         """Return the accepted contexts of a SOP class."""
         return [c for c in self.contexts.values() if c.abstract_syntax == abstract_syntax]
 
-    def send(
-        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
-    ) -> None:
-        """Send one message; see `dimse.peer.Peer`."""
+    def send(self, context: Context, command: bytes, data_set: Data | None = None) -> None:
+        """Send one request; see `dimse.peer.Peer`."""
         if not self._is_open:
             raise PeerLostError(f"{self._name} ended the association.")
-        buffers = [*self._fragments(context.context_id, 1, [command])]
-        waiting_bytes = 0
-        for buffer in self._fragments(context.context_id, 0, data_set) if data_set else ():
-            buffers.append(buffer)
-            waiting_bytes += len(buffer)
-            if len(buffers) >= _MOST_BUFFERS or waiting_bytes >= _MOST_WAITING_BYTES:
-                self._write(buffers)
-                buffers, waiting_bytes = [], 0
-        self._write(buffers)
-
-    def _fragments(
-        self, context_id: int, kind: int, pieces: Iterable[bytes | memoryview]
-    ) -> Iterator[bytes | memoryview]:
-        """Yield the PDUs of a command or a data set: headers and slices, nothing copied."""
-        step = (min(self._most, _PDU_BYTES) - 6) & ~1
-        waiting: bytes | memoryview = b""
-        for piece in pieces:
-            view = memoryview(piece)
-            for start in range(0, len(view), step):
-                if waiting:
-                    yield _pdv_header(context_id, kind, len(waiting))
-                    yield waiting
-                waiting = view[start : start + step]
-        yield _pdv_header(context_id, kind | 2, len(waiting))
-        yield waiting
-
-    def _write(self, buffers: list[bytes | memoryview]) -> None:
         try:
-            if isinstance(self._socket, ssl.SSLSocket):
-                self._socket.sendall(b"".join(buffers))
-                return
-            rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
-            while rest:
-                sent = self._socket.sendmsg(rest)
-                while rest and sent >= len(rest[0]):
-                    sent -= len(rest.pop(0))
-                if sent:
-                    rest[0] = rest[0][sent:]
-        except OSError as error:
+            self._wire.write_data(
+                context.context_id, command, data_set, min(self._most, _PDU_BYTES)
+            )
+        except PeerGoneError as error:
             self.abort()
             raise PeerLostError(f"{self._name} broke the connection.") from error
 
@@ -213,20 +182,18 @@ class Association:
         deadline = time.monotonic() + timeout_s
         try:
             while True:
-                pdu = self._receive(max(0.1, deadline - time.monotonic()))
+                pdu = self._wire.read(deadline)
+                if pdu is None:
+                    self.abort()
+                    raise PeerLostError(f"{self._name} did not answer within {timeout_s:.0f} s.")
                 if pdu[0] != _DATA:
                     self._end(pdu[0])
-                if (answer := self._take(pdu)) is None:
+                if (answer := self._take(pdu[1])) is None:
                     continue
                 if answer.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO) == message_id:
-                    self._socket.settimeout(_SEND_TIMEOUT_S)
                     return Response(answer)
         except PeerGoneError as error:
             self.abort()
-            if time.monotonic() >= deadline:
-                raise PeerLostError(
-                    f"{self._name} did not answer within {timeout_s:.0f} s."
-                ) from error
             raise PeerLostError(
                 f"{self._name} did not answer, or ended the association."
             ) from error
@@ -242,21 +209,18 @@ class Association:
         self._close()
         raise PeerLostError(f"{self._name} did not answer, or ended the association.")
 
-    def _take(self, pdu: bytes) -> commands.CommandSet | None:
+    def _take(self, field: memoryview) -> commands.CommandSet | None:
         """Take the fragments of a data PDU; returns a whole command set."""
-        offset, whole = 6, None
-        while offset + 6 <= len(pdu):
-            length, _, control = struct.unpack_from(">IBB", pdu, offset)
-            if length < 2 or offset + 4 + length > len(pdu):
-                raise ProtocolError("A fragment runs past its PDU.")
-            if control & 1:
-                self._answer += pdu[offset + 6 : offset + 4 + length]
-                if len(self._answer) > _MOST_ANSWER_BYTES:
-                    raise ProtocolError("The answer has no end.")
-                if control & 2:
-                    whole = commands.parse(bytes(self._answer))
-                    self._answer.clear()
-            offset += 4 + length
+        whole = None
+        for _, value in wire.values(field):
+            if not value[0] & 1:
+                continue
+            self._answer += value[1:]
+            if len(self._answer) > _MOST_ANSWER_BYTES:
+                raise ProtocolError("The answer has no end.")
+            if value[0] & 2:
+                whole = commands.parse(bytes(self._answer))
+                self._answer.clear()
         return whole
 
     def release(self) -> None:
@@ -264,9 +228,9 @@ class Association:
         if not self._is_open:
             return
         with contextlib.suppress(OSError, ProtocolError):
-            self._socket.settimeout(_RELEASE_TIMEOUT_S)
-            self._socket.sendall(_HEADER.pack(_RELEASE_RQ, 4) + bytes(4))
-            while self._receive(_RELEASE_TIMEOUT_S)[0] == _DATA:
+            self._wire.write([_HEADER.pack(_RELEASE_RQ, 4) + bytes(4)])
+            until = time.monotonic() + _RELEASE_TIMEOUT_S
+            while (pdu := self._wire.read(until)) is not None and pdu[0] == _DATA:
                 pass
         self._close()
 
@@ -283,10 +247,6 @@ class Association:
     def _close(self) -> None:
         self._is_open = False
         self._socket.close()
-
-
-def _pdv_header(context_id: int, control: int, size: int) -> bytes:
-    return _PDV_HEADER.pack(_DATA, size + 6, size + 2, context_id, control)
 
 
 def _item(kind: int, body: bytes) -> bytes:

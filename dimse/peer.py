@@ -15,6 +15,9 @@ from dimse.commands import CommandSet
 from dimse.status import Answer
 from dimse.visit import Visit
 
+# All of a data set, or its pieces one after the other.
+Data = bytes | memoryview | Iterable[bytes | memoryview]
+
 
 class PeerLostError(Exception):
     """The association ended while a service was at work; there is nobody to answer."""
@@ -75,13 +78,14 @@ class Peer(Protocol):
     def extended(self) -> Mapping[str, bytes]:
         """What extended negotiation agreed on, by SOP Class UID (PS3.7 D.3.3.5)."""
 
-    def send(
-        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
-    ) -> None:
-        """Send one message; its data set, if any, in pieces of any size.
+    def send(self, context: Context, command: bytes, data_set: Data | None = None) -> None:
+        """Send one request, whose answer `response_to` waits for.
 
-        Pieces of 256 KiB and more go out without a copy. The memory of a piece may be used again
-        once the next one is asked for.
+        Parameters
+        ----------
+        command : its command set, which says whether there is a data set
+        data_set : all of it, or pieces of any size. Memory of 256 KiB and more goes out without a
+            copy; that of a piece may be used again once the next one is asked for.
 
         Raises
         ------

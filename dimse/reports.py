@@ -94,7 +94,7 @@ def tell_commitment(destination: Destination, report: Report) -> Delivery:
         with Association(destination, [offer], roles={COMMITMENT: (False, True)}) as association:
             context = association.contexts[1]
             command, data_set = event_report(report, context, message_id=1)
-            association.send(context, command, (data_set,))
+            association.send(context, command, data_set)
             code = association.response_to(1, _ANSWER_TIMEOUT_S).command.status
     except (CallError, PeerLostError, CommandError) as error:
         return Delivery(is_success=False, message=str(error))
@@ -130,7 +130,7 @@ def tell_availability(destination: Destination, availability: Availability) -> D
     try:
         with Association(destination, [Offer(1, AVAILABILITY, _TRANSFER_SYNTAXES)]) as association:
             context = association.contexts[1]
-            association.send(context, command, (identifier.write(told, context.transfer_syntax),))
+            association.send(context, command, identifier.write(told, context.transfer_syntax))
             code = association.response_to(1, _ANSWER_TIMEOUT_S).command.status
     except (CallError, PeerLostError, CommandError) as error:
         return Delivery(is_success=False, message=str(error))

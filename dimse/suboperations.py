@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,17 +18,14 @@ from imaging.transcode import TARGETS
 
 # A receiver may have to write gigabytes before it answers.
 ANSWER_TIMEOUT_S = 120.0
-_MEDIUM = 0
 _MOST_MESSAGE_ID = 0xFFFF
 
 
 class Line(Protocol):
     """An association on which we may send C-STORE requests: a `Peer`, or one that we opened."""
 
-    def send(
-        self, context: Context, command: bytes, data_set: Iterable[bytes | memoryview] = ()
-    ) -> None:
-        """Send one message; see `dimse.peer.Peer`."""
+    def send(self, context: Context, command: bytes, data_set: outgoing.Data) -> None:
+        """Send one request; see `dimse.peer.Peer`."""
 
     def response_to(self, message_id: int, timeout_s: float) -> Response:
         """Wait for its answer; see `dimse.peer.Peer`."""
@@ -133,10 +130,14 @@ class Courier:
     ) -> None:
         self._line = line
         self._contexts = contexts
-        self._originator = originator
+        self._originator = b""
+        if originator is not None:
+            self._originator = commands.move_originator(originator.ae_title, originator.message_id)
         self._is_without_bulk = is_without_bulk
         self._message_id = 0
-        self._ahead: tuple[StoredInstance, list[outgoing.Piece]] | None = None
+        self._memory = outgoing.Memory()
+        self._ahead: tuple[StoredInstance, outgoing.Data] | None = None
+        self._chosen: dict[tuple[str, str], Context | None] = {}
 
     def deliver(
         self, instance: StoredInstance, following: StoredInstance | None = None
@@ -165,11 +166,8 @@ class Courier:
         except ArchiveError as error:
             return Delivery(instance, Fate.FAILED, str(error))
         self._message_id = self._message_id % _MOST_MESSAGE_ID + 1
-        command = commands.request(
-            commands.C_STORE_RQ,
-            self._message_id,
-            _fields(instance, self._originator),
-            has_data_set=True,
+        command = commands.store_request(
+            self._message_id, instance.sop_class_uid, instance.sop_instance_uid, self._originator
         )
         try:
             self._line.send(context, command, data)
@@ -180,15 +178,20 @@ class Courier:
         return _judge(instance, response)
 
     def _context_of(self, instance: StoredInstance) -> Context | None:
-        usable = self._contexts.get(instance.sop_class_uid, ())
-        return choose(usable, instance.transfer_syntax_uid)
+        kind = instance.sop_class_uid, instance.transfer_syntax_uid
+        if kind not in self._chosen:
+            self._chosen[kind] = choose(self._contexts.get(kind[0], ()), kind[1])
+        return self._chosen[kind]
 
-    def _data_of(self, instance: StoredInstance, context: Context) -> Iterable[outgoing.Piece]:
+    def _data_of(self, instance: StoredInstance, context: Context) -> outgoing.Data:
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] is instance:
             return ahead[1]
         return outgoing.data_set(
-            instance, context.transfer_syntax, is_without_bulk=self._is_without_bulk
+            instance,
+            context.transfer_syntax,
+            self._memory,
+            is_without_bulk=self._is_without_bulk,
         )
 
     def _read_ahead(self, following: StoredInstance | None) -> None:
@@ -199,20 +202,8 @@ class Courier:
         if context is None or context.transfer_syntax != following.transfer_syntax_uid:
             return
         with contextlib.suppress(ArchiveError):
-            pieces = outgoing.data_set(following, context.transfer_syntax)
-            self._ahead = (following, list(pieces))
-
-
-def _fields(instance: StoredInstance, originator: Originator | None) -> dict[int, bytes]:
-    fields = {
-        commands.AFFECTED_SOP_CLASS_UID: commands.ui(instance.sop_class_uid),
-        commands.AFFECTED_SOP_INSTANCE_UID: commands.ui(instance.sop_instance_uid),
-        commands.PRIORITY: commands.us(_MEDIUM),
-    }
-    if originator is not None:
-        fields[commands.MOVE_ORIGINATOR_AE_TITLE] = commands.lo(originator.ae_title)
-        fields[commands.MOVE_ORIGINATOR_MESSAGE_ID] = commands.us(originator.message_id)
-    return fields
+            data = outgoing.data_set(following, context.transfer_syntax, self._memory)
+            self._ahead = (following, data)
 
 
 def choose(contexts: Sequence[Context], stored_syntax: str) -> Context | None:

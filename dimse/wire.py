@@ -15,15 +15,20 @@ from collections.abc import Iterable, Iterator
 
 from dimse import connection
 from dimse.connection import P_DATA_TF, Pace, PeerGoneError, ProtocolError
+from dimse.peer import Data
 
 _HEADER = struct.Struct(">BxI")
 _PDU_AND_PDV = struct.Struct(">BxIIBB")
 _PDV_OVERHEAD = 6
 
 # Once its association stands, a requestor sends data, a release request or an abort alone.
-_OUT_OF_TURN = (0x01, 0x02, 0x03, 0x06)
+OF_REQUESTORS = (0x01, 0x02, 0x03, 0x06)
+# An acceptor also answers the release.
+OF_ACCEPTORS = (0x01, 0x02, 0x03)
 # A peer that announces no limit gets fragments of this size; even, as every fragment (PS3.8 E.1).
 _UNLIMITED_FRAGMENT_BYTES = 256 * 1024
+# Fragments of a message that is made whole before it is written: the peer says how small they are.
+_MOST_AT_ONCE = 256
 # What one system call writes: parts of it, and bytes.
 _MOST_PARTS = 512
 _MOST_UNSENT_BYTES = 1024 * 1024
@@ -40,10 +45,14 @@ class Wire:
     ----------
     client : connected; its association request is read already
     pace : its limits
+    out_of_turn : types of PDUs that the peer may not send any more
     """
 
-    def __init__(self, client: socket.socket, pace: Pace) -> None:
+    def __init__(
+        self, client: socket.socket, pace: Pace, out_of_turn: tuple[int, ...] = OF_REQUESTORS
+    ) -> None:
         self._client = client
+        self._out_of_turn = out_of_turn
         self._pace = pace
         self._is_encrypted = isinstance(client, ssl.SSLSocket)
         self._lock = threading.Lock()
@@ -54,7 +63,7 @@ class Wire:
         self._start = self._end = 0
         self._began = 0.0
         # Responses that wait for the next one, and their bytes.
-        self._held: list[bytes] = []
+        self._held: list[bytes | memoryview] = []
         self._held_bytes = 0
         tick_s = min(_TICK_S, pace.pdu_timeout_s / 4, pace.idle_timeout_s / 4)
         if self._is_encrypted:
@@ -110,7 +119,7 @@ class Wire:
         if have < _HEADER.size:
             return _HEADER.size - have
         kind, length = _HEADER.unpack_from(self._buffer, self._start)
-        if kind in _OUT_OF_TURN:
+        if kind in self._out_of_turn:
             raise ProtocolError(
                 f"A PDU of type 0x{kind:02X} came out of turn.", connection.UNEXPECTED_PDU
             )
@@ -177,19 +186,21 @@ class Wire:
             parts = self._take_held() + parts
         if self._is_encrypted:
             parts = [b"".join(parts)]
-        while parts:
+        done = 0
+        while done < len(parts):
             try:
-                sent = self._client.send(parts[0]) if len(parts) == 1 else self._gather(parts)
+                sent = self._gather(parts[done : done + _MOST_PARTS])
             except (TimeoutError, BlockingIOError, ssl.SSLWantWriteError, InterruptedError):
                 sent = 0
             except OSError as error:
                 raise PeerGoneError(error.strerror or str(error)) from error
-            while parts and sent >= len(parts[0]):
-                sent -= len(parts.pop(0))
-            if parts:
+            while done < len(parts) and sent >= len(parts[done]):
+                sent -= len(parts[done])
+                done += 1
+            if done < len(parts):
                 if time.monotonic() >= deadline:
                     raise PeerGoneError("The peer takes no answers.")
-                parts[0] = memoryview(parts[0])[sent:]
+                parts[done] = memoryview(parts[done])[sent:]
 
     def post(
         self,
@@ -213,14 +224,14 @@ class Wire:
             As `write`.
         """
         step = _step(maximum_length)
-        for kind, whole in ((1, command), (0, data_set)):
-            if whole is None:
-                continue
-            for start in range(0, len(whole) or 1, step):
-                fragment = whole[start : start + step]
-                last = 2 if start + step >= len(whole) else 0
-                self._held += (_head(context_id, kind | last, len(fragment)), fragment)
-                self._held_bytes += len(fragment)
+        if data_set is not None and len(data_set) > step * _MOST_AT_ONCE:
+            self.write_data(context_id, command, data_set, maximum_length)
+            return
+        self._held += _pdus(context_id, 1, command, step)
+        self._held_bytes += len(command)
+        if data_set is not None:
+            self._held += _pdus(context_id, 0, data_set, step)
+            self._held_bytes += len(data_set)
         if not more or self._held_bytes >= _MOST_HELD_BYTES:
             self.write([])
 
@@ -231,23 +242,24 @@ class Wire:
         return [held]
 
     def _gather(self, parts: list[bytes | memoryview]) -> int:
+        if len(parts) == 1:
+            return self._client.send(parts[0])
         return self._client.sendmsg(parts)
 
     def write_data(
         self,
         context_id: int,
         command: bytes,
-        data_set: Iterable[bytes | memoryview],
+        data_set: Data | None,
         maximum_length: int,
-        *,
-        has_data_set: bool,
     ) -> None:
         """Write one message in P-DATA-TF PDUs as large as the peer takes (PS3.8 annex E).
 
         Parameters
         ----------
         command : its command set
-        data_set : pieces of any size; one may be reused by its maker once the next is asked for
+        data_set : all of it, or pieces of any size; one may be reused by its maker once the next is
+            asked for
         maximum_length : of the variable field, as the peer announced it (PS3.8 D.1); 0: any
 
         Raises
@@ -256,14 +268,16 @@ class Wire:
             As `write`.
         """
         step = _step(maximum_length)
-        ready: list[bytes | memoryview] = []
-        for start in range(0, len(command), step):
-            is_last = start + step >= len(command)
-            fragment = command[start : start + step]
-            ready += [_head(context_id, 3 if is_last else 1, len(fragment)), fragment]
-        if not has_data_set:
+        ready = _pdus(context_id, 1, command, step)
+        if data_set is None:
             self.write([b"".join(ready)])
             return
+        if isinstance(data_set, bytes | memoryview):
+            if len(data_set) <= step * _MOST_AT_ONCE:
+                ready += _pdus(context_id, 0, data_set, step)
+                self.write(ready, pdus=len(ready))
+                return
+            data_set = (data_set,)
         for batch in _fragments(context_id, data_set, step, ready):
             self.write(batch, pdus=len(batch))
 
@@ -320,6 +334,18 @@ def _step(maximum_length: int) -> int:
 
 def _head(context_id: int, control: int, size: int) -> bytes:
     return _PDU_AND_PDV.pack(P_DATA_TF, size + 6, size + 2, context_id, control)
+
+
+def _pdus(
+    context_id: int, kind: int, whole: bytes | memoryview, step: int
+) -> list[bytes | memoryview]:
+    """Return the parts of the PDUs of a command (`kind` 1) or data set (0)."""
+    parts: list[bytes | memoryview] = []
+    for start in range(0, len(whole) or 1, step):
+        fragment = whole[start : start + step]
+        is_last = start + step >= len(whole)
+        parts += (_head(context_id, kind | 2 if is_last else kind, len(fragment)), fragment)
+    return parts
 
 
 def _fragments(

@@ -79,7 +79,7 @@ def _report(peer: Peer, request: Request, request_id: UUID) -> None:
             continue
         command, data_set = reports.event_report(found, request.context, message_id=1)
         try:
-            peer.send(request.context, command, (data_set,))
+            peer.send(request.context, command, data_set)
             code = peer.response_to(1, _REPORT_TIMEOUT_S).command.status
         except PeerLostError:
             _settle(request_id, "It ended the association before its answer.")

@@ -54,6 +54,19 @@ def test_a_key_never_leaves_the_store(store: FileSystemStore) -> None:
             store.path(key)
 
 
+def test_memory_that_is_there_is_filled(store: FileSystemStore, tmp_path: Path) -> None:
+    key = store.put(spooled(tmp_path, b"content"), "ab/cd/one.dcm")
+    memory = bytearray(9)
+    assert store.read_into(key, memoryview(memory)) == 7
+    assert memory == b"content\0\0"
+    assert store.read_into(key, memoryview(memory)[:3]) == 3
+    with pytest.raises(BlobMissingError):
+        store.read_into("ab/cd/none.dcm", memoryview(memory))
+    for name in ("../x", "/etc/passwd", ""):
+        with pytest.raises(BlobError):
+            store.read_into(name, memoryview(memory))
+
+
 def test_a_missing_object_is_named(store: FileSystemStore) -> None:
     for use in (store.open, store.size, lambda key: store.read(key, 0, 1)):
         with pytest.raises(BlobMissingError, match=r"aa/bb/none\.dcm"):

@@ -98,3 +98,23 @@ def test_noise_is_read_or_refused_and_nothing_else(raw: bytes) -> None:
     except CommandError:
         return
     assert sum(len(value) + 8 for value in found.values.values()) == len(raw)
+
+
+@pytest.mark.parametrize("originator", [None, ("CT_NORTH", 7)], ids=["of our own", "by C-MOVE"])
+@pytest.mark.parametrize("instance", ["1.2.3", "1.2.34"], ids=["odd", "even"])
+def test_store_requests_are_built_as_every_other_request(
+    instance: str, originator: tuple[str, int] | None
+) -> None:
+    fields = {
+        commands.AFFECTED_SOP_CLASS_UID: commands.ui("1.2.840.10008.5.1.4.1.1.2"),
+        commands.AFFECTED_SOP_INSTANCE_UID: commands.ui(instance),
+        commands.PRIORITY: commands.us(0),
+    }
+    asked_by = b""
+    if originator is not None:
+        fields[commands.MOVE_ORIGINATOR_AE_TITLE] = commands.lo(originator[0])
+        fields[commands.MOVE_ORIGINATOR_MESSAGE_ID] = commands.us(originator[1])
+        asked_by = commands.move_originator(*originator)
+    expected = commands.request(commands.C_STORE_RQ, 300, fields, has_data_set=True)
+    built = commands.store_request(300, "1.2.840.10008.5.1.4.1.1.2", instance, asked_by)
+    assert built == expected
