@@ -60,6 +60,7 @@ OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/dicom/parse"): {"files": FILE},
     ("DELETE", "/api/v1/auth/token"): {},
     ("DELETE", "/api/v1/dicom/studies/{study}"): {},
+    ("GET", "/wado"): {},
 }
 OPEN_ROUTES = {("POST", "/api/v1/auth/token")}
 
