@@ -82,10 +82,19 @@ def data_set(
     is_as_stored = not is_without_bulk and transfer_syntax_uid == instance.transfer_syntax_uid
     if is_as_stored and is_small(instance):
         return _whole(instance, memory)
-    file = _open(instance)
     if is_as_stored:
-        return _in_pieces(file, instance.data_set_offset)
-    with closing(file):
+        return _in_pieces(_open(instance), instance.data_set_offset)
+    return converted(instance, transfer_syntax_uid, is_without_bulk=is_without_bulk)
+
+
+def converted(
+    instance: StoredInstance, transfer_syntax_uid: str, *, is_without_bulk: bool = False
+) -> Iterator[Piece]:
+    """Return the data set of an instance in another encoding than the stored one; see `data_set`.
+
+    It was written into a temporary file when this returns.
+    """
+    with closing(_open(instance)) as file:
         return _converted(instance, file, transfer_syntax_uid, is_without_bulk=is_without_bulk)
 
 

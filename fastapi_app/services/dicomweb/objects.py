@@ -216,7 +216,7 @@ def _file(instance: Held, syntax: str, choice: Choice) -> tuple[str, Iterator[Pi
         return stored, _stored(instance)
     try:
         # Written into a file of its own first: what cannot be converted shows now.
-        data = outgoing.data_set(instance, syntax)
+        data = outgoing.converted(instance, syntax)
     except PermanentError as error:
         if choice.transfer_syntax or isinstance(error, NotFoundError):
             raise
