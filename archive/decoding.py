@@ -25,7 +25,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 from django.conf import settings
 from numpy.typing import NDArray
 
@@ -34,6 +34,7 @@ from archive.decode_worker import IDLE_EXIT_S, Buffer, ClosedError, receive, sen
 from archive.errors import TransientError, UndecodableError
 from archive.stores import instances
 from blobs import BlobMissingError
+from imaging.codestream import mislabelled
 from imaging.errors import ImagingError
 from imaging.palette import Palette
 from imaging.pixels import PixelFacts, PixelLimits, exact_frame
@@ -234,6 +235,7 @@ _workers = Workers(size=max(2, os.cpu_count() or 1))
 # Pictures that cost a worker its life: their other frames are not tried for a while.
 _refused: TTLCache[str, str] = TTLCache(maxsize=1024, ttl=_REFUSED_S)
 _refused_lock = threading.Lock()
+_looked_at: LRUCache[str, bool] = LRUCache(4096)
 
 
 def _forget_parent() -> None:
@@ -371,6 +373,7 @@ def _ask(
     if reason is not None:
         raise UndecodableError(reason)
     body, facts, frame_index = _excerpt(image, facts, frame_index)
+    _note_label(image, body, facts)
     head: dict[str, object] = {
         "facts": facts.to_json(),
         "frame_index": frame_index,
@@ -392,6 +395,23 @@ def _ask(
     finally:
         _workers.give_back(worker, is_sound=is_sound)
     return answer, content, facts
+
+
+def _note_label(image: DicomImage, body: bytes, facts: PixelFacts) -> None:
+    """Warn, once an instance, of compressed frames that are not what their header calls them."""
+    if facts.frames is None or facts.frames.is_inflated or image.sha256 in _looked_at:
+        return
+    with _refused_lock:
+        _looked_at[image.sha256] = True
+    codec = mislabelled(body, facts.transfer_syntax_uid)
+    if codec is not None:
+        logger.warning(
+            "Instance %s says transfer syntax %s, but its frames are %s. They are decoded as what "
+            "they are; have the sending system corrected.",
+            image.pk,
+            facts.transfer_syntax_uid,
+            codec,
+        )
 
 
 def _excerpt(

@@ -219,7 +219,9 @@ def inflate_frame(data: bytes, size: int) -> bytes:
     DICOM PS3.5 section A.4.12.
     """
     try:
-        frame = zlib.decompressobj(-15).decompress(data, size)
+        # Some writers leave the zlib header on, as for deflated data sets.
+        has_header = len(data) > 1 and data[0] == 0x78 and (data[0] << 8 | data[1]) % 31 == 0
+        frame = zlib.decompressobj(15 if has_header else -15).decompress(data, size)
     except zlib.error as error:
         raise DecodeError("The deflated picture is damaged. Send it again.") from error
     if len(frame) < size:

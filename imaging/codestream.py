@@ -1,8 +1,23 @@
 """Read what a compressed frame says of itself, before a decoder touches it."""
 
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import Literal
+
+_JPEG = dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 53, 55)), "jpeg")
+_LOSSLESS = dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (57, 70)), "jpeg-lossless")
+_JPEG_LS = dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in (80, 81)), "jpeg-ls")
+_JPEG_2000 = dict.fromkeys(
+    (f"1.2.840.10008.1.2.4.{number}" for number in range(90, 94)), "jpeg2000"
+)
+_HTJ2K = dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in range(201, 204)), "htj2k")
+_JPEG_XL = dict.fromkeys((f"1.2.840.10008.1.2.4.{number}" for number in range(110, 113)), "jpegxl")
+_RLE = {"1.2.840.10008.1.2.5": "rle"}
+_CODEC_OF = _JPEG | _LOSSLESS | _JPEG_LS | _JPEG_2000 | _HTJ2K | _JPEG_XL | _RLE
+# Their frames are no code streams: whatever they begin with is chance.
+_ANY_BYTES = frozenset(("1.2.840.10008.1.2.8.1", "1.2.840.10008.1.2.1.98"))
+_RLE_HEAD = struct.Struct("<16I")
 
 Codec = Literal["jpeg", "jpeg-lossless", "jpeg-ls", "jpeg2000", "htj2k", "jpegxl"]
 
@@ -50,6 +65,36 @@ def inspect(data: bytes) -> CodeStream | None:
     if data.startswith(b"\x00\x00\x00\x0cJXL "):
         return _inspect_jpegxl(_jpegxl_codestream(data))
     return None
+
+
+def looks_like_rle(data: bytes) -> bool:
+    """Whether a frame begins with the header of a DICOM RLE frame (PS3.5 section G.5)."""
+    if len(data) <= _RLE_HEAD.size:
+        return False
+    count, *offsets = _RLE_HEAD.unpack_from(data)
+    used = offsets[:count]
+    return (
+        1 <= count <= 15
+        and used[0] == _RLE_HEAD.size
+        and all(a < b for a, b in itertools.pairwise(used))
+        and used[-1] <= len(data)
+        and not any(offsets[count:])
+    )
+
+
+def mislabelled(data: bytes, transfer_syntax_uid: str) -> str | None:
+    """Return what a frame's bytes are, as a word, if its transfer syntax names another codec.
+
+    None where they agree, and where the bytes are none that is known.
+    """
+    if transfer_syntax_uid in _ANY_BYTES:
+        return None
+    named = _CODEC_OF.get(transfer_syntax_uid)
+    stream = inspect(data)
+    found: str | None = stream.codec if stream else "rle" if looks_like_rle(data) else None
+    if found is None or named == found:
+        return None
+    return found
 
 
 def _inspect_jpeg(data: bytes) -> CodeStream | None:

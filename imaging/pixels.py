@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.codecs import decode_codestream, decode_rle, inflate_frame
-from imaging.codestream import CodeStream, inspect
+from imaging.codestream import CodeStream, inspect, looks_like_rle
 from imaging.colour import YBR_FULL, YBR_PARTIAL, to_rgb
 from imaging.errors import DecodeError
 from imaging.framesource import FrameSource, read_fragments, read_inflated
@@ -277,17 +277,20 @@ def _decode_encapsulated(
     """Decode a compressed frame by what its bytes are, and only then by what they are called."""
     photometric = facts.photometric_interpretation
     syntax = facts.transfer_syntax_uid
-    stream = inspect(data)
-    if stream is not None and syntax not in (_RLE, _DEFLATED_FRAME, _ENCAPSULATED_UNCOMPRESSED):
-        return _decode_stream(data, stream, facts, limits, wants_rgb=wants_rgb)
+    size = (facts.frame_samples * facts.bits_allocated + 7) // 8
     if syntax in (_DEFLATED_FRAME, _ENCAPSULATED_UNCOMPRESSED):
-        size = (facts.frame_samples * facts.bits_allocated + 7) // 8
         raw = inflate_frame(data, size) if syntax == _DEFLATED_FRAME else data[:size]
         if len(raw) < size:
             raise _too_short()
         return _decode_native(raw, facts, first_bit=0, order="<"), photometric
-    if syntax == _RLE:
+    stream = inspect(data)
+    if stream is not None:
+        return _decode_stream(data, stream, facts, limits, wants_rgb=wants_rgb)
+    if syntax == _RLE or looks_like_rle(data):
         return _decode_rle(data, facts), photometric
+    if 0 <= len(data) - size <= 1:
+        # Uncompressed samples under the name of a compression.
+        return _decode_native(data[:size], facts, first_bit=0, order="<"), photometric
     raise DecodeError(
         "The compressed picture is damaged, or its compression is not known here. Download the "
         "file to open it elsewhere."

@@ -52,6 +52,20 @@ def children() -> set[int]:
     return {int(line.split()[0]) for line in listing.splitlines() if "decode_worker" in line}
 
 
+def test_frames_under_a_wrong_name_are_shown_with_a_warning(
+    store: Path, facility: Facility, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = noise(64, 48)
+    called_rle = compressed_instance([jpeg_2000(frame)] * 2, 64, 48, syntax="1.2.840.10008.1.2.5")
+    image = stored(called_rle, facility)
+    for index in (0, 1):
+        assert np.array_equal(decode(image, index), frame)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "its frames are jpeg2000" in warnings[0]
+    assert str(image.pk) in warnings[0]
+
+
 def test_a_worker_gives_back_what_was_encoded(store: Path, facility: Facility) -> None:
     frames = [noise(64, 48, seed) for seed in range(3)]
     image = stored(compressed_instance([jpeg_2000(f) for f in frames], 64, 48), facility)

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRBigEndian
 
+from imaging.codestream import mislabelled
 from imaging.errors import DecodeError, ImagingError, LimitError, UnsupportedError
 from imaging.frametable import frame_table_to_bytes
 from imaging.header import part10_header, read_index
@@ -297,6 +298,46 @@ def test_rle_grey(dtype: str, shape: tuple[int, int]) -> None:
 def test_rle_colour() -> None:
     raw = compressed(make_instance(RGB), "1.2.840.10008.1.2.5", [rle(RGB)])
     np.testing.assert_array_equal(exact_frame(raw, facts_of(raw), 0), RGB)
+
+
+JPEG, RLE, NATIVE = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1"
+LYING = {
+    "RLE called JPEG": ("rle", JPEG),
+    "RLE called uncompressed": ("rle", NATIVE),
+    "JPEG lossless called RLE": ("jpeg-lossless", RLE),
+    "JPEG lossless called uncompressed": ("jpeg-lossless", NATIVE),
+    "uncompressed called JPEG": ("", JPEG),
+    "uncompressed called JPEG 2000": ("", "1.2.840.10008.1.2.4.90"),
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_frames_that_are_not_what_they_are_called(name: str) -> None:
+    codec, label = LYING[name]
+    image = RNG.integers(0, 256, (9, 11)).astype(np.uint8)
+    frame = {
+        "rle": lambda: rle(image),
+        "jpeg-lossless": lambda: bytes(imagecodecs.ljpeg_encode(image)),
+        "": image.tobytes,
+    }[codec]()
+    np.testing.assert_array_equal(decoded(compressed(make_instance(image), label, [frame])), image)
+    assert mislabelled(frame, label) == (codec or None)
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_a_true_label_is_no_contradiction(name: str) -> None:
+    syntax, encode = LOSSLESS[name]
+    frame = bytes(encode(np.zeros((8, 8), np.uint8)))
+    assert mislabelled(frame, syntax) is None
+    assert mislabelled(frame, NATIVE) is not None
+    # The frames of these are what they are, whatever they begin with.
+    assert mislabelled(frame, "1.2.840.10008.1.2.8.1") is None
+
+
+def test_a_deflated_frame_that_kept_its_zlib_header() -> None:
+    image = RNG.integers(0, 256, (9, 11)).astype(np.uint8)
+    raw = compressed(make_instance(image), "1.2.840.10008.1.2.8.1", [zlib.compress(image)])
+    np.testing.assert_array_equal(decoded(raw), image)
 
 
 def test_deflated_frames_and_encapsulated_uncompressed() -> None:

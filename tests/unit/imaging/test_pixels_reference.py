@@ -212,14 +212,22 @@ def test_gap_says_why_it_is_not_shown(data: Path, name: str, words: str) -> None
     [
         # The size in the code stream itself is destroyed: GDCM and OpenJPEG refuse it too.
         ("malformed/JPEG2000-embedded-sequence-delimiter.dcm", "its header says 256 x 1024"),
-        # Random bytes under the name of a JPEG.
-        ("malformed/genFile.dcm", "compression is not known"),
     ],
 )
 def test_gap_fails_in_words(data: Path, name: str, words: str) -> None:
     _, facts = facts_of(data / name)
     with pytest.raises(DecodeError, match=words):
         decode_frame(data / name, facts, 0)
+
+
+def test_as_many_bytes_as_samples_are_no_jpeg(data: Path) -> None:
+    """The writer called them one; the item holds each sample uncompressed."""
+    raw, (_, facts) = (
+        (data / "malformed/genFile.dcm").read_bytes(),
+        facts_of(data / "malformed/genFile.dcm"),
+    )
+    frame = decode_frame(data / "malformed/genFile.dcm", facts, 0)
+    assert frame.tobytes() in raw
 
 
 # --- exact frames ----------------------------------------------------------------------------
