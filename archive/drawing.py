@@ -28,6 +28,7 @@ from imaging.pixels import PixelFacts
 from imaging.render import Presentation
 from imaging.softcopy import SUPPORTED, FrameState, SoftcopyState, read_softcopy
 from imaging.softcopy_drawing import draw_state, presented
+from imaging.video import Video, read_video
 from imaging.viewport import view_of
 from imaging.voi import LookupTables, Window
 from worklist.models import DicomImage
@@ -68,6 +69,7 @@ class _Kept(Generic[T]):
 _palettes: _Kept[Palette | None] = _Kept(64)
 _tables: _Kept[LookupTables] = _Kept(256)
 _profiles: _Kept[bytes | None] = _Kept(64)
+_videos: _Kept[Video] = _Kept(64)
 _states: _Kept[SoftcopyState] = _Kept(64)
 _overlays: _Kept[tuple[OverlayPlane, ...]] = _Kept(
     _KEPT_OVERLAY_BYTES, lambda planes: 1024 + sum(len(plane.bits or b"") for plane in planes)
@@ -97,6 +99,17 @@ def tables_of(image: DicomImage) -> LookupTables:
     if image.value("LookupTables") is False:
         return _NO_TABLES
     return _tables.of(image, voi.read_lookup_tables)
+
+
+def video_of(image: DicomImage) -> Video:
+    """Return where the video of an instance lies in its file.
+
+    Raises
+    ------
+    UndecodableError
+        When it has none.
+    """
+    return _videos.of(image, read_video)
 
 
 def state_of(state: DicomImage, image: DicomImage, frame_number: int) -> FrameState:

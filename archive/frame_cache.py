@@ -148,7 +148,14 @@ class FrameCache:
                 self._note("below")
         return entry
 
-    def get_or_make(self, key: str, make: Callable[[], Entry], *, refusal_key: str = "") -> Entry:
+    def get_or_make(
+        self,
+        key: str,
+        make: Callable[[], Entry],
+        *,
+        refusal_key: str = "",
+        is_kept_below: bool = True,
+    ) -> Entry:
         """Return an entry, made by this caller or by another one that was faster.
 
         Parameters
@@ -157,6 +164,7 @@ class FrameCache:
         make : called at most once at a time for a key in this process
         refusal_key : under which an `UndecodableError` is remembered for a minute, so that a bad
             frame that is asked for in every form is decoded once
+        is_kept_below : whether it is worth a file, or a place that others share
 
         Raises
         ------
@@ -197,7 +205,7 @@ class FrameCache:
         self.memory.put(key, entry)
         self._finish(key)
         mine.set_result(entry)
-        if self.below is not None:
+        if self.below is not None and is_kept_below:
             self.below.put(key, entry)
         return entry
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from archive import decoding, drawing, frame_cache, tiles
 from archive.drawing import palette_of, tables_of
-from archive.errors import NotFoundError, UndecodableError
+from archive.errors import InvalidInputError, NotFoundError, UndecodableError
 from archive.frame_entry import Entry
 from archive.rendering import CONTENT_TYPES, DRAWN, Form, Rendering
 from imaging import render, sopclass
-from imaging.encode import encode_png
+from imaging.encode import encode_gif, encode_png
 from imaging.errors import ImagingError
 from imaging.pixels import PixelColumns, PixelFacts, dtype_name, frame_range
 from imaging.pixels import problem as problem_of
@@ -36,6 +36,9 @@ Pixels = NDArray[Any]
 RENDERER_VERSION = 3
 # The same for the forms that carry exact values, which change only if a decoder was wrong.
 _EXACT_VERSION = 1
+# A GIF is put together in memory.
+_MOST_FILM_SAMPLES = 2**26
+_FRAME_MS = 100.0
 PREVIEW_MOST_BYTES = 96 * 1024  # 128 KiB as a data URI
 _PREVIEW_STEPS = ((1024, 85), (768, 80), (640, 70), (512, 60), (384, 50), (256, 40), (128, 30))
 # Frames beyond this are made one after the other, so that a few of them do not fill the memory.
@@ -73,6 +76,7 @@ _facts_lock = threading.Lock()
 # What is made in this process uses a core: more threads than cores would only share them.
 _makers = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 _large = threading.BoundedSemaphore(1)
+_films = threading.BoundedSemaphore(1)
 
 
 def _turn(facts: PixelFacts) -> AbstractContextManager[object]:
@@ -147,6 +151,35 @@ def frame(
         key_of(image, frame_number, rendering, state=state),
         lambda: _make(image, frame_number, rendering, state),
         refusal_key=refusal_key if state is None else f"{refusal_key} {state.sha256}",
+        # Drawing plain samples anew costs hardly more than a file, and people turn a window a lot.
+        is_kept_below=rendering.window_center is None or is_compressed(image),
+    )
+    return _rendered(entry)
+
+
+def film(image: DicomImage, rendering: Rendering) -> Rendered:
+    """Return all frames of an instance as one GIF that runs at the speed the instance names.
+
+    Where nobody chose a window and the file has none, the middle frame's is every frame's: a film
+    must not flicker.
+
+    Parameters
+    ----------
+    image : scoped by `archive.access`
+    rendering : of `Form.GIF`
+
+    Raises
+    ------
+    UndecodableError, TransientError
+        See :func:`frame`.
+    InvalidInputError
+        When the film would be larger than this system makes; the message says what to do.
+    """
+    check_frame_number(image, 1)
+    entry = frame_cache.rendered().get_or_make(
+        key_of(image, 0, rendering),
+        lambda: _make_film(image, rendering),
+        refusal_key=_refusal_key(image, 0, rendering.form),
     )
     return _rendered(entry)
 
@@ -392,6 +425,56 @@ def _make(
             if rendering.is_drawn:
                 return drawing.draw(image, facts, frame_number, pixels, rendering, said)
             return _as_exact(_through_modality_lut(image, pixels), rendering.form)
+
+
+def _make_film(image: DicomImage, rendering: Rendering) -> Entry:
+    facts = facts_of(image)
+    count = max(1, image.number_of_frames)
+    viewport = rendering.viewport
+    columns = min(rendering.width or facts.columns, facts.columns)
+    samples = columns * max(1, round(facts.rows * columns / max(1, facts.columns)))
+    if viewport is not None:
+        samples = viewport.width * viewport.height
+    if samples * count > _MOST_FILM_SAMPLES:
+        raise InvalidInputError(
+            f"A film of {count} frames of this size is too large. Ask for a smaller 'viewport' or "
+            "'width', or for single frames."
+        )
+    with _turn(facts):
+        middle = middle_frame(image)
+        presentation = drawing.presentation_of(image, middle)
+        if rendering.window_center is None and presentation.window is None:
+            window = drawing.window_of(_stored(image, facts, middle), presentation)
+            if window is not None:
+                rendering = replace(
+                    rendering,
+                    window_center=window.center,
+                    window_width=window.width,
+                    window_function=window.function,
+                )
+
+        def draw(number: int) -> NDArray[np.uint8]:
+            pixels = _stored(image, facts, number)
+            with _makers:
+                return drawing.shown(image, facts, number, pixels, rendering)[0]
+
+        with _films:
+            pictures = (draw(number) for number in range(1, count + 1))
+            content = encode_gif(pictures, frame_ms=frame_time_ms(image))
+    return Entry(content, {"content_type": CONTENT_TYPES[Form.GIF]})
+
+
+def frame_time_ms(image: DicomImage) -> float:
+    """Return how long a frame of a film is shown: as the file says, else a tenth of a second.
+
+    References
+    ----------
+    DICOM PS3.3 sections C.7.6.5 (Frame Time) and C.7.6.2.1 (Recommended Display Frame Rate).
+    """
+    rate, time_ms = image.value("RecommendedDisplayFrameRate"), image.value("FrameTime")
+    if rate and rate > 0:
+        return 1000.0 / float(rate)
+    return float(time_ms) if time_ms and time_ms > 0 else _FRAME_MS
 
 
 def _as_exact(pixels: Pixels, form: Form) -> Entry:

@@ -12,10 +12,13 @@ from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http.request import split_domain_port, validate_host
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive import problems, retrieve
+from archive.errors import ArchiveError
 from fastapi_app import auth, errors, gate
 from fastapi_app.services import dicom_processor
 
@@ -51,7 +54,7 @@ class Edge:
             )
             await errors.answer(problem)(scope, receive, self._dressed(send))
             return
-        if await self._warm(scope, headers, send):
+        if await self._warm(scope, headers, send) or await self._made(scope, receive, send):
             return
         await self._inner(scope, receive, self._dressed(send))
 
@@ -105,6 +108,33 @@ class Edge:
         await send({"type": "http.response.start", "status": int(status), "headers": answer})
         body = b"" if unchanged else rendered.content
         await send({"type": "http.response.body", "body": body})
+        return True
+
+    async def _made(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer a plain request for a frame without a router, which takes half a millisecond.
+
+        Returns whether that was possible; what is not plain goes on to the routes, which pass the
+        same gate and the same work.
+        """
+        if scope["method"] != "GET":
+            return False
+        asked = dicom_processor.asked_by(scope["path"], scope["query_string"])
+        if asked is None:
+            return False
+        request = Request(scope)
+        work = dicom_processor.frame(
+            str(asked.image),
+            str(asked.frame_number),
+            asked.form,
+            request.query_params,
+            request.headers.get("if-none-match"),
+            is_for_eyes=dicom_processor.is_for_eyes(request.headers.get("accept")),
+        )
+        try:
+            response = await gate.serve(request, work)
+        except (ArchiveError, auth.NotSignedInError, DatabaseError) as error:
+            response = errors.answer_of(error, is_browser=errors.is_browser(request))
+        await response(scope, receive, self._dressed(send))
         return True
 
 

@@ -397,12 +397,24 @@ def _clean(values: Pixels, facts: PixelFacts, *, is_right_aligned: bool = False)
     if values.dtype.kind == "f" or (stored >= width and facts.high_bit == stored - 1):
         return values
     shift = 0 if is_right_aligned else facts.high_bit + 1 - stored
+    if not shift and _is_clean(values, stored):
+        return values
     if facts.is_signed:
         up = width - stored - shift
         cleaned = (values << up) >> (up + shift)
     else:
         cleaned = (values >> shift) & ((1 << stored) - 1)
     return cleaned
+
+
+def _is_clean(values: Pixels, stored: int) -> bool:
+    """Whether no sample uses a bit that it should not: a look is quicker than a copy."""
+    if not values.size or stored >= values.dtype.itemsize * 8:
+        return True
+    if values.dtype.kind == "u":
+        return bool(values.max() < 1 << stored)
+    half = 1 << stored - 1
+    return bool(values.max() < half and values.min() >= -half)
 
 
 def _too_short() -> DecodeError:

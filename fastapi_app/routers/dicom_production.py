@@ -93,6 +93,39 @@ for _form in _PARAMETERS:
     _add_frame_route(_form)
 
 
+@router.get(
+    "/image/{image}/film.gif",
+    summary="All frames of a multi-frame image as one GIF, at the speed that the file names",
+    operation_id="image_film",
+    response_class=Response,
+    responses=_binary("image/gif"),
+    openapi_extra={"parameters": [*_WINDOWED, _VERSION]},
+)
+async def image_film(request: Request, image: str) -> Response:
+    """Answer with every frame."""
+    work = dicom_processor.film(image, request.query_params, request.headers.get("if-none-match"))
+    return await gate.serve(request, work)
+
+
+@router.get(
+    "/image/{image}/video",
+    summary="The MPEG bit stream of a video, as it came; Range is honoured",
+    operation_id="image_video",
+    response_class=Response,
+    responses=_binary("video/mp4"),
+    openapi_extra={"parameters": [_VERSION]},
+)
+async def image_video(request: Request, image: str) -> Response:
+    """Answer with the video, or with the asked part of it."""
+    work = dicom_processor.video(
+        image,
+        request.query_params.get("v", ""),
+        request.headers.get("if-none-match"),
+        request.headers.get("range"),
+    )
+    return await gate.serve(request, work)
+
+
 @router.head("/image/{image}/thumbnail", include_in_schema=False)
 @router.get(
     "/image/{image}/thumbnail",

@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from anyio import to_thread
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 
-from archive import audit, problems, retrieve, stores, thumbnails
+from archive import audit, drawing, problems, retrieve, stores, thumbnails
 from archive.access import Actor
 from archive.errors import (
     ArchiveError,
@@ -52,9 +52,9 @@ class Asked:
 
     image: UUID
     frame_number: int
+    form: str
     rendering: Rendering
     version: str
-    tag: str = ""
 
 
 @lru_cache(maxsize=8192)
@@ -68,7 +68,8 @@ def asked_by(path: str, query: bytes) -> Asked | None:
         if "state" in parameters:
             return None
         rendering = rendering_of(match[3], parameters)
-        return Asked(UUID(match[1]), int(match[2]), rendering, parameters.get("v", ""))
+        version = parameters.get("v", "")
+        return Asked(UUID(match[1]), int(match[2]), match[3], rendering, version)
     except (InvalidInputError, ValueError):
         return None
 
@@ -256,6 +257,76 @@ def file(text: str, version: str, if_none_match: str | None) -> Callable[[Actor]
                 "vary": "Cookie, Authorization",
             },
         )
+
+    return work
+
+
+def film(
+    text: str, parameters: Mapping[str, str], if_none_match: str | None
+) -> Callable[[Actor], Response]:
+    """Return the work of the film route: every frame in one GIF."""
+
+    def work(actor: Actor) -> Response:
+        image = gate.image_for(actor, text)
+        rendering = rendering_of(Form.GIF, parameters)
+        version = parameters.get("v", "")
+        tag = tag_of(image, 0, rendering)
+        if is_unchanged(tag, if_none_match):
+            return respond(HTTPStatus.NOT_MODIFIED, frame_headers(image, tag, version, None), b"")
+        made = retrieve.film(image, rendering)
+        headers = frame_headers(image, tag, version, None)
+        headers += [
+            (b"content-type", made.content_type.encode()),
+            (b"content-length", str(len(made.content)).encode()),
+        ]
+        return respond(HTTPStatus.OK, headers, made.content)
+
+    return work
+
+
+def video(
+    text: str, version: str, if_none_match: str | None, wanted: str | None
+) -> Callable[[Actor], Response]:
+    """Return the work of the video route: the bit stream as it came, or the asked part of it.
+
+    Parameters
+    ----------
+    wanted : the Range header (RFC 9110 14.2); players ask for parts
+    """
+
+    def work(actor: Actor) -> Response:
+        image = gate.image_for(actor, text)
+        found = drawing.video_of(image)
+        tag = f'"v{image.sha256[:32]}"'
+        headers = frame_headers(image, tag, version, None)
+        if is_unchanged(tag, if_none_match):
+            return respond(HTTPStatus.NOT_MODIFIED, headers, b"")
+        size = found.size_bytes
+        first, last, status = 0, size - 1, HTTPStatus.OK
+        match = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", wanted or "")
+        if match is not None and (match[1] or match[2]):
+            if match[1]:
+                first, last = int(match[1]), min(int(match[2] or size), size - 1)
+            else:
+                first = max(size - int(match[2]), 0)
+            if first > last:
+                headers.append((b"content-range", f"bytes */{size}".encode()))
+                return respond(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers, b"")
+            status = HTTPStatus.PARTIAL_CONTENT
+            headers.append((b"content-range", f"bytes {first}-{last}/{size}".encode()))
+        headers += [
+            (b"content-type", found.media_type.encode()),
+            (b"content-length", str(last + 1 - first).encode()),
+            (b"accept-ranges", b"bytes"),
+        ]
+        store = stores.instances()
+        parts = found.parts(first, last, most_bytes=_CHUNK_BYTES)
+        response = StreamingResponse(
+            (store.read(image.storage_key, offset, length) for offset, length in parts),
+            status_code=status,
+        )
+        response.raw_headers = headers
+        return response
 
     return work
 

@@ -307,6 +307,42 @@ def test_a_file_that_has_changed_is_not_given_out(
     assert_problem(caller.get(path), 500, "missing")
 
 
+def test_a_video_is_handed_out_whole_and_in_parts(
+    caller: Caller, store: Path, facility: Facility, other_facility: Facility
+) -> None:
+    stream = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 5
+    cut = [stream[:100], stream[100:700], stream[700:]]
+
+    def video(owner: Facility) -> DicomImage:
+        content = compressed_instance(cut, 48, 64, syntax="1.2.840.10008.1.2.4.102")
+        return stored(content, owner)
+
+    mine = f"/api/v1/dicom/image/{video(facility).pk}/video"
+    whole = caller.get(mine)
+    assert (whole.status_code, whole.content) == (200, stream)
+    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["accept-ranges"] == "bytes"
+    for asked, first, last in (
+        ("bytes=0-9", 0, 9),
+        ("bytes=95-104", 95, 104),
+        ("bytes=650-", 650, len(stream) - 1),
+        ("bytes=-20", len(stream) - 20, len(stream) - 1),
+        ("bytes=5-999999", 5, len(stream) - 1),
+    ):
+        part = caller.get(mine, headers={"range": asked})
+        assert (part.status_code, part.content) == (206, stream[first : last + 1])
+        assert part.headers["content-range"] == f"bytes {first}-{last}/{len(stream)}"
+    assert caller.get(mine, headers={"range": "bytes=999999-"}).status_code == 416
+    assert caller.get(mine, headers={"range": "lines=1-2"}).status_code == 200
+    tag = whole.headers["etag"]
+    assert caller.get(mine, headers={"if-none-match": tag}).status_code == 304
+    assert_problem(caller.get(f"/api/v1/dicom/image/{video(other_facility).pk}/video"), 403)
+
+
+def test_an_image_is_no_video(caller: Caller, image: DicomImage) -> None:
+    assert_problem(caller.get(f"/api/v1/dicom/image/{image.pk}/video"), 422, "no video")
+
+
 # What cannot be shown ------------------------------------------------------------------------
 
 

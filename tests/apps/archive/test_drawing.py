@@ -99,6 +99,36 @@ def test_a_viewport_cuts_flips_and_fits(store: Path, facility: Facility) -> None
         retrieve.frame(image, 1, outside)
 
 
+def test_a_film_has_every_frame_at_its_speed_and_one_window(
+    store: Path, facility: Facility
+) -> None:
+    frames = np.stack([np.full((12, 16), 1000 + 100 * n, np.uint16) for n in range(5)])
+    frames[:, :, 8:] += 200
+    ds = make_instance(frames[0], NumberOfFrames=5, FrameTime=40)
+    ds.PixelData = frames.tobytes()
+    rendered = retrieve.film(stored(ds, facility), Rendering(Form.GIF))
+    film = Image.open(io.BytesIO(rendered.content))
+    assert (rendered.content_type, getattr(film, "n_frames", 0)) == ("image/gif", 5)
+    shown = []
+    for number in range(5):
+        film.seek(number)
+        assert film.info["duration"] == 40
+        shown.append(np.asarray(film.convert("L")))
+    # The window is the middle frame's, 1200 to 1400: before it is darker, after it brighter.
+    expected = np.floor(np.clip((frames - 1200.0) / 200, 0, 1) * 255 + 0.5)
+    np.testing.assert_array_equal(np.stack(shown), expected)
+
+
+def test_a_film_that_would_fill_the_memory_is_refused(store: Path, facility: Facility) -> None:
+    ds = make_instance(np.zeros((512, 512), np.uint8), NumberOfFrames=300)
+    ds.PixelData = bytes(300 * 512 * 512)
+    image = stored(ds, facility)
+    with pytest.raises(InvalidInputError, match="viewport"):
+        retrieve.film(image, Rendering(Form.GIF))
+    small = retrieve.film(image, Rendering(Form.GIF, viewport=Viewport(8, 8)))
+    assert small.content.startswith(b"GIF89a")
+
+
 @pytest.mark.parametrize("form", ["png", "webp", "gif"])
 def test_forms_show_the_same_picture(store: Path, facility: Facility, form: str) -> None:
     image = stored(make_instance(PIXELS), facility)

@@ -316,6 +316,33 @@ def test_a_layers_colour_makes_the_picture_coloured() -> None:
     np.testing.assert_allclose(shown[40, 40].astype(int), (255, 0, 0), atol=2)
 
 
+def test_a_pseudo_colour_state_brings_its_palette() -> None:
+    image = image_file()
+    state = state_for(image, SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.11.3"))
+    state.file_meta.MediaStorageSOPClassUID = state.SOPClassUID
+    del state.PresentationLUTShape
+    ramp = np.arange(256, dtype=np.uint16) << 8
+    for colour, values in (("Red", ramp), ("Green", ramp[::-1]), ("Blue", ramp * 0)):
+        state.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        state.add_new(f"{colour}PaletteColorLookupTableData", "OW", values.tobytes())
+    grey = np.floor(PIXELS / 4095 * 255 + 0.5).astype(np.uint8)
+    expected = np.stack([grey, 255 - grey, grey * 0], axis=-1)
+    np.testing.assert_array_equal(applied(image, state), expected)
+
+
+def test_a_colour_state_turns_and_covers_a_colour_image() -> None:
+    rgb = np.random.default_rng(2).integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    image = make_instance(rgb)
+    state = state_for(image, SOPClassUID=UID("1.2.840.10008.5.1.4.1.1.11.2"), ImageRotation=90)
+    state.file_meta.MediaStorageSOPClassUID = state.SOPClassUID
+    state.ShutterShape, state.ShutterLeftVerticalEdge = "RECTANGULAR", 5
+    state.ShutterRightVerticalEdge, state.ShutterUpperHorizontalEdge = 30, 1
+    state.ShutterLowerHorizontalEdge, state.ShutterPresentationValue = 20, 0
+    expected = rgb.copy()
+    expected[:, :4] = 0
+    np.testing.assert_array_equal(applied(image, state), np.rot90(expected, -1))
+
+
 def test_text_stays_in_its_box_and_has_its_line() -> None:
     text = item(
         BoundingBoxAnnotationUnits="PIXEL",
