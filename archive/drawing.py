@@ -162,6 +162,7 @@ def window_of(pixels: Pixels, presentation: Presentation) -> Window | None:
         slope=presentation.slope,
         intercept=presentation.intercept,
         padding=presentation.padding,
+        padding_limit=presentation.padding_limit,
         modality_lut=presentation.modality_lut,
     )
 

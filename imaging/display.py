@@ -54,7 +54,7 @@ _TEXT_LISTS: dict[str, int] = {
     "WindowCenterWidthExplanation": 0x00281055,
 }
 _PLAIN = {key: tag for key, (tag, _) in _LISTS.items()} | _NUMBERS_OF | _TEXTS | _TEXT_LISTS
-_PADDING = 0x00280120
+_PADDING, _PADDING_LIMIT = 0x00280120, 0x00280121
 _REGION: dict[str, tuple[int, bytes]] = {
     "RegionLocationMinX0": (0x00186018, b"UL"),
     "RegionLocationMinY0": (0x0018601A, b"UL"),
@@ -100,6 +100,7 @@ DISPLAY_KEYS = (
     *_TEXTS,
     *_TEXT_LISTS,
     "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "SequenceOfUltrasoundRegions",
     "LookupTables",
     "frames",
@@ -114,7 +115,7 @@ WANTED: Mapping[int, int] = (
     | dict.fromkeys((*_GROUP_OF.values(), SHARED_GROUPS, PER_FRAME_GROUPS, REGIONS), 0)
     | dict.fromkeys((MODALITY_LUT, VOI_LUT), 0)
     | dict.fromkeys(_OVERLAY_ROWS, _FEW)
-    | {_PADDING: _FEW, DETECTORS: 0, GRID_FRAME_OFFSETS: _NUMBERS}
+    | {_PADDING: _FEW, _PADDING_LIMIT: _FEW, DETECTORS: 0, GRID_FRAME_OFFSETS: _NUMBERS}
 )
 
 
@@ -144,8 +145,9 @@ def build_display(
     for key, tag in _PLAIN.items():
         if tag in root:
             display[key] = _read(root, reader, key)
-    padding = reader.integer(root, _PADDING, b"SS" if is_signed else b"US")
-    display["PixelPaddingValue"] = _with_sign(padding, bits_allocated or 16, is_signed=is_signed)
+    for key, tag in (("PixelPaddingValue", _PADDING), ("PixelPaddingRangeLimit", _PADDING_LIMIT)):
+        padding = reader.integer(root, tag, b"SS" if is_signed else b"US")
+        display[key] = _with_sign(padding, bits_allocated or 16, is_signed=is_signed)
     display["SequenceOfUltrasoundRegions"] = _regions(root, reader)
     display["LookupTables"] = any(tag in root for tag in (MODALITY_LUT, VOI_LUT, *_OVERLAY_ROWS))
 

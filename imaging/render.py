@@ -38,6 +38,7 @@ class Presentation:
     voi_lut : the object's own first VOI LUT, used where it has no window
     is_inverted : small values are bright
     padding : Pixel Padding Value
+    padding_limit : Pixel Padding Range Limit, the other end of a range that begins at `padding`
     pixel_height : height of a pixel over its width, 1 for square ones
     presentation_lut : of a presentation state
     """
@@ -49,6 +50,7 @@ class Presentation:
     voi_lut: LookupTable | None = None
     is_inverted: bool = False
     padding: int | None = None
+    padding_limit: int | None = None
     pixel_height: float = 1.0
     presentation_lut: LookupTable | None = None
 
@@ -88,6 +90,7 @@ class Presentation:
             voi_lut=tables.voi[0] if tables and tables.voi and not windows else None,
             is_inverted=is_inverted,
             padding=facts.get("PixelPaddingValue"),
+            padding_limit=facts.get("PixelPaddingRangeLimit"),
             pixel_height=pixel_height(facts),
         )
 
@@ -131,6 +134,7 @@ def to_eight_bit(
                 slope=presentation.slope,
                 intercept=presentation.intercept,
                 padding=presentation.padding,
+                padding_limit=presentation.padding_limit,
                 modality_lut=presentation.modality_lut,
             )
         )

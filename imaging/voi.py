@@ -318,6 +318,7 @@ def default_window(
     slope: float = 1.0,
     intercept: float = 0.0,
     padding: int | None = None,
+    padding_limit: int | None = None,
     modality_lut: LookupTable | None = None,
 ) -> Window:
     """Choose a window from the pixels: the 1st to the 99th percentile without padding.
@@ -326,6 +327,7 @@ def default_window(
     ----------
     frame : shape (rows, columns), an exact grey frame
     padding : Pixel Padding Value, which is left out
+    padding_limit : Pixel Padding Range Limit: all values from one to the other are left out
 
     Returns
     -------
@@ -341,7 +343,8 @@ def default_window(
     if frame.dtype.kind == "f":
         flat = flat[np.isfinite(flat)]
     elif padding is not None:
-        shown = flat[flat != padding]
+        other = padding if padding_limit is None else padding_limit
+        shown = flat[(flat < min(padding, other)) | (flat > max(padding, other))]
         flat = shown if shown.size else flat
     if not flat.size:
         return Window(0.5, 1.0, "LINEAR_EXACT")

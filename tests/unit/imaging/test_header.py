@@ -478,6 +478,11 @@ def test_padding_follows_the_sign() -> None:
     wrong_vr = make_instance(np.zeros((4, 4), np.int16))
     wrong_vr.add_new(0x00280120, "US", 63536)
     assert read_index(to_bytes(wrong_vr)).display["PixelPaddingValue"] == -2000
+    ranged = make_instance(np.zeros((2, 2), np.int16))
+    ranged.add_new("PixelPaddingValue", "SS", -2000)
+    ranged.add_new("PixelPaddingRangeLimit", "SS", -1990)
+    assert read_index(to_bytes(ranged)).display["PixelPaddingRangeLimit"] == -1990
+    assert read_index(to_bytes(unsigned)).display["PixelPaddingRangeLimit"] is None
 
 
 @pytest.mark.parametrize(

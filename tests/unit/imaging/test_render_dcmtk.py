@@ -7,6 +7,7 @@ for windows that hit whole levels. Formulas of PS3.3 are tested in test_voi.py.
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,15 +72,19 @@ def test_pictures_are_those_of_dcmtk(data: Path, tmp_path: Path, name: str) -> N
 
 
 def test_overlays_are_where_dcmtk_draws_them(data: Path, tmp_path: Path) -> None:
+    """Two planes of this file stand beside the pixels, two in unused bits of their cells."""
     path = data / "lut_overlay/ovly_p01.dcm"
+    index = read_index(path)
+    facts = PixelFacts.of(index, index.frames)
+    whole = replace(facts, bits_stored=16, high_bit=15, is_signed=False)
     plain = by_dcmtk(path, tmp_path, "-O", *CHOSEN)
     drawn = by_dcmtk(path, tmp_path, "+Omr", *CHOSEN)
     shape = (plain.shape[0], plain.shape[1])
-    masks = [mask for plane in read_overlays(path) if (mask := plane.mask(1, shape)) is not None]
-    assert masks
-    mask = np.logical_or.reduce(masks)
-    np.testing.assert_array_equal(drawn[mask], np.full(int(mask.sum()), 255))
-    np.testing.assert_array_equal(drawn[~mask], plain[~mask])
+    planes = read_overlays(path)
+    assert [plane.bits is None for plane in planes] == [True, True, False, False]
+    masks = [plane.mask(1, shape, lambda: exact_frame(path, whole, 0)) for plane in planes]
+    mask = np.logical_or.reduce([mask for mask in masks if mask is not None])
+    np.testing.assert_array_equal(drawn, np.where(mask, 255, plain))
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "SIGMOID"])

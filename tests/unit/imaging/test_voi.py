@@ -269,6 +269,16 @@ def test_modality_lut_then_window() -> None:
 # --- windows without and from a file -----------------------------------------------------------
 
 
+@pytest.mark.parametrize("ends", [(-2000, -1990), (-1990, -2000)], ids=["up", "down"])
+def test_default_window_leaves_out_a_range_of_padding(ends: tuple[int, int]) -> None:
+    """PS3.3 C.7.5.1.1.2: either end may be the greater one."""
+    frame = np.concatenate((np.arange(-2000, -1989), np.arange(100, 600))).astype(np.int16)
+    window = default_window(frame.reshape(7, 73), padding=ends[0], padding_limit=ends[1])
+    assert 100 <= window.center - window.width / 2 <= 110
+    one = default_window(frame.reshape(7, 73), padding=ends[0])
+    assert one.center - one.width / 2 < -1900
+
+
 def test_default_window_leaves_out_padding_and_outliers() -> None:
     frame = RNG.integers(1000, 1100, (200, 200)).astype(np.int16)
     frame[:50] = -2000
