@@ -19,7 +19,7 @@ from django.utils import timezone
 from archive import audit, outbox, stores
 from archive.access import Actor
 from archive.models import Damage, DamageKind
-from blobs import FileSystemStore
+from blobs import BlobError, FileSystemStore
 from worklist.models import DicomImage, Study
 
 logger = logging.getLogger(__name__)
@@ -65,6 +65,21 @@ def look_at(image: DicomImage) -> DamageKind | None:
     except OSError:
         return DamageKind.UNREADABLE
     return DamageKind.CHANGED
+
+
+def look_again(image: DicomImage) -> str:
+    """Look at a file that a reader found changed; returns why it is not given, empty when it is.
+
+    Whoever may not write in the store still refuses; the next sweep puts the file beside.
+    """
+    kind = look_at(image)
+    if kind is None:
+        return ""
+    try:
+        report(image, kind)
+    except (BlobError, OSError):
+        logger.exception("The damaged file of instance %s stays where it is", image.pk)
+    return f"{_WORDS[kind]} {_REMEDY}"
 
 
 def report(image: DicomImage, kind: DamageKind) -> Damage | None:

@@ -13,6 +13,7 @@ took 2 ms to return 512 KiB and 37 ms for 8 MiB).
 from __future__ import annotations
 
 import atexit
+import hashlib
 import logging
 import math
 import os
@@ -52,6 +53,9 @@ SLOW_AFTER_S = 2.0
 # A worker whose memory has grown is replaced, because C libraries give little back.
 _RETIRE_ABOVE_BYTES = 384 * 1024**2
 _REFUSED_S = 600.0
+# A digest of this much costs less than decoding it (ADR 0033).
+_MOST_CHECKED_BYTES = 1024**2
+_SOUND_S = 60.0
 _LONGEST_REASON = 300
 
 _DTYPES = tuple(
@@ -234,6 +238,8 @@ class Workers:
 _workers = Workers(size=max(2, os.cpu_count() or 1))
 # Pictures that cost a worker its life: their other frames are not tried for a while.
 _refused: TTLCache[str, str] = TTLCache(maxsize=1024, ttl=_REFUSED_S)
+# Files of several frames that were compared lately.
+_sound: TTLCache[str, bool] = TTLCache(maxsize=4096, ttl=_SOUND_S)
 _refused_lock = threading.Lock()
 _looked_at: LRUCache[str, bool] = LRUCache(4096)
 
@@ -262,6 +268,7 @@ def forget_refusals() -> None:
     """Try pictures again that cost a worker its life."""
     with _refused_lock:
         _refused.clear()
+        _sound.clear()
 
 
 os.register_at_fork(after_in_child=_forget_parent)
@@ -327,6 +334,28 @@ def decode_exact(
 def _reader(image: DicomImage) -> Callable[[int, int], bytes]:
     store = instances()
     return lambda offset, length: store.read(image.storage_key, offset, length)
+
+
+def _checked_reader(image: DicomImage) -> Callable[[int, int], bytes]:
+    """Return a reader of what a decoder needs; a small file is compared with its digest first.
+
+    Of compressed pixels one changed bit spoils a whole picture, or makes another one of it, and
+    what a decoder makes is kept for long.
+    """
+    with _refused_lock:
+        is_known = image.sha256 in _sound
+    if image.size_bytes > _MOST_CHECKED_BYTES or (is_known and image.number_of_frames > 1):
+        return _reader(image)
+    content = instances().read(image.storage_key, 0, image.size_bytes)
+    if hashlib.sha256(content).hexdigest() == image.sha256:
+        with _refused_lock:
+            _sound[image.sha256] = True
+        # These very bytes are decoded: what is read again may be something else.
+        return lambda offset, length: content[offset : offset + length]
+    reason = damage.look_again(image)
+    if reason:
+        raise UndecodableError(reason)
+    return _reader(image)
 
 
 def decode_stored(image: DicomImage, facts: PixelFacts, frame_index: int) -> tuple[Pixels, str]:
@@ -421,7 +450,7 @@ def _excerpt(
     table = facts.frames
     if table is None:
         raise UndecodableError("The object has no pixel data.")
-    read = _reader(image)
+    read = _checked_reader(image)
     if table.is_inflated:
         # Where a frame lies in a deflated data set shows only when what stands before is inflated.
         if image.size_bytes > limits().inflated_bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,7 +19,18 @@ from django.core.cache import cache
 from django.db import connection
 
 from accounts.models import User
-from archive import damage, decoding, jobs, reconcile, retrieve, runner, spool, stores, sweep
+from archive import (
+    damage,
+    decoding,
+    frame_cache,
+    jobs,
+    reconcile,
+    retrieve,
+    runner,
+    spool,
+    stores,
+    sweep,
+)
 from archive.access import actor_of
 from archive.errors import UndecodableError
 from archive.models import Damage, InstanceConflict, Job, JobState, OutboxEvent, Sweep
@@ -27,6 +39,7 @@ from archive.state import site_state
 from blobs import protocol
 from imaging import header
 from tests import factories
+from tests.codestreams import compressed_instance, jpeg_2000, noise
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility, Study
 
@@ -310,6 +323,70 @@ def test_a_sweep_goes_on_where_it_stopped_and_keeps_to_its_rate(
     )
     waiting = Job.objects.get(kind="archive.sweep", state=JobState.QUEUED)
     assert (waiting.run_at - began).total_seconds() > images[2].size_bytes / 100 - 1
+
+
+def _flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("form", [Form.PNG, Form.HTJ2K, Form.RAW])
+def test_a_changed_bit_of_a_compressed_file_is_found_before_it_is_decoded(
+    store: Path, facility: Facility, form: Form
+) -> None:
+    """Long before the next sweep; what was decoded from the sound file is still the right one."""
+    decoding.forget_refusals()
+    pixels = noise(64, 64)
+    factories.store_bytes(compressed_instance([jpeg_2000(pixels)], 64, 64), facility)
+    image = DicomImage.objects.get()
+    path = store / image.storage_key
+    sound = path.read_bytes()
+    assert retrieve.exact(image, 1).tobytes() == pixels.tobytes()
+    _flip(path, -40)
+    assert retrieve.exact(image, 1).tobytes() == pixels.tobytes()
+    frame_cache.forget_memory()
+    shutil.rmtree(store.parent / "cache", ignore_errors=True)
+    with pytest.raises(UndecodableError, match=r"The stored file is damaged.*sent again"):
+        retrieve.frame(image, 1, Rendering(form=form))
+    assert not path.exists()
+    assert (store / "damaged" / image.storage_key).exists()
+    assert "damaged" in Study.objects.get().warning
+    path.write_bytes(sound)
+    assert damage.mend(Damage.objects.get(), "tests")
+    frame_cache.forget_memory()
+    assert retrieve.exact(image, 1).tobytes() == pixels.tobytes()
+
+
+def test_files_of_several_frames_are_compared_once_in_a_while(
+    store: Path, facility: Facility
+) -> None:
+    decoding.forget_refusals()
+    frames = [noise(64, 64, seed) for seed in range(3)]
+    raw = compressed_instance([jpeg_2000(frame) for frame in frames], 64, 64)
+    factories.store_bytes(raw, facility)
+    image = DicomImage.objects.get()
+    assert retrieve.exact(image, 1).tobytes() == frames[0].tobytes()
+    path = store / image.storage_key
+    # In the frame that is asked for last; the second is read without a look at the others.
+    _flip(path, -40)
+    assert retrieve.exact(image, 2).tobytes() == frames[1].tobytes()
+    decoding.forget_refusals()
+    with pytest.raises(UndecodableError, match="damaged"):
+        retrieve.exact(image, 3)
+
+
+def test_a_reader_that_may_not_write_in_the_store_refuses_all_the_same(
+    store: Path, facility: Facility
+) -> None:
+    factories.store_bytes(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64), facility)
+    image = DicomImage.objects.get()
+    _flip(store / image.storage_key, -40)
+    # A file stands where the folder would be made: even root cannot make it then.
+    (store / "damaged").write_bytes(b"")
+    with pytest.raises(UndecodableError, match="damaged"):
+        retrieve.exact(image, 1)
 
 
 def test_two_workers_do_not_count_a_slice_twice(images: list[DicomImage]) -> None:
