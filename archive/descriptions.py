@@ -284,6 +284,11 @@ def value(image: DicomImage, path: Path) -> Value | None:
     return Value(content, kind if kind in _DOCUMENT_TYPES else "")
 
 
+def document(image: DicomImage) -> Value | None:
+    """Return the document that an object encapsulates; None: there is none. See `value`."""
+    return value(image, (_DOCUMENT,))
+
+
 # After an instance came ----------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from fastapi_app import docs_page, errors
+from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
 from fastapi_app.routers import dicom, dicom_production, dicomweb, tokens, wado
 
@@ -85,4 +86,4 @@ def create() -> FastAPI:
 
 
 api = create()
-app: ASGIApp = Edge(api)
+app: ASGIApp = Edge(CrossOrigin(api))

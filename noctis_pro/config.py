@@ -101,6 +101,7 @@ class Config:
     debug: bool
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
+    dicomweb_cors_origins: tuple[str, ...]
     secure_ssl_redirect: bool
     log_level: str
     default_facility_code: str
@@ -297,7 +298,8 @@ def load(environ: Mapping[str, str]) -> Config:
         secret_key=read.text("SECRET_KEY"),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
-        csrf_trusted_origins=_origins(read),
+        csrf_trusted_origins=_origins(read, "CSRF_TRUSTED_ORIGINS"),
+        dicomweb_cors_origins=_origins(read, "DICOMWEB_CORS_ORIGINS"),
         secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),
         log_level=log_level,
         default_facility_code=default_facility,
@@ -309,13 +311,11 @@ def load(environ: Mapping[str, str]) -> Config:
     return config
 
 
-def _origins(read: _Reader) -> tuple[str, ...]:
-    origins = read.listing("CSRF_TRUSTED_ORIGINS")
+def _origins(read: _Reader, name: str) -> tuple[str, ...]:
+    origins = read.listing(name)
     for origin in origins:
         if urlsplit(origin).scheme not in {"http", "https"}:
-            raise ConfigError(
-                "CSRF_TRUSTED_ORIGINS", origin, "write origins such as https://pacs.example.org"
-            )
+            raise ConfigError(name, origin, "write origins such as https://pacs.example.org")
     return origins
 
 

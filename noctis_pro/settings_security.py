@@ -12,6 +12,8 @@ SECRET_KEY = _config.secret_key or config.secret_from_file(_config.data_dir / "s
 DEBUG = _config.debug
 ALLOWED_HOSTS = list(_config.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(_config.csrf_trusted_origins)
+# Sites whose pages may read DICOMweb, with a token.
+DICOMWEB_CORS_ORIGINS = list(_config.dicomweb_cors_origins)
 SECURE_SSL_REDIRECT = _config.secure_ssl_redirect
 # Supervisors and load balancers ask on the inside, without TLS.
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from archive.access import Actor
 from archive.addressed import Address
 from fastapi_app import gate
-from fastapi_app.services.dicomweb import bulk, frames, metadata, objects
+from fastapi_app.services.dicomweb import bulk, frames, metadata, objects, pictures
 from fastapi_app.services.dicomweb.asking import Asked
 
 router = APIRouter(tags=["DICOMweb: retrieve"])
@@ -53,6 +53,7 @@ _OBJECTS = {
     "series": (_DICOM, "application/zip"),
     "instance": (_DICOM, "application/dicom"),
 }
+_PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 _METADATA = ("application/dicom+json", 'multipart/related; type="application/dicom+xml"')
 
 for _level, _path in _LEVELS.items():
@@ -78,6 +79,35 @@ for _level, _path in _LEVELS.items():
         (_OCTETS,),
     )
 
+    add(
+        f"{_path}/rendered",
+        f"wado_{_level}_rendered",
+        f"Pictures of a {_level} for people: window, viewport, quality, annotation, iccprofile",
+        lambda asked, address, _: pictures.rendered(asked, address),
+        _PICTURES,
+    )
+    add(
+        f"{_path}/thumbnail",
+        f"wado_{_level}_thumbnail",
+        f"A small picture that stands for a {_level}",
+        lambda asked, address, _: pictures.thumbnail(asked, address),
+        _PICTURES,
+    )
+
+add(
+    f"{_INSTANCE}/frames/{{frames}}/rendered",
+    "wado_frames_rendered",
+    "Pictures of frames by their numbers",
+    lambda asked, address, names: pictures.rendered(asked, address, names["frames"]),
+    _PICTURES,
+)
+add(
+    f"{_INSTANCE}/frames/{{frames}}/thumbnail",
+    "wado_frame_thumbnail",
+    "A small picture of a frame",
+    lambda asked, address, names: pictures.thumbnail(asked, address, names["frames"]),
+    _PICTURES,
+)
 add(
     f"{_INSTANCE}/frames/{{frames}}",
     "wado_frames",

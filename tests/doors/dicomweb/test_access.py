@@ -32,9 +32,11 @@ OBJECT_ROUTES: tuple[tuple[str, str], ...] = (
     *(
         ("GET", f"{level}{what}")
         for level in (_STUDY, _SERIES, _INSTANCE)
-        for what in ("", "/metadata", "/pixeldata")
+        for what in ("", "/metadata", "/pixeldata", "/rendered", "/thumbnail")
     ),
     ("GET", f"{_INSTANCE}/frames/{{frames}}"),
+    ("GET", f"{_INSTANCE}/frames/{{frames}}/rendered"),
+    ("GET", f"{_INSTANCE}/frames/{{frames}}/thumbnail"),
     ("GET", f"{_INSTANCE}/bulkdata/{{path}}"),
 )
 # Of lists: what others own is not in them.
