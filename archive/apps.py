@@ -9,19 +9,18 @@ class ArchiveConfig(AppConfig):
     name = "archive"
     verbose_name = "Archive"
 
-    def ready(self) -> None:
-        """Register the handlers and subscribers of the package's jobs."""
-        from archive import (  # noqa: F401, PLC0415 - they register their handlers
-            availability,
-            commitment,
-            completeness,
-            deletions,
-            descriptions,
-            destinations,
-            frame_cache,
-            query_fill,
-            reconcile,
-            routing,
-            sweep,
-            thumbnails,
-        )
+    # They register handlers, subscribers and carers: see `archive.jobs.load`.
+    background = (
+        "availability",
+        "commitment",
+        "completeness",
+        "deletions",
+        "descriptions",
+        "destinations",
+        "frame_cache",
+        "query_fill",
+        "reconcile",
+        "routing",
+        "sweep",
+        "thumbnails",
+    )

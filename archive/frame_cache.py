@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache, TTLCache
 from django.conf import settings
@@ -27,7 +28,9 @@ from django.db import DatabaseError
 from archive import jobs, meters
 from archive.errors import UndecodableError
 from archive.frame_entry import Entry, pack, unpack
-from archive.shared_frames import Redis
+
+if TYPE_CHECKING:
+    from archive.shared_frames import Redis
 
 logger = logging.getLogger(__name__)
 
@@ -237,9 +240,16 @@ def rendered() -> FrameCache:
     if cache is None:
         with _making_lock:
             memory = _Memory(settings.FRAME_MEMORY_CACHE_BYTES)
-            below = Redis(settings.REDIS_URL) if settings.FRAMES_IN_REDIS else _Disk(root)
+            below = _shared() if settings.FRAMES_IN_REDIS else _Disk(root)
             cache = _rendered.setdefault(root, FrameCache("rendered", memory, below))
     return cache
+
+
+def _shared() -> Redis:
+    # Redis' client is large; most processes never need it.
+    from archive.shared_frames import Redis  # noqa: PLC0415
+
+    return Redis(settings.REDIS_URL)
 
 
 def decoded() -> FrameCache:

@@ -45,6 +45,7 @@ def dispatch() -> int:
 
     Events and their jobs change in one transaction: a kill in between repeats the batch.
     """
+    jobs.load()
     with transaction.atomic():
         events = list(
             OutboxEvent.objects.select_for_update(skip_locked=True)
@@ -108,6 +109,7 @@ def carer(function: Callable[[], None]) -> Callable[[], None]:
 
 def care() -> None:
     """Do the housekeeping of the tables, and queue what is due."""
+    jobs.load()
     for function in _CARERS:
         function()
     jobs.rescue_stale()

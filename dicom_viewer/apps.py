@@ -1,7 +1,5 @@
 """Django application: viewer."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 
 
@@ -11,7 +9,5 @@ class DicomViewerConfig(AppConfig):
     name = "dicom_viewer"
     verbose_name = "Viewer"
 
-    def ready(self) -> None:
-        """Register what follows events."""
-        for name in ("series", "manifest", "hounsfield"):
-            import_module(f"dicom_viewer.{name}")
+    # See `archive.jobs.load`.
+    background = ("series", "manifest", "hounsfield")

@@ -27,7 +27,8 @@ for _directory in (CONFIG.data_dir, CONFIG.log_dir, CONFIG.cache_dir):
 INSTALLED_APPS = [
     # Its only part is an ASGI `runserver`; everywhere else it costs half a second and 20 MB.
     *(["daphne"] if "runserver" in sys.argv else []),
-    "django.contrib.admin",
+    # Without looking for every `admin` module: `noctis_pro.urls` does, in processes with pages.
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

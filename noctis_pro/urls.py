@@ -9,6 +9,8 @@ from accounts import views as account_views
 from dicom_viewer import ohif
 from noctis_pro import health_views
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="worklist:study-list"), name="home"),
     # Asked for by browsers and programs that show something else than our pages.

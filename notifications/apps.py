@@ -1,7 +1,5 @@
 """Django application: notifications."""
 
-from importlib import import_module
-
 from django.apps import AppConfig
 
 
@@ -11,6 +9,5 @@ class NotificationsConfig(AppConfig):
     name = "notifications"
     verbose_name = "Notifications"
 
-    def ready(self) -> None:
-        """Register what follows events."""
-        import_module("notifications.subscribers")
+    # See `archive.jobs.load`.
+    background = ("subscribers",)

@@ -9,6 +9,5 @@ class OrdersConfig(AppConfig):
     name = "orders"
     verbose_name = "Orders"
 
-    def ready(self) -> None:
-        """Register the handlers and subscribers of the package's jobs."""
-        from orders import arrivals, completeness  # noqa: F401, PLC0415 - they register themselves
+    # See `archive.jobs.load`.
+    background = ("arrivals", "completeness")

@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from accounts.models import Role, User
-from archive import database
+from archive import database, jobs
 from archive.access import Actor, actor_of
 from tests import factories
 from worklist.models import Facility
@@ -31,6 +31,12 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """Close the connections that threads shared: PostgreSQL drops no database in use."""
     yield
     database.close_shared()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def background() -> None:
+    """Everything that follows events is registered before a test replaces some of it."""
+    jobs.load()
 
 
 @pytest.fixture(scope="session")
