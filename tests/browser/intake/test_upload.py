@@ -83,9 +83,20 @@ def test_a_folder_comes_in_and_leads_to_its_study(open_upload: Visit, tmp_path: 
     rows = page.locator(".file-row")
     expect(rows.filter(has_text="disc/cover.png")).to_contain_text("Refused")
     expect(rows.filter(has_text="disc/CT/IM0001")).to_contain_text("Stored")
-    page.get_by_role("button", name="Not taken 1").click()
+    page.get_by_role("button", name="Refused 1").click()
     expect(rows).to_have_count(1)
     expect(rows).to_contain_text("not DICOM (PNG)")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the list").click()
+    assert download.value.suggested_filename.endswith(".txt")
+    listed = download.value.path().read_text("utf-8")
+    assert listed.splitlines()[2:] == ["Refused\tdisc/cover.png\tnot DICOM (PNG)"]
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the list").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").endswith(listed.splitlines()[2] + "\n")
+    page.get_by_role("button", name="Already here 0").click()
+    expect(rows).to_have_count(0)
     study = page.locator(".upload-study")
     expect(study).to_contain_text("Folder, Frida")
     expect(study).to_contain_text("30 images")
@@ -108,6 +119,8 @@ def test_an_archive_and_the_same_again(open_upload: Visit, tmp_path: Path) -> No
     first = page.locator(".file-row").first
     expect(first).to_contain_text("study.zip")
     expect(first).to_contain_text("5 stored, 1 refused")
+    page.get_by_role("button", name="Stored 5").click()
+    expect(page.locator(".file-row")).to_have_count(5)
 
     page.get_by_role("button", name="Clear the list").click()
     expect(page.locator("[data-queue]")).to_be_hidden()

@@ -3,10 +3,11 @@ import { sizeText } from "./pace";
 import { type Item, isOpen, type State } from "./queue";
 
 const OVERSCAN = 6;
-const FACES: Record<State, { icon: string; word: string; tone: string }> = {
+export const FACES: Record<State, { icon: string; word: string; tone: string }> = {
   waiting: { icon: "clock", word: "Waiting", tone: "dim" },
   sending: { icon: "upload", word: "Sending", tone: "accent" },
   storing: { icon: "hard-drive", word: "Storing", tone: "accent" },
+  opened: { icon: "folder-open", word: "Opened", tone: "dim" },
   stored: { icon: "circle-check", word: "Stored", tone: "ok" },
   duplicate: { icon: "check", word: "Already here", tone: "ok" },
   conflict: { icon: "circle-alert", word: "Kept aside", tone: "warn" },

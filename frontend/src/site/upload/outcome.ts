@@ -27,11 +27,10 @@ export interface Answer {
 const WORDS: [Outcome, string][] = [
   ["stored", "stored"],
   ["duplicate", "already here"],
-  ["conflict", "kept aside for an administrator"],
-  ["skipped", "skipped"],
   ["refused", "refused"],
+  ["conflict", "kept aside"],
+  ["skipped", "skipped"],
 ];
-const MOST_REASONS = 3;
 const LONGEST_REASON = 72;
 
 /** Counts of results and the reasons of what was not taken. */
@@ -51,35 +50,24 @@ export class Tally {
     return [...this.reasons].sort((a, b) => b[1] - a[1]);
   }
 
-  /** Whether the line leaves something of the reasons out. */
-  get isShortened(): boolean {
-    return (
-      this.reasons.size > MOST_REASONS ||
-      [...this.reasons.keys()].some((reason) => short(reason) !== reason)
-    );
+  /** The one reason, if there is but one, the line ends with it and has room for it. */
+  private get onlyReason(): string {
+    const [only] = this.reasons.keys();
+    const isLast = !this.counts.get("conflict") && !this.counts.get("skipped");
+    return this.reasons.size === 1 && isLast && only && only.length <= LONGEST_REASON ? only : "";
   }
 
-  /** One line for people: `12 stored, 2 already here, 1 refused: not DICOM (PNG)`. */
+  /** Whether the line leaves something of the reasons out. */
+  get isShortened(): boolean {
+    return this.reasons.size > 0 && !this.onlyReason;
+  }
+
+  /** One short line for people: `312 stored, 4 already here, 2 refused, 1 kept aside`. */
   line(): string {
     const parts = WORDS.filter(([outcome]) => this.counts.get(outcome)).map(
       ([outcome, word]) => `${this.counts.get(outcome)} ${word}`,
     );
-    if (parts.length === 0) {
-      return "Nothing sent yet";
-    }
-    const sorted = this.sorted();
-    const reasons = sorted.slice(0, MOST_REASONS).map(([reason, times]) => {
-      return sorted.length === 1 || times === 1 ? short(reason) : `${times} × ${short(reason)}`;
-    });
-    if (sorted.length > MOST_REASONS) {
-      reasons.push("…");
-    }
-    return parts.join(", ") + (reasons.length > 0 ? `: ${reasons.join("; ")}` : "");
+    const reason = this.onlyReason ? `: ${this.onlyReason}` : "";
+    return parts.length > 0 ? parts.join(", ") + reason : "Nothing sent yet";
   }
-}
-
-function short(reason: string): string {
-  return reason.length > LONGEST_REASON
-    ? `${reason.slice(0, LONGEST_REASON - 1).trimEnd()}…`
-    : reason;
 }

@@ -1,8 +1,10 @@
 import { element, toast } from "../dom";
+import { localDate } from "../times";
 import { type Picked, pickedFrom, readDrop } from "./drop";
 import { FileList } from "./list";
 import { countText, Pace, sizeText, timeText } from "./pace";
-import { type Item, isOpen, isProblem, Queue } from "./queue";
+import { type Item, isOpen, Queue, type State } from "./queue";
+import { copyText, downloadText, reportText } from "./report";
 import { StudyList } from "./studies";
 import { type Failure, Sending } from "./transport";
 
@@ -12,7 +14,19 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const MOST_REASONS_SHOWN = 20;
 
-type Show = "all" | "open" | "problems";
+/** What the list may be narrowed to. */
+const SHOWN = {
+  all: () => true,
+  open: isOpen,
+  stored: ({ state }: Item) => state === "stored",
+  duplicate: ({ state }: Item) => state === "duplicate",
+  refused: ({ state }: Item) => state === "refused",
+  conflict: ({ state }: Item) => state === "conflict",
+  unsent: ({ state }: Item) => state === "failed" || state === "cancelled" || state === "skipped",
+} as const satisfies Record<string, (item: Item) => boolean>;
+type Show = keyof typeof SHOWN;
+/** Tabs that are there only while there is something behind them. */
+const PASSING: readonly Show[] = ["open", "unsent"];
 
 /** The upload page: takes files, sends them three requests at a time, says what became of each. */
 export class UploadPage {
@@ -133,8 +147,24 @@ export class UploadPage {
         this.cancelAll();
       } else if (action === "clear") {
         this.clear();
+      } else if (action === "copy-report") {
+        void this.copyReport();
+      } else if (action === "download-report") {
+        downloadText(this.report(), `not-taken-${localDate(new Date())}.txt`);
       }
     });
+  }
+
+  private report(): string {
+    return reportText(this.queue.items, new Date());
+  }
+
+  private async copyReport(): Promise<void> {
+    const isCopied = await copyText(this.report());
+    toast(
+      isCopied ? "Copied." : "The browser does not allow copying here. Download the list instead.",
+      isCopied ? undefined : "error",
+    );
   }
 
   private take(files: Picked[]): void {
@@ -307,9 +337,7 @@ export class UploadPage {
     const open = queue.openCount;
     this.pace.note(queue.sentBytes, performance.now());
     this.list.show(this.shown());
-    this.count("all", queue.items.length);
-    this.count("open", open);
-    this.count("problems", queue.problemCount);
+    this.countTabs(open);
     const total = this.part("total") as HTMLProgressElement;
     total.max = Math.max(queue.totalBytes, 1);
     total.value = queue.sentBytes;
@@ -324,10 +352,7 @@ export class UploadPage {
   }
 
   private shown(): readonly Item[] {
-    if (this.showing === "all") {
-      return this.queue.items;
-    }
-    return this.queue.items.filter(this.showing === "open" ? isOpen : isProblem);
+    return this.showing === "all" ? this.queue.items : this.queue.items.filter(SHOWN[this.showing]);
   }
 
   private outcome(open: number): string {
@@ -369,8 +394,28 @@ export class UploadPage {
     }
   }
 
-  private count(name: Show, value: number): void {
-    setText(this.root.querySelector(`[data-count="${name}"]`), countText(value));
+  private countTabs(open: number): void {
+    const { counts, items, problemCount } = this.queue;
+    const of = (...states: State[]) =>
+      states.reduce((sum, state) => sum + (counts.get(state) ?? 0), 0);
+    const values: Record<Show, number> = {
+      all: items.length,
+      open,
+      stored: of("stored"),
+      duplicate: of("duplicate"),
+      refused: of("refused"),
+      conflict: of("conflict"),
+      unsent: of("failed", "cancelled", "skipped"),
+    };
+    for (const [name, value] of Object.entries(values) as [Show, number][]) {
+      setText(this.root.querySelector(`[data-count="${name}"]`), countText(value));
+      const tab = this.root.querySelector<HTMLElement>(`[data-show="${name}"]`);
+      if (tab) {
+        tab.hidden = PASSING.includes(name) && value === 0 && this.showing !== name;
+      }
+    }
+    this.button("copy-report").hidden = problemCount === 0;
+    this.button("download-report").hidden = problemCount === 0;
   }
 
   private button(action: string): HTMLElement {

@@ -1,6 +1,14 @@
 import { type Answer, type Outcome, type PartResult, Tally } from "./outcome";
 
-export type State = "waiting" | "sending" | "storing" | "failed" | "cancelled" | Outcome;
+export type State =
+  | "waiting"
+  | "sending"
+  | "storing"
+  | "failed"
+  | "cancelled"
+  /** An archive: its members stand below it. */
+  | "opened"
+  | Outcome;
 
 /** What is sent; the browser's `File` fits. */
 export interface Content {
@@ -197,14 +205,9 @@ export class Queue<F extends Content = File> {
     for (const result of results) {
       own.add(result);
     }
-    const taken = (["stored", "duplicate", "skipped"] as const).find((kind) =>
-      own.counts.get(kind),
-    );
-    this.setState(item, taken ?? "refused", own.line());
+    this.setState(item, "opened", own.line());
     for (const result of results) {
-      if (result.outcome === "refused" || result.outcome === "conflict") {
-        this.make(null, result.name, item.facility, result.outcome, result.reason);
-      }
+      this.make(null, result.name, item.facility, result.outcome, result.reason);
     }
   }
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Answer, PartResult } from "../../../src/site/upload/outcome";
 import { isSystemFile, MOST_FILES_A_REQUEST, Queue } from "../../../src/site/upload/queue";
+import { reportText } from "../../../src/site/upload/report";
 
 const MIB = 1024 * 1024;
 
@@ -97,7 +98,7 @@ describe("results", () => {
     expect([queue.openCount, queue.problemCount]).toEqual([0, 1]);
   });
 
-  it("shows an archive as one line, and its refused members below", () => {
+  it("shows an archive as one line, and its members below", () => {
     const queue = queueOf(5);
     const batch = queue.takeBatch();
     queue.settle(
@@ -109,10 +110,45 @@ describe("results", () => {
       ),
     );
     expect(queue.items.map((item) => [item.name, item.state, item.reason])).toEqual([
-      ["f0", "stored", "2 stored, 1 refused: not DICOM (PNG)"],
+      ["f0", "opened", "2 stored, 1 refused: not DICOM (PNG)"],
+      ["f0/IM1", "stored", ""],
+      ["f0/IM2", "stored", ""],
       ["f0/x.png", "refused", "not DICOM (PNG)"],
     ]);
     expect(queue.items[1]?.file).toBeNull();
+    // What the tabs count is what the line says.
+    expect([queue.counts.get("stored"), queue.counts.get("refused")]).toEqual([2, 1]);
+  });
+
+  it("says in one short line what became of all, and reasons where one says it", () => {
+    const queue = queueOf(1, 1, 1, 1);
+    queue.settle(
+      queue.takeBatch(),
+      answer(
+        {},
+        { outcome: "conflict", reason: "other content" },
+        { outcome: "refused", reason: "not DICOM (PNG)" },
+        { outcome: "refused", reason: "not DICOM (PDF)" },
+      ),
+    );
+    expect(queue.tally.line()).toBe("1 stored, 2 refused, 1 kept aside");
+    expect(queue.tally.isShortened).toBe(true);
+    expect(queue.tally.sorted()).toHaveLength(2);
+  });
+
+  it("lists what was not taken for mail and spreadsheets", () => {
+    const queue = queueOf(1, 1, 1);
+    const batch = queue.takeBatch();
+    queue.settle(
+      batch.slice(0, 2),
+      answer({}, { outcome: "refused", reason: "not DICOM\n(PNG)\t" }),
+    );
+    queue.fail(batch, "The server could not take it.");
+    expect(reportText(queue.items, new Date(2026, 0, 2, 3, 4))).toBe(
+      "2 files were not taken, 2026-01-02 03:04\n\n" +
+        "Refused\tf1\tnot DICOM (PNG) \n" +
+        "Failed\tf2\tThe server could not take it.\n",
+    );
   });
 
   it("says that a file without a result was left out", () => {
