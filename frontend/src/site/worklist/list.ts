@@ -16,7 +16,10 @@ const MOST_IDS = 100;
 const LAST_ROW = "noctis.worklist.row";
 
 const KEYS: [string, string][] = [
-  ["↑ ↓", "Move"],
+  ["↑ ↓", "Row up, down"],
+  ["PgUp PgDn", "Screen up, down"],
+  ["Home", "First row"],
+  ["End", "Last row that is loaded; again for the next"],
   ["Enter", "Open in the viewer"],
   ["Space", "Preview"],
   ["d", "Study page"],
@@ -24,7 +27,6 @@ const KEYS: [string, string][] = [
   ["r u", "Mark read, unread"],
   ["s", "Send to another system"],
   ["n", "Show new studies"],
-  ["Home End", "First, last row"],
   ["Esc", "Close the preview, clear the selection"],
 ];
 
