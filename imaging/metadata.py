@@ -15,8 +15,11 @@ from pydicom.dataset import Dataset
 
 from imaging.errors import ImagingError, LimitError
 
-MOST_BYTES = 32 * 2**20
-MOST_OBJECTS = 10_000
+MOST_BYTES = 16 * 2**20
+# Objects and arrays of a document, and elements of one instance: in memory the smallest of the
+# former take thirty times their bytes, the latter a kilobyte each.
+_MOST_NODES = 400_000
+_MOST_ELEMENTS = 100_000
 _MOST_DEPTH = 64
 _MOST_XML_DEPTH = 4 * _MOST_DEPTH
 UTF_8 = "ISO_IR 192"
@@ -49,13 +52,16 @@ class Metadata:
     bulk: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
-def read_json(data: bytes, fetch: Callable[[str], bytes]) -> list[Metadata]:
+def models_of_json(data: bytes) -> list[Any]:
     """Read an array of objects of the DICOM JSON Model, or a single one.
 
     Parameters
     ----------
     data : UTF-8
-    fetch : returns the bulk data at an address, for elements inside sequences
+
+    Returns
+    -------
+    The objects, for `metadata_of`; nothing about them has been checked.
 
     Raises
     ------
@@ -69,27 +75,26 @@ def read_json(data: bytes, fetch: Callable[[str], bytes]) -> list[Metadata]:
     DICOM PS3.18 annex F.
     """
     _check_size(data)
+    if data.count(b"{") + data.count(b"[") > _MOST_NODES:
+        raise LimitError(f"The JSON holds more than {_MOST_NODES} objects and arrays. Send fewer.")
     try:
         found = json.loads(data.decode("utf-8-sig"))
     except RecursionError as error:
         raise LimitError("The JSON is nested too deep.") from error
     except ValueError as error:
         raise MetadataError(f"The metadata is no JSON: {error}.") from error
-    objects = found if isinstance(found, list) else [found]
-    if len(objects) > MOST_OBJECTS:
-        raise LimitError(f"The metadata holds more than {MOST_OBJECTS} instances. Send fewer.")
-    return [metadata_of(one, fetch) for one in objects]
+    return found if isinstance(found, list) else [found]
 
 
-def read_xml(data: bytes, fetch: Callable[[str], bytes]) -> list[Metadata]:
-    """Read a Native DICOM Model in XML; see `read_json`.
+def models_of_xml(data: bytes) -> list[Any]:
+    """Read a Native DICOM Model in XML as one object of the JSON model; see `models_of_json`.
 
     References
     ----------
     DICOM PS3.19 section A.1.
     """
     _check_size(data)
-    return [metadata_of(_XmlReader().read(data), fetch)]
+    return [_XmlReader().read(data)]
 
 
 def _check_size(data: bytes) -> None:
@@ -98,7 +103,23 @@ def _check_size(data: bytes) -> None:
 
 
 def metadata_of(model: Any, fetch: Callable[[str], bytes]) -> Metadata:  # noqa: ANN401 - any JSON
-    """Turn one object of the JSON model into a data set; see `read_json`."""
+    """Turn one object of the JSON model into a data set.
+
+    Parameters
+    ----------
+    fetch : returns the bulk data at an address, for elements inside sequences
+
+    Raises
+    ------
+    MetadataError
+        When it is no such thing.
+    LimitError
+        When it is larger or deeper than this reader follows.
+
+    References
+    ----------
+    DICOM PS3.18 section F.2.
+    """
     if not isinstance(model, dict):
         raise MetadataError('An instance is a JSON object whose names are tags: {"00080018": ...}.')
     wanted: JsonObject = {}
@@ -172,17 +193,22 @@ def _check_element(name: str, element: Any) -> None:  # noqa: ANN401 - any JSON
 
 def _check_depth(model: JsonObject) -> None:
     """Walk the sequences without recursion and check every element in them."""
-    levels = [list(_items(model))]
-    while any(levels[-1]):
-        if len(levels) > _MOST_DEPTH:
+    count, depth = len(model), 0
+    level = list(_items(model))
+    while level:
+        depth += 1
+        if depth > _MOST_DEPTH:
             raise LimitError(f"The metadata nests sequences deeper than {_MOST_DEPTH}.")
         below: list[JsonObject] = []
-        for item in levels[-1]:
+        for item in level:
+            count += len(item) + 1
             for name, element in item.items():
                 _tag(name)
                 _check_element(name, element)
             below.extend(_items(item))
-        levels.append(below)
+        level = below
+    if count > _MOST_ELEMENTS:
+        raise LimitError(f"The metadata holds more than {_MOST_ELEMENTS} elements and items.")
 
 
 def _items(model: JsonObject) -> Iterator[JsonObject]:
@@ -230,6 +256,7 @@ class _XmlReader:
         self._text: list[str] = []
         self._person: dict[str, dict[str, str]] = {}
         self._blocks: dict[tuple[int, int, str], int] = {}
+        self._count = 0
 
     def read(self, data: bytes) -> JsonObject:
         """Return the document as an object of the JSON model."""
@@ -252,8 +279,11 @@ class _XmlReader:
         local = name.rpartition(":")[2]
         parent = self._names[-1] if self._names else ""
         self._names.append(local)
+        self._count += 1
         if len(self._names) > _MOST_XML_DEPTH:
             raise LimitError(f"The XML nests deeper than {_MOST_XML_DEPTH}.")
+        if self._count > _MOST_NODES:
+            raise LimitError(f"The XML holds more than {_MOST_NODES} elements. Send fewer.")
         self._text.clear()
         if not parent:
             if local != "NativeDicomModel":

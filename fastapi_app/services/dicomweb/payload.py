@@ -19,11 +19,11 @@ from imaging.errors import ImagingError
 
 MOST_BYTES = 8 * 2**20
 _READERS = {
-    JSON: metadata.read_json,
-    "application/json": metadata.read_json,
-    XML: metadata.read_xml,
-    "application/xml": metadata.read_xml,
-    "text/xml": metadata.read_xml,
+    JSON: metadata.models_of_json,
+    "application/json": metadata.models_of_json,
+    XML: metadata.models_of_xml,
+    "application/xml": metadata.models_of_xml,
+    "text/xml": metadata.models_of_xml,
 }
 
 
@@ -60,14 +60,15 @@ def data_set_of(kind: str, body: bytes) -> Dataset:
         400 with what is wrong.
     """
     try:
-        found = _READERS[kind](body, _nothing_apart)
+        models = _READERS[kind](body)
+        if len(models) != 1:
+            raise bad_request(f"The body holds {len(models)} data sets; send one.")
+        found = metadata.metadata_of(models[0], _nothing_apart)
     except ImagingError as error:
         raise bad_request(str(error)) from error
-    if len(found) != 1:
-        raise bad_request(f"The body holds {len(found)} data sets; send one.")
-    if found[0].bulk:
+    if found.bulk:
         _nothing_apart("")
-    return found[0].data_set
+    return found.data_set
 
 
 def _nothing_apart(_uri: str) -> bytes:

@@ -208,7 +208,7 @@ class Apart(Reception):
         super().__init__(provenance)
         self._reader = Reader(boundary, self._open)
         self._names = _JSON_NAMES if kind == JSON else _XML_NAMES
-        self._read = metadata.read_json if kind == JSON else metadata.read_xml
+        self._models = metadata.models_of_json if kind == JSON else metadata.models_of_xml
         self._metadata: list[Spooled] = []
         self._bulk: dict[str, list[tuple[BulkData, Spooled]]] = {}
         self._size = 0
@@ -250,18 +250,24 @@ class Apart(Reception):
         self._reader.close()
         if not self._metadata:
             raise BrokenBodyError("The request has no part with metadata.")
-        try:
-            found = [
-                one
-                for part in self._metadata
-                for one in self._read(part.path.read_bytes(), self._fetch)
-            ]
-        except LimitError as error:
-            raise TooLargeError(str(error)) from error
-        except ImagingError as error:
-            raise BrokenBodyError(str(error)) from error
-        for one in found:
-            self.note(self._store(one))
+        # One by one: the data sets of all of them would fill the memory.
+        for part in self._metadata:
+            try:
+                models = self._models(part.path.read_bytes())
+            except LimitError as error:
+                self._refuse(TooLargeError(str(error)))
+                continue
+            except ImagingError as error:
+                self._refuse(BrokenBodyError(str(error)))
+                continue
+            while models:
+                self.note(self._store(models.pop(0)))
+
+    def _refuse(self, error: ArchiveError) -> None:
+        """Refuse a whole part of metadata: that of the request, or one among others."""
+        if len(self._metadata) == 1:
+            raise error
+        self.note(storing.refused(error))
 
     def discard(self) -> None:
         """Remove everything that waits."""
@@ -290,7 +296,16 @@ class Apart(Reception):
             )
         return [part for part, _ in parts]
 
-    def _store(self, one: Metadata) -> Deposit:
+    def _store(self, model: object) -> Deposit:
+        try:
+            one = metadata.metadata_of(model, self._fetch)
+        except LimitError as error:
+            return storing.refused(TooLargeError(str(error)))
+        except ImagingError as error:
+            return Deposit(failure_reason=storing.CANNOT_UNDERSTAND, sentence=str(error))
+        return self._assembled(one)
+
+    def _assembled(self, one: Metadata) -> Deposit:
         who = storing.reference(
             str(one.data_set.get("SOPClassUID") or ""),
             str(one.data_set.get("SOPInstanceUID") or ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,26 @@ from pydicom.sequence import Sequence
 
 from imaging import dicomxml
 from imaging.errors import ImagingError, LimitError
-from imaging.metadata import Metadata, MetadataError, read_json, read_xml
+from imaging.metadata import (
+    Metadata,
+    MetadataError,
+    metadata_of,
+    models_of_json,
+    models_of_xml,
+)
 from tests.dicom import make_instance
 
 
 def nothing(uri: str) -> bytes:
     raise AssertionError(uri)
+
+
+def read_json(document: bytes, fetch: Any) -> list[Metadata]:
+    return [metadata_of(model, fetch) for model in models_of_json(document)]
+
+
+def read_xml(document: bytes, fetch: Any) -> list[Metadata]:
+    return [metadata_of(model, fetch) for model in models_of_xml(document)]
 
 
 def one(model: Any, fetch: Any = nothing) -> Metadata:
@@ -162,6 +177,21 @@ def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         read_json(b" " * 101, nothing)
     with pytest.raises(LimitError):
         read_xml(b" " * 101, nothing)
+
+
+def test_what_would_fill_the_memory_is_refused_before_it_does() -> None:
+    """The smallest objects grow most: 15 MiB of them would take 400."""
+    element = b'{"00100020":{"vr":"LO"}},'
+    items = b'{"0040A730":{"vr":"SQ","Value":[' + b"null," * 10 + b"{}," * 99_999 + b"{}]}}"
+    for document in (b"[" + b"{}," * 2_000_000 + b"{}]", b"[" + element * 250_000 + b"{}]", items):
+        tracemalloc.start()
+        with pytest.raises(LimitError):
+            read_json(document, nothing)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 64 * 2**20
+    with pytest.raises(LimitError):
+        read_xml(b"<NativeDicomModel>" + b"<a/>" * 500_000 + b"</NativeDicomModel>", nothing)
 
 
 JSON_VALUES = st.recursive(
