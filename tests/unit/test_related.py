@@ -114,6 +114,13 @@ def test_broken_bodies_are_refused(content: bytes) -> None:
         taken_apart(content)
 
 
+def test_more_parts_than_anybody_needs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastapi_app.services.dicomweb.related.MOST_PARTS", 3)
+    assert len(taken_apart(body(b"1", b"2", b"3"))) == 3
+    with pytest.raises(BrokenBodyError, match="more than 3 parts"):
+        taken_apart(body(b"1", b"2", b"3", b"4"))
+
+
 def test_a_part_that_is_cut_off_is_discarded_and_whole_ones_stay() -> None:
     found: list[tuple[dict[str, str], bytes]] = []
     opened: list[Collected] = []

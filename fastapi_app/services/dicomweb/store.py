@@ -267,7 +267,11 @@ class Apart(Reception):
         """Refuse a whole part of metadata: that of the request, or one among others."""
         if len(self._metadata) == 1:
             raise error
-        self.note(storing.refused(error))
+        if isinstance(error, TooLargeError):
+            self.note(storing.refused(error))
+        else:
+            reason = storing.CANNOT_UNDERSTAND
+            self.note(Deposit(failure_reason=reason, sentence=str(error)))
 
     def discard(self) -> None:
         """Remove everything that waits."""

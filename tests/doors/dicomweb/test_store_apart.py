@@ -289,7 +289,7 @@ def test_a_bad_document_among_good_ones_is_told(caller: Caller) -> None:
     answer = post(caller, body, stow.XML)
     assert answer.status_code == 202
     assert stow.uids(answer, STORED) == [ds.SOPInstanceUID]
-    assert stow.reasons(answer, stow.OTHER) == [0xA900]
+    assert stow.reasons(answer, stow.OTHER) == [0xC000]
     # In an array, too.
     models = [5, model_of(make_instance(noise(8, 8)), PixelData="p")]
     answer = stow.send_apart(caller, models, (OCTETS, ds.PixelData, "p"))
