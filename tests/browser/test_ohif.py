@@ -23,7 +23,7 @@ from tests.browser.conftest import ReadingSite
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(400)]
 
 _PHANTOM_SLICES = 88
-_LOAD_MS = 120_000
+_LOAD_MS = 90_000
 
 
 @pytest.fixture
@@ -55,14 +55,13 @@ def _grey(viewport: Locator) -> NDArray[np.uint8]:
     )
 
 
-def _wait_for_anatomy(viewport: Locator) -> None:
-    """Wait until a viewport shows bone, soft tissue and air."""
+def _wait_for_picture(viewport: Locator) -> None:
+    """Wait until a viewport shows more than an empty field: air, and something in it."""
     deadline = time.monotonic() + _LOAD_MS / 1000
     while True:
         grey = _grey(viewport)
-        kinds = (grey < 20, (grey > 60) & (grey < 200), grey > 230)
-        shares = [float(np.mean(kind)) for kind in kinds]
-        if min(shares) > 0.005:
+        shares = float(np.mean(grey < 20)), float(np.mean(grey > 100))
+        if min(shares) > 0.01:
             return
         assert time.monotonic() < deadline, shares
         viewport.page.wait_for_timeout(250)
@@ -86,14 +85,14 @@ def test_a_stack_is_drawn_and_scrolled(
     page.get_by_role("link", name="Open in OHIF").click()
     page.get_by_text("Skip all").click(timeout=_LOAD_MS)
     viewport = page.locator(".cornerstone-canvas").first
-    _wait_for_anatomy(viewport)
+    _wait_for_picture(viewport)
     expect(page.get_by_text(f"(1/{_PHANTOM_SLICES})")).to_be_visible()
     before = _grey(viewport)
     viewport.hover()
     for _ in range(30):
         page.mouse.wheel(0, 100)
     expect(page.get_by_text(f"(1/{_PHANTOM_SLICES})")).not_to_be_visible()
-    _wait_for_anatomy(viewport)
+    _wait_for_picture(viewport)
     assert np.mean(before != _grey(viewport)) > 0.01
 
 
@@ -108,4 +107,4 @@ def test_mpr_shows_three_planes(
     planes = page.locator(".cornerstone-canvas")
     expect(planes).to_have_count(3, timeout=_LOAD_MS)
     for plane in planes.all():
-        _wait_for_anatomy(plane)
+        _wait_for_picture(plane)
