@@ -73,7 +73,10 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     assert receiver.is_alive, receiver.log()
     assert receiver.echo() < 1
-    assert receiver.peak_mib() - before < 256
+    growth_mib = receiver.peak_mib() - before
+    # `pytest -rP` shows it.
+    print(f"{request.node.name}: grew by {growth_mib:.0f} MiB")
+    assert growth_mib < 256
     receiver.eventually(lambda: receiver.spooled_files() == [])
     receiver.assert_consistent()
 
