@@ -152,6 +152,38 @@ def test_frames_are_named_by_their_numbers(caller: Caller, facility: Facility) -
     assert_problem(get(caller, ds, **look, frameNumber="0"), 400, "frameNumber")
 
 
+def test_presentation_states_are_applied(caller: Caller, facility: Facility) -> None:
+    ds = keep(facility, make_instance(HALVES))
+    state = make_instance(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1",
+        Modality="PR",
+        StudyInstanceUID=ds.StudyInstanceUID,
+        PresentationLUTShape="INVERSE",
+    )
+    del state.PixelData
+    state.file_meta.MediaStorageSOPClassUID = state.SOPClassUID
+    referenced = item(
+        ReferencedSOPClassUID=ds.SOPClassUID, ReferencedSOPInstanceUID=ds.SOPInstanceUID
+    )
+    state.ReferencedSeriesSequence = [
+        item(SeriesInstanceUID=ds.SeriesInstanceUID, ReferencedImageSequence=[referenced])
+    ]
+    state.SoftcopyVOILUTSequence = [item(WindowCenter="500", WindowWidth="1000")]
+    keep(facility, state)
+    png = {"contentType": "image/png"}
+    named = {
+        "presentationUID": state.SOPInstanceUID,
+        "presentationSeriesUID": state.SeriesInstanceUID,
+    }
+    shown = picture(get(caller, ds, **png, **named))
+    assert shown[:, :20].min() == 255
+    assert shown[:, 20:].max() == 0
+    assert_problem(get(caller, ds, **png, **named | {"presentationUID": "1.2.3"}), 404)
+    # The picture itself is no presentation state.
+    itself = {"presentationUID": ds.SOPInstanceUID, "presentationSeriesUID": ds.SeriesInstanceUID}
+    assert_problem(get(caller, ds, **png, **itself), 422, "no presentation state")
+
+
 def report() -> Dataset:
     ds = make_instance(np.zeros((1, 1), np.uint8))
     for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated"):
