@@ -64,9 +64,10 @@ class Running:
         session.headers.update(self.headers)
         return DICOMwebClient(url=f"{self.url}/dicom-web", session=session)
 
-    def file(self, sop_instance_uid: str) -> bytes:
-        path = f"{self.url}/api/v1/dicom/image/{sop_instance_uid}/file"
-        answer = httpx.get(path, headers=self.headers)
+    def file(self, retrieve_url: str) -> bytes:
+        """The file behind the address that a store request was answered with."""
+        accept = {"Accept": "application/dicom; transfer-syntax=*"}
+        answer = httpx.get(retrieve_url, headers={**self.headers, **accept})
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -136,8 +137,9 @@ def test_real_files_come_back_byte_for_byte(sidecar: Running, data: Path) -> Non
     )
     assert answer.status_code in (200, 202), answer.text
     stored = stow.uids(answer, stow.STORED)
-    for uid in stored:
-        assert data_set_of(sidecar.file(uid)) == data_set_of(content[uid]), by_uid[uid].name
+    for uid, told in zip(stored, stow.items(answer, stow.STORED), strict=True):
+        (url,) = told[stow.URL]["Value"]
+        assert data_set_of(sidecar.file(url)) == data_set_of(content[uid]), by_uid[uid].name
     # Of the public files a few have UIDs that PS3.5 9.1 does not allow.
     refused = stow.reasons(answer, stow.FAILED) + stow.reasons(answer, stow.OTHER)
     assert len(stored) + len(refused) == len(by_uid)
@@ -194,7 +196,9 @@ def test_curl_stores_what_dcmtk_makes(sidecar: Running, tmp_path: Path) -> None:
     assert content.startswith(b"<?xml")
     assert b"ReferencedSOPSequence" in content
     ds = pydicom.dcmread(made)
-    assert data_set_of(sidecar.file(ds.SOPInstanceUID)) == data_set_of(made.read_bytes())
+    series = f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+    url = f"{sidecar.url}{series}/instances/{ds.SOPInstanceUID}"
+    assert data_set_of(sidecar.file(url)) == data_set_of(made.read_bytes())
 
 
 def test_a_connection_that_breaks_leaves_what_was_whole(sidecar: Running) -> None:
