@@ -49,6 +49,7 @@ _CODED_TEXT = frozenset({"LO", "SH", "UC", "LT", "ST", "UT"})
 _TEXT_ENDS = set(b"\r\n\t\f")
 _NAME_ENDS = _TEXT_ENDS | set(b"\\^=")
 _NUMBERS = {"SS": "h", "US": "H", "SL": "i", "UL": "I", "SV": "q", "UV": "Q", "FL": "f", "FD": "d"}
+_UNDECLARED = ["undeclared"]
 _PLAIN_ASCII = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 # Greater whole numbers lose digits in programs that read JSON numbers as doubles.
 _SAFE_WHOLE = 2**53
@@ -206,7 +207,7 @@ def of_data_set(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = _Writer(bulk_uri, bulk_bytes).data_set(dataset, (), ["iso8859"])
+        found = _Writer(bulk_uri, bulk_bytes).data_set(dataset, (), _UNDECLARED)
     if extra:
         found = dict(sorted({**found, **extra}.items()))
     return found
@@ -326,7 +327,7 @@ def value_bytes(dataset: Dataset, path: Path) -> bytes | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _value_bytes(dataset, path, ["iso8859"])
+            return _value_bytes(dataset, path, _UNDECLARED)
         except _PYDICOM_ERRORS:
             return None
 
@@ -397,22 +398,34 @@ def _encodings_of(dataset: Dataset, outer: list[str]) -> list[str]:
         value = [part.strip(" \0") for part in value.split("\\")]
     names = [str(one) for one in value or []]
     if all(name in _PLAIN_ASCII for name in names):
-        # Many objects hold Latin letters without saying so.
-        return ["iso8859"]
+        # Many objects hold other letters without saying so.
+        return _UNDECLARED
     try:
         return charset.convert_encodings(names)
     except (LookupError, ValueError):
-        return ["iso8859"]
+        return _UNDECLARED
 
 
 def _decoded(value: bytes, encodings: list[str]) -> str:
+    if encodings is _UNDECLARED:
+        return _guessed(value)
     if value.isascii() and b"\x1b" not in value and encodings[0] != "shift_jis":
         return value.decode("ascii")
     return charset.decode_bytes(value, encodings, _TEXT_ENDS)
 
 
+def _guessed(value: bytes) -> str:
+    """Decode what says nothing about its letters, or says ASCII and is not; as `imaging.values`."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def _names(value: bytes, encodings: list[str]) -> list[str]:
     """Decode person names group by group: an escape sequence ends with its group."""
+    if encodings is _UNDECLARED:
+        return _guessed(value).rstrip(" \0").split("\\")
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii").rstrip(" \0").split("\\")
     whole = charset.decode_bytes(value, encodings, _NAME_ENDS)

@@ -215,6 +215,19 @@ def test_every_repertoire_becomes_utf_8(charset: str | list[str], name: str) -> 
     assert model["00080005"] == {"vr": "CS", "Value": ["ISO_IR 192"]}
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [("Müller".encode("latin-1"), "Müller"), ("Müller".encode(), "Müller"), (b"Miller", "Miller")],
+    ids=["latin", "utf8", "ascii"],
+)
+def test_letters_that_nothing_declares_are_found_out(raw: bytes, name: str) -> None:
+    dataset = make_instance(PatientName="Zzzzzz", PatientComments="Zzzzzz")
+    mark = raw + b" " * (len(raw) % 2)
+    content = to_bytes(dataset).replace(b"PN\x06\0Zzzzzz", b"PN" + bytes([len(mark), 0]) + mark)
+    model = dicomjson.of_data_set(dicomjson.read(io.BytesIO(content)), uri)
+    assert model["00100010"]["Value"] == [{"Alphabetic": name}]
+
+
 def test_large_values_become_addresses_at_every_depth() -> None:
     item = Dataset()
     item.add(DataElement(0x54001010, "OW", bytes(4000)))
