@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastapi_app.services.dicomweb.related import BrokenBodyError, Reader, media_type
@@ -59,6 +59,7 @@ CONTENT = st.lists(
 ).map(b"".join)
 
 
+@settings(deadline=None)
 @given(
     parts=st.lists(CONTENT, min_size=1, max_size=4),
     preamble=st.sampled_from([b"", b"\r\n", b"For people only.\r\n", b"--nearly\r\n"]),
@@ -75,6 +76,7 @@ def test_parts_come_out_as_they_went_in(
     assert all(headers == {"content-type": "a/b"} for headers, _ in found)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=4))
 def test_whatever_comes_is_parts_or_said_to_be_none(content: bytes, cuts: list[int]) -> None:
     for sent in (content, f"--{BOUNDARY}\r\n".encode() + content):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -209,6 +209,7 @@ ELEMENT = st.fixed_dictionaries(
 TAGS = st.sampled_from(["00100010", "00280010", "0040A730", "7FE00010", "00091001", "00020010"])
 
 
+@settings(deadline=None)
 @given(model=st.dictionaries(TAGS, ELEMENT, max_size=3) | JSON_VALUES)
 def test_any_json_is_metadata_or_said_to_be_none(model: Any) -> None:
     with contextlib.suppress(MetadataError, LimitError):
