@@ -27,6 +27,8 @@ _ROW_KEPT_S = 2.0
 _VIEW_KEPT_S = 600.0
 
 _rows: TTLCache[UUID, DicomImage] = TTLCache(maxsize=20_000, ttl=_ROW_KEPT_S)
+# Older ones are good again when a glance at the database says that nothing has changed.
+_older: TTLCache[UUID, DicomImage] = TTLCache(maxsize=2_000, ttl=600.0)
 _viewed: TTLCache[tuple[UUID | None, UUID], bool] = TTLCache(maxsize=20_000, ttl=_VIEW_KEPT_S)
 _lock = threading.Lock()
 
@@ -118,12 +120,27 @@ def known_image(key: UUID) -> DicomImage | None:
 def image_for(actor: Actor, text: str) -> DicomImage:
     """Return an image in scope by our id or its SOP Instance UID, and note that it is looked at."""
     key = access.parse_key(text, what="image")
-    image = known_image(key) if isinstance(key, UUID) else None
+    image = (known_image(key) or _confirmed(key)) if isinstance(key, UUID) else None
     if image is None or not actor.scope.includes(image.facility_id):
         image = access.image_for(actor.scope, key)
         remember(image)
     note_view(actor, image.series.study)
     return image
+
+
+def _confirmed(key: UUID) -> DicomImage | None:
+    """Return an image that was looked up within the last minutes and has not changed since."""
+    with _lock:
+        image = _older.get(key)
+    if image is None:
+        return None
+    if access.is_current(image):
+        with _lock:
+            _rows[key] = image
+        return image
+    with _lock:
+        _older.pop(key, None)
+    return None
 
 
 def images_for(actor: Actor, keys: list[UUID]) -> dict[UUID, DicomImage | Exception]:
@@ -147,12 +164,14 @@ def remember(image: DicomImage) -> None:
     """Keep a row for the next frames of it."""
     with _lock:
         _rows[image.pk] = image
+        _older[image.pk] = image
 
 
 def forget() -> None:
     """Forget rows and views; they are looked up and audited again."""
     with _lock:
         _rows.clear()
+        _older.clear()
         _viewed.clear()
 
 

@@ -490,6 +490,34 @@ def test_a_look_at_a_study_is_one_event(
     assert AuditEvent.objects.filter(verb="image.download").count() == 1
 
 
+def test_rows_are_believed_again_only_while_nothing_changed(
+    sidecar: Sidecar, image: DicomImage, admin_user: User, radiologist: User
+) -> None:
+    from archive import access, deletions
+    from fastapi_app import gate
+
+    mine, path = sidecar.by_token(radiologist), filled(OBJECT_ROUTES[5], image)
+
+    def later() -> None:
+        """Two seconds pass."""
+        gate._rows.clear()
+
+    assert mine.get(path).status_code == 200
+    known = gate._older[image.pk]
+    later()
+    assert mine.get(path).status_code == 200
+    assert gate._rows[image.pk] is known
+    DicomImage.objects.filter(pk=image.pk).update(problem="It is damaged.")
+    later()
+    assert mine.get(path).status_code == 200
+    assert gate._rows[image.pk].problem == "It is damaged."
+    known.series.study.patient_name = "Meyer^Anna"
+    assert not access.is_current(known)
+    deletions.delete_study(access.actor_of(admin_user), image.series.study_id, "a test")
+    later()
+    assert mine.get(path).status_code == 404
+
+
 def test_without_its_trace_there_is_no_access(
     sidecar: Sidecar, image: DicomImage, radiologist: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

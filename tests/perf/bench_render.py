@@ -1,10 +1,11 @@
 """Rendered frames over HTTP, measured beside Orthanc. One JSON object a line; only ratios travel.
 
-    python -m tests.perf.bench_render [-n 64] [--rounds 5] [--seconds 2] [--without-peer]
+    python -m tests.perf.bench_render [-n 64] [--rounds 5] [--seconds 2] [--workers 1]
+        [--without-peer]
 
-CT slices of 512 x 512 x 16 bits as windowed 8-bit PNG, by one sidecar process on SQLite and by
-Orthanc's `/instances/{id}/rendered`, by turns. A window that was never asked for before is never in
-our cache: so are `first` (each slice once, one connection) and `uncached` (eight connections).
+CT slices of 512 x 512 x 16 bits as windowed 8-bit PNG, by the sidecar on SQLite and by Orthanc's
+`/instances/{id}/rendered`, by turns. A window that was never asked for before is never in our
+cache: so are `first` (each slice once, one connection) and `uncached` (eight connections).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -31,7 +33,7 @@ import numpy as np
 from tests.dicom import make_instance, to_bytes
 from tests.perf.bench_ingest import say
 from tests.perf.targets import cpu_of, has_orthanc
-from tests.product import PROJECT, environment, free_port
+from tests.product import PROJECT, descendants, environment, free_port
 
 PHASES = (("first", 1), ("uncached", 8), ("warm", 1), ("warm", 8))
 _new_width = count(1)
@@ -78,6 +80,11 @@ class Target:
     headers: str = ""
     paths: list[str] = field(default_factory=list)
 
+    def cpu_s(self) -> float:
+        """Return the processor time that all its processes have taken."""
+        pids = (self.process.pid, *descendants(self.process.pid))
+        return sum(cpu_of(pid) for pid in pids)
+
     def stop(self) -> None:
         """End it and drop its data."""
         self.process.terminate()
@@ -108,8 +115,8 @@ def _wait(port: int, path: str) -> None:
             return
 
 
-def ours(files: Sequence[bytes]) -> Target:
-    """Start a sidecar of our own."""
+def ours(files: Sequence[bytes], workers: int = 1) -> Target:
+    """Start a sidecar of our own, with so many processes."""
     folder = Path(tempfile.mkdtemp(prefix="noctis-bench-"))
     environ = environment(folder, LOG_LEVEL="WARNING")
 
@@ -130,6 +137,7 @@ def ours(files: Sequence[bytes]) -> Target:
     token = manage("add_token", "bench").split()[-1]
     port = free_port()
     words = ["fastapi_app.main:app", "--port", str(port), "--no-access-log"]
+    words += ["--workers", str(workers)] if workers > 1 else []
     process = subprocess.Popen(
         [sys.executable, "-m", "uvicorn", *words, "--log-level", "warning"],
         cwd=PROJECT,
@@ -213,10 +221,10 @@ def run(target: Target, phase: str, connections: int, seconds: float) -> tuple[f
 
     if phase == "warm":
         asyncio.run(_connection(target, iter([p.format(ww=400) for p in target.paths]), []))
-    spent, began = cpu_of(target.process.pid), time.perf_counter()
+    spent, began = target.cpu_s(), time.perf_counter()
     asyncio.run(all_of_them())
     rate = len(times) / (time.perf_counter() - began)
-    cpu_ms = (cpu_of(target.process.pid) - spent) / len(times) * 1000
+    cpu_ms = (target.cpu_s() - spent) / len(times) * 1000
     return rate, statistics.median(times) * 1000, cpu_ms
 
 
@@ -226,10 +234,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("-n", type=int, default=64, help="slices")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each warm phase")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the sidecar")
     parser.add_argument("--without-peer", action="store_true")
     wanted = parser.parse_args(words)
     files = slices(wanted.n)
-    makers: list[Callable[[Sequence[bytes]], Target]] = [ours]
+    makers: list[Callable[[Sequence[bytes]], Target]] = [partial(ours, workers=wanted.workers)]
     if has_orthanc() and not wanted.without_peer:
         makers.append(orthanc)
     targets: list[Target] = []
