@@ -118,6 +118,23 @@ def test_bits_around_the_stored_ones_are_dropped(
     assert (frame == expected).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value", "expected"),
+    [
+        ("uint16", 4096, 0),
+        ("uint16", 4095, 4095),
+        ("int16", 2048, -2048),
+        ("int16", -2049, 2047),
+        ("int16", -2048, -2048),
+        ("int16", 2047, 2047),
+    ],
+)
+def test_the_first_value_beyond_the_stored_bits(dtype: str, value: int, expected: int) -> None:
+    pixels = np.array([[0, value]], dtype)
+    raw = to_bytes(make_instance(pixels, BitsStored=12, HighBit=11))
+    np.testing.assert_array_equal(decoded(raw), np.array([[0, expected]], dtype))
+
+
 def test_one_bit_frames_that_do_not_end_on_a_byte() -> None:
     pixels = RNG.integers(0, 2, (5, 3, 7)).astype(np.uint8)
     packed = np.packbits(pixels.reshape(-1), bitorder="little").tobytes()
