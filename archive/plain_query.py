@@ -40,6 +40,9 @@ MOST = 500
 
 _LEVEL_TAG, _RETRIEVE_TAG, _SERIES_TAG = 0x00080052, 0x00080054, 0x0020000E
 _CONTROL = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
+_SELECTIVE = frozenset(
+    {"AccessionNumber", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"}
+)
 # Table, alias and next level above of each.
 _MODELS: dict[str, type[Model]] = {
     PATIENT: Patient,
@@ -374,7 +377,11 @@ def _where(
         if not found.is_exact:
             tests.append((key.keyword, text_test(key.value, key.VR, query.options)))
     if scope.facility_ids is not None:
-        parts.append(conditions.among(f'{_ALIASES[STUDY]}."facility_id"', scope.facility_ids))
+        mine = conditions.among(f'{_ALIASES[STUDY]}."facility_id"', scope.facility_ids)
+        # A key that names one or few has the better index. Without statistics, PostgreSQL would
+        # read the facility's as well, which holds every study: a truth value has no index.
+        has_better = any(key.keyword in _SELECTIVE for key in keys.valued)
+        parts.append(f"({mine}) IS TRUE" if has_better else mine)
     return " AND ".join(parts), conditions.parameters, tests
 
 

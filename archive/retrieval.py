@@ -137,7 +137,9 @@ def select(scope: Scope, selection: Selection) -> list[StoredInstance]:
         ).order_by(
             "series__study_id", "series__series_number", "series_id", "instance_number", "pk"
         )
-        found += [StoredInstance(*row) for row in scope.filter(rows).values_list(*_COLUMNS)]
+        # The facility of the study: an index of all its instances must not come first.
+        mine = scope.filter(rows, "series__study__facility")
+        found += [StoredInstance(*row) for row in mine.values_list(*_COLUMNS)]
     return found
 
 

@@ -475,3 +475,41 @@ def test_plain_keys_take_the_short_way(north: Facility, level: str, asked: Datas
     assert found.rows
     # Nor does Django make a statement of it.
     assert not captured.captured_queries
+
+
+@pytest.mark.parametrize(
+    ("asked", "index"),
+    [
+        (keys(AccessionNumber="ACC-1"), "study_accession"),
+        (keys(PatientID="B2"), "study_patient_identifier"),
+        (keys(StudyInstanceUID=ONE), "study_uid"),
+    ],
+    ids=["accession", "patient", "uid"],
+)
+def test_a_key_that_names_few_is_looked_up_by_its_own_index(
+    north: Facility, monkeypatch: pytest.MonkeyPatch, asked: Dataset, index: str
+) -> None:
+    made: list[tuple[str, list[Any]]] = []
+    execute = database.execute
+
+    def heard(reader: Any, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
+        made.append((statement, parameters))
+        return execute(reader, statement, parameters)
+
+    monkeypatch.setattr(database, "execute", heard)
+    asked.PatientName = ""
+    plain = plainkeys.read(encoded(asked, IMPLICIT_LITTLE_ENDIAN, []), IMPLICIT_LITTLE_ENDIAN)
+    assert plain is not None
+    query = DicomQuery(level=STUDY, identifier=plain, root=STUDY)
+    assert search_plainly(Scope(frozenset({north.pk})), query)
+    ((statement, parameters),) = made
+    with database.reading() as reader:
+        if connection.vendor == "postgresql":
+            # Of so few rows it would rather read all.
+            execute(reader, "SET LOCAL enable_seqscan = off", [])
+            lines = execute(reader, f"EXPLAIN {statement}", parameters)
+        else:
+            lines = execute(reader, f"EXPLAIN QUERY PLAN {statement}", parameters)
+    plan = " ".join(str(line) for line in lines)
+    assert index in plan
+    assert "of_facility" not in plan
