@@ -12,7 +12,7 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from archive import retrieval
+from archive import audit, database, retrieval
 from archive.access import Actor, Scope
 from archive.errors import InvalidInputError
 from archive.retrieval import Selection, StoredInstance
@@ -163,7 +163,8 @@ def find(peer: Peer, request: Request, **detail: str) -> list[StoredInstance] | 
         levels = _LEVELS[request.context.abstract_syntax]
         selection = read_identifier(request.data_set, request.context.transfer_syntax, levels)
         actor = actor_of(peer)
-        found = retrieval.select(actor.scope, selection)
+        with database.shared():
+            found = retrieval.select(actor.scope, selection)
         retrieval.record_access(actor, "study.retrieve", found, **detail)
     except InvalidInputError as error:
         return status.refusal(status.MISMATCH, str(error))
@@ -210,7 +211,20 @@ def _failed_list(uids: Sequence[str], transfer_syntax: str) -> bytes:
     return struct.pack("<HHI", group, element, len(value)) + value
 
 
-def totals(tally: Tally) -> Mapping[str, Any]:
+def record_outcome(peer: Peer, tally: Tally, **detail: Any) -> None:  # noqa: ANN401 - JSON values
+    """Write down how a retrieval that was written down ended; see `find`."""
+    with database.reading() as connection:
+        audit.record_read(
+            connection,
+            actor_of(peer),
+            "study.retrieved",
+            is_success=not tally.failed,
+            **detail,
+            **_totals(tally),
+        )
+
+
+def _totals(tally: Tally) -> Mapping[str, Any]:
     """Return the counts as the audit trail keeps them."""
     return {
         "completed": tally.completed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from archive import audit
 from dimse import commands, retrieves, status
 from dimse.peer import Context, Peer, Request, Service, answer
 from dimse.suboperations import Courier
@@ -34,13 +33,7 @@ def handle(peer: Peer, request: Request) -> None:
         progress.tally.note(courier.deliver(instance, following))
         progress.tell()
     if found:
-        audit.record(
-            retrieves.actor_of(peer),
-            "study.retrieved",
-            is_success=not progress.tally.failed,
-            service="C-GET",
-            **retrieves.totals(progress.tally),
-        )
+        retrieves.record_outcome(peer, progress.tally, service="C-GET")
     retrieves.finish(peer, request, progress.tally, is_cancelled=is_cancelled)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 
-from archive import audit, retrieval
+from archive import database, retrieval
 from dimse import commands, retrieves, scu, status
 from dimse.peer import Peer, Request, Service, answer
 from dimse.suboperations import Originator
@@ -17,7 +17,8 @@ def handle(peer: Peer, request: Request) -> None:
     """Send what the identifier names to a registered destination, and nowhere else."""
     actor = retrieves.actor_of(peer)
     name = request.command.text(commands.MOVE_DESTINATION)
-    destination = retrieval.destination_for(actor.scope, name)
+    with database.shared():
+        destination = retrieval.destination_for(actor.scope, name)
     if destination is None:
         logger.warning("%s Wants to move to %s, which is not registered", peer.visit, name[:16])
         sentence = f"{name[:16]} is no destination here. Register its address."
@@ -38,14 +39,7 @@ def handle(peer: Peer, request: Request) -> None:
                 break
             progress.tell()
     if found:
-        audit.record(
-            actor,
-            "study.retrieved",
-            is_success=not progress.tally.failed,
-            service="C-MOVE",
-            to=destination.ae_title,
-            **retrieves.totals(progress.tally),
-        )
+        retrieves.record_outcome(peer, progress.tally, service="C-MOVE", to=destination.ae_title)
     retrieves.finish(peer, request, progress.tally, is_cancelled=is_cancelled)
 
 
