@@ -145,6 +145,10 @@ bench: $(DEV) ## measure receiving, beside Orthanc where it is installed (minute
 	$(PYTHON) -m tests.perf.bench_ingest --kind small
 	$(PYTHON) -m tests.perf.bench_ingest --kind ct --sender storescu --associations 1,4 -n 100
 
+.PHONY: bench-reading
+bench-reading: $(DEV) ## measure queries and retrieval, beside Orthanc where it is installed
+	$(PYTHON) -m tests.perf.bench_reading
+
 .PHONY: clean
 clean: ## remove what can be made again; the data directory stays
 	rm -rf .venv static/dist frontend/node_modules .mypy_cache .ruff_cache

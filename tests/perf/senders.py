@@ -32,6 +32,7 @@ class Instance:
 
     raw: bytes
     part10: Part10
+    study: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ def corpus(kind: str, count: int) -> list[Instance]:
         # As long as the one that it replaces, and different in every instance.
         fresh = uid[:-6] + b"%06d" % number
         own = raw.replace(uid, fresh)
-        found.append(Instance(own, read_part10(own)))
+        found.append(Instance(own, read_part10(own), study))
     return found
 
 
-class _QuickPeer(RawPeer):
+class QuickPeer(RawPeer):
     """Acknowledges at once: a peer with Nagle on waits for that in the middle of its answer."""
 
     def _exactly(self, count: int) -> bytes:
@@ -84,7 +85,7 @@ def _send(
     barrier: Barrier,
     results: Queue[tuple[float, list[float], int]],
 ) -> None:
-    with _QuickPeer(port, [(CT, [EXPLICIT_LE])], calling=calling, called=called) as peer:
+    with QuickPeer(port, [(CT, [EXPLICIT_LE])], calling=calling, called=called) as peer:
         step = min(peer.most or 131072, 131072) - 6
         messages = []
         for number, instance in enumerate(instances):

@@ -87,6 +87,8 @@ class Orthanc:
             "HttpServerEnabled": False,
             "DicomPort": self.port,
             "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
+            "DicomAlwaysAllowGet": True,
             "Plugins": [],
         }
         path = self.folder / "orthanc.json"
