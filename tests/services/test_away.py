@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import dj_database_url
 import pytest
 from django.conf import settings
 from django.core.cache.backends.redis import RedisCache
@@ -90,3 +91,30 @@ def test_celery_asks_for_its_broker_as_often_after_hours_as_at_first() -> None:
         broker.ensure_connection(note, app.conf.broker_connection_max_retries)
     assert pauses == [2, 2]
     assert app.conf.broker_connection_max_retries is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (
+            "postgres://anna:secret@db.example:6543/noctis?sslmode=verify-full&sslrootcert=/ca.pem",
+            {
+                "PGHOST": "db.example",
+                "PGPORT": 6543,
+                "PGUSER": "anna",
+                "PGPASSWORD": "secret",
+                "PGSSLMODE": "verify-full",
+                "PGSSLROOTCERT": "/ca.pem",
+            },
+        ),
+        ("postgres:///noctis?host=/run/postgresql", {"PGHOST": "/run/postgresql"}),
+    ],
+    ids=["by network", "by socket"],
+)
+def test_the_backups_programs_reach_the_database_as_the_site_does(
+    url: str, expected: dict[str, object]
+) -> None:
+    from archive import snapshot
+
+    found = snapshot._libpq_variables(dj_database_url.parse(url))
+    assert {name: value for name, value in found.items() if value} == expected

@@ -15,7 +15,7 @@ from archive import access, destinations, routing, rules, runner
 from archive.access import Actor
 from archive.destinations import DestinationDraft
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError
-from archive.models import AuditEvent, Destination, Job, JobState, Transmission
+from archive.models import AuditEvent, Destination, Job, JobState, OutboxEvent, Transmission
 from archive.rules import RuleDraft
 from tests import factories
 from tests.dcmtk import free_port, storescp
@@ -206,6 +206,9 @@ def test_what_arrives_is_forwarded_once_and_additions_follow(
     assert (entry.state, entry.sent_count, entry.image_count) == ("sent", 3, 3)
     assert entry.reason == "Rule: Studies of every facility go to PACS2."
     assert entry.study_id != before.pk
+    # Queued, begun, arrived: open pages hear of each.
+    told = OutboxEvent.objects.filter(kind="transmission.changed", facility_id=north.pk)
+    assert [event.payload["transmission_id"] for event in told] == [str(entry.pk)] * 3
 
     routing.look(str(study.pk))  # asked again: nothing new
     assert Transmission.objects.count() == 1
