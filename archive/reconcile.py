@@ -94,10 +94,11 @@ def settle_spool() -> Settled:
 def _settle_journals(folder: Path, done: Settled) -> None:
     for path in sorted(folder.glob(_JOURNALS)):
         try:
+            if _is_locked(path):
+                continue  # that of a living receiver is always there: nothing waits for it
             with _taken_over(path) as is_ours:
                 if not is_ours:
-                    # That of a living receiver is always there: nothing waits for it.
-                    done.waiting += not _is_locked(path)
+                    done.waiting += 1
                     continue
                 replayed = replay.replay(path)
                 path.unlink()

@@ -7,6 +7,7 @@ the model, so that a new column needs no change here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -52,26 +53,33 @@ class Inserter:
         table = quote(model._meta.db_table)
         sql = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - ours
         self._sql = database.dialect(sql, connection.vendor)
-        self._values = [_value_of(field, connection) for field in fields]
+        names = [field.attname for field in fields]
+        self._pick = itemgetter(*names)
+        # Most columns have a constant default and a value that drivers take as it is.
+        self._constants = {f.attname: f.get_default() for f in fields if not callable(f.default)}
+        self._makers = [(f.attname, f.get_default) for f in fields if callable(f.default)]
+        self._prepared = [
+            (field.attname, prepare)
+            for field in fields
+            if (prepare := _preparer(field, connection)) is not None
+        ]
 
     def insert(self, cursor: Cursor, rows: Sequence[Values]) -> None:
         """Insert `rows`, each given by attribute names; what is left out gets its default."""
-        values = [[value_of(row) for value_of in self._values] for row in rows]
+        values = [self._pick(self._complete(row)) for row in rows]
         if len(values) == 1:
             cursor.execute(self._sql, values[0])
         else:
             cursor.executemany(self._sql, values)
 
-
-def _value_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Callable[[Values], Any]:
-    """Return what takes the field's column from a row, as the database's driver takes it."""
-    name, default, prepare = field.attname, field.get_default, _preparer(field, connection)
-    if prepare is None:
-        if callable(field.default):
-            return lambda row: row[name] if name in row else default()
-        constant = default()
-        return lambda row: row.get(name, constant)
-    return lambda row: prepare(row[name] if name in row else default())
+    def _complete(self, row: Values) -> dict[str, Any]:
+        whole = {**self._constants, **row}
+        for name, make in self._makers:
+            if name not in whole:
+                whole[name] = make()
+        for name, prepare in self._prepared:
+            whole[name] = prepare(whole[name])
+        return whole
 
 
 def _preparer(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> _Prepare | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import cast
-
-import redis
+from typing import TYPE_CHECKING, cast
 
 from archive.frame_entry import Entry, pack, unpack
+
+if TYPE_CHECKING:
+    import redis
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,12 @@ class Redis:
     """Entries under their keys; one that cannot be had costs time, never the picture."""
 
     def __init__(self, url: str) -> None:
+        import redis  # noqa: PLC0415 - 20 MB with what it loads, for sites that have one
+
         self._client = redis.Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
+        self._error = redis.RedisError
         self._silent_until = 0.0
         self._lock = threading.Lock()
 
@@ -42,7 +46,7 @@ class Redis:
             return None
         try:
             raw = cast("bytes | None", self._client.get(_PREFIX + key))
-        except redis.RedisError as error:
+        except self._error as error:
             self._give_up(error)
             return None
         return None if raw is None else unpack(raw)
@@ -53,7 +57,7 @@ class Redis:
             return
         try:
             self._client.set(_PREFIX + key, pack(entry), ex=_KEPT_S)
-        except redis.RedisError as error:
+        except self._error as error:
             self._give_up(error)
 
     def _give_up(self, error: redis.RedisError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -20,7 +20,6 @@ from archive.errors import (
     NotFoundError,
     TooLargeError,
 )
-from dicom_viewer.bodies import DrawingBody, PresetBody, SessionBody
 from dicom_viewer.documents import drawing_document
 from dicom_viewer.models import (
     Annotation,
@@ -31,6 +30,9 @@ from dicom_viewer.models import (
     WindowLevelPreset,
 )
 from worklist.models import DicomImage, Series, Study, StudyStatus
+
+if TYPE_CHECKING:
+    from dicom_viewer.bodies import DrawingBody, PresetBody, SessionBody
 
 AnyDrawing = Measurement | Annotation
 

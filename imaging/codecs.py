@@ -10,7 +10,6 @@ import zlib
 from functools import cache
 from typing import Any
 
-import gdcm
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
@@ -86,9 +85,13 @@ def _decode_quick(data: bytes, stream: CodeStream, *, is_ybr: bool, wants_rgb: b
 
 
 @cache
-def _quieten_gdcm() -> None:
+def _load_gdcm() -> Any:  # noqa: ANN401 - it has no types
+    """Return GDCM, silent: it takes 25 MB, and few objects ever need the second decoder."""
+    import gdcm  # noqa: PLC0415
+
     for name in ("Debug", "Warning", "Error"):
         getattr(gdcm.Trace, f"{name}Off")()
+    return gdcm
 
 
 def decode_with_gdcm(data: bytes, stream: CodeStream) -> Pixels:
@@ -103,7 +106,7 @@ def decode_with_gdcm(data: bytes, stream: CodeStream) -> Pixels:
     precision = _precision(data, stream)
     if syntax is None or not precision or stream.samples not in (1, 3):
         raise DecodeError("There is no second decoder for this compression.")
-    _quieten_gdcm()
+    gdcm = _load_gdcm()
     # GDCM's 12-bit JPEG decoder is chosen by the bits allocated, its JPEG 2000 one by precision.
     dtype = np.dtype(np.uint8 if precision <= 8 else np.uint16)
     fragment = gdcm.Fragment()

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 from imaging.elements import KNOWN_VRS
@@ -36,6 +37,7 @@ class Container:
     sop_instance_uid: str = ""
 
 
+@lru_cache(maxsize=64)
 def part10_header(
     *,
     sop_class_uid: str,

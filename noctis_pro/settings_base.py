@@ -92,6 +92,9 @@ if _database["ENGINE"].endswith("sqlite3"):
         "init_command": (
             "PRAGMA journal_mode=WAL;PRAGMA synchronous=FULL;PRAGMA foreign_keys=ON;"
             "PRAGMA cache_size=-16000;PRAGMA mmap_size=268435456;"
+            # 16 MB: who commits copies the log into the database four times less often, and pages
+            # that many instances change once instead of four times.
+            "PRAGMA wal_autocheckpoint=4000;"
         ),
     }
 else:

@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import pydicom  # noqa: F401 - with its decoders, before the product loads it without: the oracle
+
 # Workers of pytest-xdist inherit the variable: each gets a folder of its own below it.
 _root = os.environ.get("NOCTIS_TEST_ROOT") or tempfile.mkdtemp(prefix="noctis-test-")
 os.environ["NOCTIS_TEST_ROOT"] = _root
