@@ -50,12 +50,10 @@ class Description:
 
     Attributes
     ----------
-    digest : of what is described
     uids : SOP Instance UIDs
     size_bytes : of all documents together
     """
 
-    digest: str
     uids: Sequence[str]
     size_bytes: int
     _content: bytes
@@ -105,29 +103,44 @@ class _PartialError(Exception):
         self.entry = entry
 
 
-def digest_of(series: Series) -> str:
-    """Return the name of what a series holds."""
-    return _digest(series, _members(series))
+class Inventory:
+    """What a series holds now, and the name of its index.
+
+    Parameters
+    ----------
+    series : with its study
+    """
+
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self._members = _members(series)
+        self.digest = _digest(series, self._members)
+
+    def description(self) -> Description:
+        """Return the headers of the series' instances, from the index.
+
+        An instance whose file cannot be read now is described by what the database knows.
+
+        References
+        ----------
+        DICOM PS3.18 section 10.4.1.1.2.
+        """
+
+        def make() -> Entry:
+            return _make(self._series, self._members)
+
+        try:
+            entry = frame_cache.rendered().get_or_make(self.digest, make)
+        except _PartialError as error:
+            entry = error.entry
+        facts = entry.facts
+        blocks = [(count, length) for count, length in facts["blocks"]]
+        return Description(facts["uids"], facts["size"], entry.content, blocks)
 
 
 def of_series(series: Series) -> Description:
-    """Return the headers of a series' instances, from the index.
-
-    An instance whose file cannot be read now is described by what the database knows.
-
-    References
-    ----------
-    DICOM PS3.18 section 10.4.1.1.2.
-    """
-    members = _members(series)
-    digest = _digest(series, members)
-    try:
-        entry = frame_cache.rendered().get_or_make(digest, lambda: _make(series, members))
-    except _PartialError as error:
-        entry = error.entry
-    facts = entry.facts
-    blocks = [(count, length) for count, length in facts["blocks"]]
-    return Description(digest, facts["uids"], facts["size"], entry.content, blocks)
+    """Return the headers of a series' instances; see `Inventory`."""
+    return Inventory(series).description()
 
 
 def _members(series: Series) -> list[_Member]:

@@ -287,7 +287,10 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
     supported = query_columns.supported(level)
     for keyword, element in asked.items():
         texts = [] if element.VR == "SQ" else matching.texts(element)
-        is_universal = element.VR != "SQ" and not any(text.strip("*") for text in texts)
+        is_universal = not any(text.strip("*") for text in texts)
+        if element.VR == "SQ":
+            # Without keys inside it asks for all items and matches everything.
+            is_universal = not element.value or not len(element.value[0])
         if keyword in _CONTROL or keyword in query_columns.CONSTANT or is_universal:
             continue
         if keyword in COUNTED[PATIENT]:

@@ -31,18 +31,19 @@ def retrieve(asked: Asked, address: Address) -> Callable[[Actor], Response]:
             series = [image.series]
         else:
             series = list(addressed.series(actor.scope, address))
+        inventories = [descriptions.Inventory(one) for one in series]
         viewing.note(actor, (one.study_id for one in series))
         tag = conditions.tag_of(
             choice.offer,
             asked.base_url,
             address,
             documents.coding_for(asked.headers.get("accept-encoding", "")),
-            *(descriptions.digest_of(one) for one in series),
+            *(one.digest for one in inventories),
         )
         unchanged = conditions.unchanged(asked, tag)
         if unchanged is not None:
             return unchanged
-        found = [descriptions.of_series(one) for one in series]
+        found = [one.description() for one in inventories]
         headers = conditions.headers_of(tag)
         if address.instance:
             document = found[0].document(address.instance, asked.base_url)
