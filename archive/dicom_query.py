@@ -54,7 +54,7 @@ _PATIENT_OF[IMAGE] = "series__study__patient_id"
 # facility must not come first.
 _FACILITY_OF = {PATIENT: "facility", STUDY: "facility", SERIES: "study__facility"}
 _FACILITY_OF[IMAGE] = "series__study__facility"
-_ORDERS = {PATIENT: ("patient_id", "pk"), STUDY: ("sort_at", "pk")}
+ORDERS = {PATIENT: ("patient_id", "pk"), STUDY: ("sort_at", "pk")}
 _STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
 _UNIQUE = {
     PATIENT: "PatientID",
@@ -250,7 +250,7 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
     plan = _Plan(
         rows=rows,
         paths=["pk"],
-        order=_ORDERS.get(level, ("pk",)),
+        order=ORDERS.get(level, ("pk",)),
         is_newest_first=level == STUDY,
         is_ordered=query.is_ordered,
     )

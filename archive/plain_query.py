@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from django.db.models import Model, Q
 from archive import database, query_columns, timelimit
 from archive.access import Scope
 from archive.dicom_query import (
+    ORDERS,
     PREFIXES,
     SEARCH_S,
     SIMPLE_VRS,
@@ -89,6 +91,7 @@ class _Layout:
     select : the statement up to its conditions; `order` ends it
     texts : the text of each answered element of a row
     places : by keyword, where it stands in `texts`
+    sorting : columns by which matches are sorted where the caller wants an order
     """
 
     select: str
@@ -97,6 +100,8 @@ class _Layout:
     keywords: tuple[str, ...]
     texts: tuple[Text, ...]
     places: dict[str, int]
+    # Columns that rows are sorted by here; told to sort, a database may walk an index of all rows.
+    sorting: tuple[int, ...] = ()
 
 
 class _NotPlainError(Exception):
@@ -137,6 +142,8 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
         rows = database.execute(connection, f"{layout.select}{where}{layout.order}", parameters)
     if len(rows) > MOST:
         return None
+    if layout.sorting:
+        rows = sorted(rows, key=itemgetter(*layout.sorting), reverse=query.level == STUDY)
     texts = layout.texts
     found = [[text(row) for text in texts] for row in rows]
     if tests:
@@ -171,6 +178,7 @@ def _layout(connection: BaseDatabaseWrapper, query: DicomQuery, keys: PlainKeys)
         # As `archive.dicom_query` orders them.
         is_ordered=query.level == SERIES
         or (query.level == IMAGE and of_series is not None and bool(of_series.value)),
+        is_sorted=query.is_ordered,
     )
     if made is None:
         raise _NotPlainError
@@ -185,6 +193,7 @@ def _make_layout(
     retrieve_ae_title: str,
     *,
     is_ordered: bool,
+    is_sorted: bool,
 ) -> _Layout | None:
     columns: list[str] = []
     answers: list[tuple[int, str, str, Text]] = [
@@ -201,6 +210,11 @@ def _make_layout(
             return None
         answers.append((tag, vr, keyword, text))
     answers.sort(key=lambda answer: answer[0])
+    sorting: list[int] = []
+    if is_sorted and not is_ordered:
+        for name in ORDERS.get(level, ("pk",)):
+            columns.append(_column(level, "id" if name == "pk" else name))
+            sorting.append(len(columns) - 1)
     number = "series_number" if level == SERIES else "instance_number"
     order = f" ORDER BY {_column(level, number)}, {_column(level, 'id')}" if is_ordered else ""
     return _Layout(
@@ -210,6 +224,7 @@ def _make_layout(
         keywords=tuple(keyword for _, _, keyword, _ in answers),
         texts=tuple(text for _, _, _, text in answers),
         places={answer[2]: at for at, answer in enumerate(answers)},
+        sorting=tuple(sorting),
     )
 
 

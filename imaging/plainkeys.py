@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_keyword, dictionary_VR
+from pydicom.dataset import Dataset
 
+from imaging.matching import texts
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
 _MOST_BYTES = 64 * 1024
@@ -89,6 +91,22 @@ def _empty(tag: int) -> Key | None:
         return None
     known = vr in _TEXT_VRS or vr in _OTHER_VRS or vr in _NUMBER_VRS
     return Key(tag, keyword, vr, ()) if known and keyword else None
+
+
+def of_data_set(identifier: Dataset) -> PlainKeys | None:
+    """Return the keys of an identifier that is flat and plain; None where it is not."""
+    found: dict[int, Key] = {}
+    for element in identifier:
+        key = _empty(int(element.tag))
+        if key is None:
+            return None
+        values = tuple(text for text in texts(element) if text)
+        if values:
+            if key.VR in _NUMBER_VRS:
+                return None
+            key = key._replace(value=values)
+        found[key.tag] = key
+    return PlainKeys(found, "ISO_IR 192")
 
 
 def read(data: bytes, transfer_syntax: str) -> PlainKeys | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
@@ -16,13 +17,13 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from starlette.responses import Response
 
-from archive import access, audit, database, dicom_query, query_columns
+from archive import access, audit, database, dicom_query, plain_query, query_columns
 from archive.access import Actor
 from archive.dicom_query import DicomQuery
 from archive.errors import NotFoundError
 from fastapi_app.services.dicomweb import documents
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, too_large
-from imaging import dicomjson, matching
+from imaging import dicomjson, matching, plainkeys
 from imaging.attributes import IMAGE, SERIES, STUDY
 from imaging.errors import InvalidQueryError
 from imaging.uid import is_valid_uid
@@ -76,6 +77,7 @@ RETURNED: Mapping[str, tuple[str, ...]] = {
         "AvailableTransferSyntaxUID",
     ),
 }
+_C_FIND_ALONE = frozenset({"QueryRetrieveLevel", "RetrieveAETitle"})
 _CONTROLS = frozenset({"limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching"})
 _MOST_KEYS = 200
 _MOST_UIDS = 2000
@@ -134,9 +136,12 @@ def search(
                 level=level,
                 keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
             )
+            found = _plain(connection, actor, query, keys.identifier)
+        if found is None:
+            found = dicom_query.search(actor.scope, query)
         most = settings.DICOMWEB_MOST_RESULTS
         wanted = most if limit is None else min(limit, most)
-        records = list(islice(dicom_query.search(actor.scope, query), offset, offset + wanted + 1))
+        records = list(islice(found, offset, offset + wanted + 1))
         has_more = len(records) > wanted
         if has_more and limit is None:
             raise too_large(
@@ -147,6 +152,24 @@ def search(
         return documents.answer(asked, models, _warnings(keys, has_more=has_more))
 
     return work
+
+
+def _plain(
+    connection: BaseDatabaseWrapper, actor: Actor, query: DicomQuery, identifier: Dataset
+) -> Iterator[dict[str, Any]] | None:
+    """Find by one statement what nearly every search asks for; None: it takes more."""
+    plain = plainkeys.of_data_set(identifier)
+    if plain is None:
+        return None
+    found = plain_query.search(connection, actor.scope, replace(query, identifier=plain))
+    if found is None:
+        return None
+    # What every answer to C-FIND has, and none here.
+    kept = [keyword if keyword not in _C_FIND_ALONE else "" for keyword in found.keywords]
+    return (
+        {keyword: text for keyword, text in zip(kept, row, strict=True) if keyword}
+        for row in found.rows
+    )
 
 
 def _check_parents(actor: Actor, study: str, series: str) -> None:
