@@ -73,7 +73,8 @@ def retrieve(asked: Asked, address: Address) -> Callable[[Actor], Response]:
         there = _there(instances)
         verb = "image.download" if address.instance else "study.retrieve"
         retrieval.record_access(actor, verb, there, service="WADO-RS", level=address.level)
-        pairs = [(one, syntaxes[at]) for at, one in enumerate(instances) if one in there]
+        present = {one.image_id for one in there}
+        pairs = [(one, syntaxes[at]) for at, one in enumerate(instances) if one.image_id in present]
         if choice.offer.is_multipart:
             return _in_parts(pairs, choice, tag, is_partial=len(there) < len(instances))
         if choice.offer == _ZIP:
@@ -243,7 +244,6 @@ def _with_header(instance: Held, syntax: str, data: Iterator[Piece]) -> Iterator
 
 
 def _stored(instance: Held) -> Iterator[Piece]:
-    digest = hashlib.sha256()
     try:
         with stores.instances().open(instance.storage_key) as file:
             state = _state_of(file, instance)
@@ -251,8 +251,7 @@ def _stored(instance: Held) -> Iterator[Piece]:
             if instance.size_bytes <= _CHECKED_WHOLE_BYTES:
                 content = file.read()
                 if not is_known:
-                    digest.update(content)
-                    _check(instance, digest.hexdigest())
+                    _check(instance, hashlib.sha256(content).hexdigest())
                     _note_checked(instance, state)
                 yield content
                 return
@@ -260,7 +259,7 @@ def _stored(instance: Held) -> Iterator[Piece]:
                 while piece := file.read(_PIECE_BYTES):
                     yield piece
                 return
-            kept = b""
+            digest, kept = hashlib.sha256(), b""
             while piece := file.read(_PIECE_BYTES):
                 digest.update(piece)
                 if kept:

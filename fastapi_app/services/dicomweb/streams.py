@@ -1,7 +1,7 @@
 """Answers of any size: made piece by piece in threads, with a bound on memory and on patience.
 
-While one piece is on its way the next one is made, and no more. A caller that takes nothing for a
-while is left: what it holds belongs to others.
+While some pieces are on their way the next ones are made, a mebibyte or so, and no more. A caller
+that takes nothing for a while is left: what it holds belongs to others.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fastapi_app import gate, limits
 logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 1024 * 1024
+_SMALL_BYTES = 64 * 1024
 Piece = bytes | memoryview
 
 
@@ -74,15 +75,16 @@ class Stream(Response):
         async with limits.stream_of(scope):
             # A server may swallow what is sent to somebody who has gone.
             gone = asyncio.create_task(_until_gone(receive))
-            following: asyncio.Task[Piece | None] = asyncio.create_task(self._next())
+            following: asyncio.Task[list[Piece] | None] = asyncio.create_task(self._next())
             try:
                 # What fails before the first byte is still answered as an error.
-                piece = await following
+                batch = await following
                 await send(start)
-                while piece is not None and not gone.done():
+                while batch is not None and not gone.done():
                     following = asyncio.create_task(self._next())
-                    await _patiently(send, {"body": bytes(piece), "more_body": True})
-                    piece = await following
+                    for piece in batch:
+                        await _patiently(send, {"body": bytes(piece), "more_body": True})
+                    batch = await following
                 await _patiently(send, {"body": b"", "more_body": False})
             finally:
                 gone.cancel()
@@ -93,10 +95,10 @@ class Stream(Response):
                     following.exception()
                 await to_thread.run_sync(self._pieces.close)
 
-    async def _next(self) -> Piece | None:
+    async def _next(self) -> list[Piece] | None:
         return await to_thread.run_sync(self._next_in_thread)
 
-    def _next_in_thread(self) -> Piece | None:
+    def _next_in_thread(self) -> list[Piece] | None:
         with gate.database():
             return next(self._pieces, None)
 
@@ -114,28 +116,49 @@ async def _patiently(send: Send, message: Mapping[str, Any]) -> None:
         raise BrokenStreamError("The caller took nothing for too long.") from error
 
 
-def _gathered(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
-    """Join small pieces and cut large ones: each is worth a thread's and a socket's turn."""
-    waiting: list[Piece] = []
+def _gathered(pieces: Iterator[Piece]) -> Generator[list[Piece], None, None]:
+    """Put pieces into batches, each worth a thread's turn: small ones joined, large ones cut.
+
+    What is between is not copied: a socket takes it as it is.
+    """
+    batch: list[Piece] = []
+    small: list[Piece] = []
     size = 0
     try:
         for piece in pieces:
-            if size and size + len(piece) > PIECE_BYTES:
-                yield waiting[0] if len(waiting) == 1 else b"".join(waiting)
-                waiting, size = [], 0
-            if len(piece) > 2 * PIECE_BYTES:
-                view = memoryview(piece)
-                for at in range(0, len(view), PIECE_BYTES):
-                    yield view[at : at + PIECE_BYTES]
+            size += len(piece)
+            if len(piece) <= _SMALL_BYTES:
+                small.append(piece)
             else:
-                waiting.append(piece)
-                size += len(piece)
-        if waiting:
-            yield b"".join(waiting)
+                if small:
+                    batch.append(b"".join(small))
+                    small = []
+                for part in _cut(piece):
+                    batch.append(part)
+                    if len(part) == PIECE_BYTES:
+                        yield batch
+                        batch, size = [], 0
+            if size >= PIECE_BYTES:
+                batch += [b"".join(small)] if small else []
+                yield batch
+                batch, small, size = [], [], 0
+        if small:
+            batch.append(b"".join(small))
+        if batch:
+            yield batch
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:
             close()
+
+
+def _cut(piece: Piece) -> Iterator[Piece]:
+    if len(piece) <= PIECE_BYTES:
+        yield piece
+        return
+    view = memoryview(piece)
+    for at in range(0, len(view), PIECE_BYTES):
+        yield view[at : at + PIECE_BYTES]
 
 
 # Multipart -----------------------------------------------------------------------------------
