@@ -122,12 +122,12 @@ class Load:
     async def look_up(self) -> None:
         """Learn what there is to read."""
         answer = await self.ask("studies", "GET", "/api/v1/dicom/studies?limit=100")
-        for study in answer.json()["studies"]:
+        for study in answer.json():
             path = f"/api/v1/dicom/studies/{study['id']}/series"
-            study["series"] = (await self.ask("series", "GET", path)).json()["series"]
+            study["series"] = (await self.ask("series", "GET", path)).json()
             for series in study["series"]:
                 path = f"/api/v1/dicom/series/{series['id']}/images?limit=1000"
-                images = (await self.ask("images", "GET", path)).json()["images"]
+                images = (await self.ask("images", "GET", path)).json()
                 series["images"] = [image for image in images if not image.get("problem")]
             study["series"] = [series for series in study["series"] if series["images"]]
             if study["series"]:
