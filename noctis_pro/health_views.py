@@ -9,7 +9,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.auth import authenticate_token
 from accounts.models import User
 from archive.errors import ForbiddenError
 from archive.problems import problem
@@ -46,8 +45,8 @@ def ready(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer figures for Prometheus: to this machine, or to an administrator."""
     if not _comes_from_this_machine(request):
-        user = _user_of(request)
-        if user is None:
+        user = request.user
+        if not isinstance(user, User):
             detail = "Ask from this machine, or with the token of an administrator."
             refusal = answer(request, problem(HTTPStatus.UNAUTHORIZED, detail))
             refusal["WWW-Authenticate"] = "Bearer"
@@ -67,10 +66,3 @@ def _comes_from_this_machine(request: HttpRequest) -> bool:
         return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
     except ValueError:
         return False
-
-
-def _user_of(request: HttpRequest) -> User | None:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return authenticate_token(secret.strip())
-    return request.user if isinstance(request.user, User) and request.user.is_active else None
