@@ -39,6 +39,8 @@ _FOLDERS = (
     "xa_rf",
     "pr_pdf_stl/sample-pdf.dcm",
     "waveform/waveform_ecg.dcm",
+    "sr/dwv/dwv_sr-ruler.dcm",
+    "sr/dwv/squares.dcm",
     "lut_overlay/mlut_18.dcm",
     "lut_overlay/ovly_p01.dcm",
     "pt_nm/GH184.dcm",

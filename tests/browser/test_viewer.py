@@ -496,6 +496,25 @@ def test_a_pdf_is_shown_and_given_out(
     assert found.EncapsulatedDocument.startswith(download.value.path().read_bytes())
 
 
+def test_a_report_opens_its_image_beside_it(
+    data: Path, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    study = _file(data, "sr/dwv/dwv_sr-ruler.dcm").StudyInstanceUID
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(study))
+    viewer.page.locator("button.series", has_text="SR").click()
+    first, second = (viewer.page.locator("noctis-viewport").nth(number) for number in (0, 1))
+    written = first.frame_locator("iframe.document-frame")
+    expect(written.get_by_role("heading", name="Imaging Measurement Report")).to_be_visible()
+    written.get_by_role("link", name="MR Image").first.click()
+    expect(second.locator(".bottom-left")).to_contain_text("Test data #0")
+    expect(first.locator("iframe.document-frame")).to_be_visible()
+    # The frame runs no script: a theme chosen outside is put on from outside.
+    root = written.locator(":root")
+    before = root.get_attribute("data-theme")
+    viewer.button("Light or dark")
+    expect(root).not_to_have_attribute("data-theme", before or "")
+
+
 def test_what_others_draw_appears_without_a_reload(
     phantom: tuple[ViewerPage, list[pydicom.Dataset]], new_page: NewPage
 ) -> None:
