@@ -33,6 +33,7 @@ from worklist.models import DicomImage, Patient, Series, Study
 
 SEARCH_S = database.READING_S
 _CHUNK = 500
+_FIRST_CHUNK = 64
 # Matches whose keys are remembered; more are found again in the order of their keys.
 _MOST_REMEMBERED = 5_000
 
@@ -174,6 +175,8 @@ class _Plan:
     order: tuple[str, ...] = ("pk",)
     is_newest_first: bool = False
     is_ordered: bool = False
+    # A key decides; else everything in scope is found.
+    is_narrowed: bool = False
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
     # What the database did not decide: text keys by keyword, and all others.
@@ -295,6 +298,7 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
             continue
         if keyword in COUNTED[PATIENT]:
             continue
+        plan.is_narrowed = True
         place = plan.places.get(keyword)
         found = query_columns.NOWHERE
         if keyword == "SOPClassesInStudy" and level != PATIENT:
@@ -332,6 +336,9 @@ def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     """Read rows: few at once, more by their keys, very many in the order of their keys."""
     # Sorted here: told to sort, a database may walk its index of the order through all rows.
     is_sorted_here = plan.is_ordered and not plan.rows.ordered
+    if is_sorted_here and not plan.is_narrowed:
+        yield from _ordered_chunks(plan)
+        return
     order = plan.order if is_sorted_here else ()
     places = [plan.place(name) for name in order]
     with limited(SEARCH_S):
@@ -363,9 +370,12 @@ def _ordered_chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     ordered = plan.rows.order_by(*(f"{sign}{name}" for name in plan.order))
     places = [plan.place(name) for name in plan.order]
     after = ordered
+    # Who pages wants a page.
+    size = _FIRST_CHUNK if plan.is_ordered else _CHUNK
     while True:
         with limited(SEARCH_S):
-            rows = list(after.values_list(*plan.paths)[:_CHUNK])
+            rows = list(after.values_list(*plan.paths)[:size])
+        size = _CHUNK
         if not rows:
             return
         yield rows

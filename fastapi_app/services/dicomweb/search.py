@@ -159,7 +159,8 @@ def _plain(
 ) -> Iterator[dict[str, Any]] | None:
     """Find by one statement what nearly every search asks for; None: it takes more."""
     plain = plainkeys.of_data_set(identifier)
-    if plain is None:
+    if plain is None or not plain.valued:
+        # Everything is found, which is too much for one statement; in order it is quick.
         return None
     found = plain_query.search(connection, actor.scope, replace(query, identifier=plain))
     if found is None:

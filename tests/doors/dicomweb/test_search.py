@@ -22,6 +22,7 @@ from pydicom.sequence import Sequence
 from pytest_django import Settings
 
 from accounts.models import Role, User
+from archive import dicom_query
 from archive.models import AuditEvent
 from imaging import dicomxml
 from tests import factories
@@ -261,7 +262,12 @@ def test_keys_of_upper_levels_narrow_lower_ones(caller: Caller, held: dict[str, 
     assert found(caller, "/studies/1.2.2/series", SERIES, StudyInstanceUID="1.2.1") == ["1.2.2.1"]
 
 
-def test_pages_neither_repeat_nor_leave_out(caller: Caller, facility: Facility) -> None:
+def test_pages_neither_repeat_nor_leave_out(
+    caller: Caller, facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Read from the database in pieces that pages do not fit.
+    monkeypatch.setattr(dicom_query, "_FIRST_CHUNK", 3)
+    monkeypatch.setattr(dicom_query, "_CHUNK", 2)
     for number in range(7):
         keep(facility, PatientID=f"Q{number}", StudyDate="20260301")
     every = found(caller, "/studies")
