@@ -18,7 +18,7 @@ PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 
 # Real servers and browsers on a busy machine: a failure is tried once more, and the summary says so.
-PYTEST := $(PYTHON) -m pytest --reruns 1 -rR
+PYTEST := $(PYTHON) -m pytest --reruns 1 -rR --durations=25 --durations-min=3
 WORKERS ?= 2
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
