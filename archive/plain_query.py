@@ -38,7 +38,7 @@ from imaging.plainkeys import Key, PlainKeys
 from worklist.models import DicomImage, Patient, Series, Study
 
 # More is found piece by piece, by `archive.dicom_query`.
-MOST = 500
+MOST = 2000
 
 _LEVEL_TAG, _RETRIEVE_TAG, _SERIES_TAG = 0x00080052, 0x00080054, 0x0020000E
 _CONTROL = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "TimezoneOffsetFromUTC"})
