@@ -17,7 +17,6 @@ from django.conf import settings
 from archive import decoding, stores
 from archive.errors import NotFoundError, PermanentError, StoreUnavailableError
 from archive.retrieval import StoredInstance
-from archive.retrieve import facts_of
 from blobs.errors import BlobError, BlobMissingError
 from imaging import transcode
 from imaging.errors import ImagingError
@@ -137,6 +136,9 @@ def _in_pieces(file: BinaryIO, offset: int) -> Iterator[Piece]:
 def _converted(
     instance: StoredInstance, file: BinaryIO, transfer_syntax_uid: str, *, is_without_bulk: bool
 ) -> Iterator[Piece]:
+    # It draws pictures too: large, and seldom needed by a receiver.
+    from archive.retrieve import facts_of  # noqa: PLC0415
+
     image = DicomImage.objects.filter(pk=instance.image_id).first()
     if image is None:
         raise NotFoundError("The instance was removed meanwhile.")

@@ -34,8 +34,8 @@ def test_the_receiver_loads_nothing_of_pages_and_jobs(
     loaded = set(make_site().run_python(_RECEIVER).split())
     assert "dimse.express" in loaded
     unneeded = {
-        "archive.admin", "archive.thumbnails", "dicom_viewer.services", "noctis_pro.urls",
-        "notifications.subscribers", "pydantic", "redis", "worklist.admin",
+        "archive.admin", "archive.retrieve", "archive.thumbnails", "dicom_viewer.services",
+        "noctis_pro.urls", "notifications.subscribers", "pydantic", "redis", "worklist.admin",
     }  # fmt: skip
     assert loaded & unneeded == set()
 
