@@ -26,6 +26,9 @@ _GDCM_SYNTAX = {
     "jpeg2000": "1.2.840.10008.1.2.4.90",
 }
 
+# Beyond this OpenJPEG overflows without a word: with 25 bits a sixth of the values come out wrong.
+_MOST_JPEG_2000_BITS = 24
+
 
 def decode_codestream(data: bytes, stream: CodeStream, *, is_ybr: bool, wants_rgb: bool) -> Pixels:
     """Decode a code stream as it is.
@@ -50,6 +53,12 @@ def decode_codestream(data: bytes, stream: CodeStream, *, is_ybr: bool, wants_rg
         # libjpeg and OpenJPH would show what is there without a word, CharLS 2.4 works 9 s on 350
         # bytes.
         raise DecodeError("The compressed picture is cut off: its end is missing. Send it again.")
+    precision = _precision(data, stream) if stream.codec == "jpeg2000" else 0
+    if precision > _MOST_JPEG_2000_BITS:
+        raise DecodeError(
+            f"JPEG 2000 with {precision} bits a sample cannot be decoded exactly here, only up to "
+            f"{_MOST_JPEG_2000_BITS}."
+        )
     try:
         pixels = _decode_quick(data, stream, is_ybr=is_ybr, wants_rgb=wants_rgb)
     except (RuntimeError, ValueError, MemoryError) as error:

@@ -168,3 +168,18 @@ def test_noise_in_a_code_stream(data: Path, noise: int) -> None:
     except DecodeError:
         return
     assert pixels.shape[:2] == (512, 512)
+
+
+@pytest.mark.parametrize("bits", [24, 25, 32])
+def test_jpeg_2000_is_exact_or_refused(bits: int) -> None:
+    values = np.linspace(0, 2**bits - 1, 64 * 64).astype(np.uint32).reshape(64, 64)
+    data = imagecodecs.jpeg2k_encode(
+        values, level=0, reversible=True, codecformat="j2k", bitspersample=bits
+    )
+    stream = CodeStream("jpeg2000", 64, 64, 1)
+    if bits <= 24:
+        decoded = codecs.decode_codestream(data, stream, is_ybr=False, wants_rgb=False)
+        np.testing.assert_array_equal(decoded, values)
+    else:
+        with pytest.raises(DecodeError, match="cannot be decoded exactly"):
+            codecs.decode_codestream(data, stream, is_ybr=False, wants_rgb=False)
