@@ -29,7 +29,7 @@ run: $(RUNTIME) $(BUILT) $(COMPILED) ## start the site with everything it needs,
 
 .PHONY: test
 test: system-packages check $(BUILT) $(OHIF) test-services ## all that CI runs: checks, services, then every other test
-	$(PYTEST) -n $(WORKERS) tests
+	$(PYTEST) -n $(WORKERS) --ignore=tests/services tests
 
 .PHONY: help
 help:

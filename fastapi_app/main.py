@@ -7,6 +7,7 @@ Daphne does not send: Django is set up on import, everything else with the first
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class _Api(FastAPI):
             ways: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
+                    _name_path_parameters(path, operation)
                     operation["responses"].pop("422", None)
                     operation["responses"]["default"] = {
                         "description": "A problem document",
@@ -64,6 +66,16 @@ class _Api(FastAPI):
                         operation["security"] = ways
         assert self.openapi_schema is not None  # noqa: S101 - set by the base class
         return self.openapi_schema
+
+
+def _name_path_parameters(path: str, operation: dict[str, Any]) -> None:
+    """Describe the parts of an address that a route reads from the request itself."""
+    parameters = operation.setdefault("parameters", [])
+    named = {one["name"] for one in parameters if one["in"] == "path"}
+    for name in re.findall(r"{(\w+)", path):
+        if name not in named:
+            schema = {"type": "string"}
+            parameters.append({"name": name, "in": "path", "required": True, "schema": schema})
 
 
 def create() -> FastAPI:

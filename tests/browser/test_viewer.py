@@ -383,23 +383,27 @@ def test_whoever_is_later_sees_what_stands(clean: ViewerPage) -> None:
     clean.button("Length")
     clean.drag((0.3, 0.4), (0.5, 0.4))
     clean.expect_saved()
-    clean.page.evaluate(
-        """async () => {
-          const {links} = JSON.parse(document.getElementById("study-manifest").textContent);
-          const token = document.querySelector('meta[name="csrf-token"]').content;
-          const [row] = await (await fetch(links.measurements)).json();
-          await fetch(`/viewer/api/measurements/${row.id}/`, {
-            method: "PUT",
-            headers: {"X-CSRFToken": token, "Content-Type": "application/json"},
-            body: JSON.stringify({...row, label: "from elsewhere"}),
-          });
-        }"""
-    )
+    (row,) = clean.saved()
+    token = clean.page.locator('meta[name="csrf-token"]').get_attribute("content")
+    answers: list[int] = []
+
+    def be_later(route: Route) -> None:
+        # Another change arrives while ours is on its way.
+        other = clean.page.context.request.put(
+            route.request.url,
+            headers={"X-CSRFToken": str(token)},
+            data={**row, "label": "from elsewhere"},
+        )
+        answers.append(other.status)
+        route.continue_()
+
+    clean.page.route(f"**/viewer/api/measurements/{row['id']}/", be_later, times=1)
     clean.page.get_by_role("button", name="Rename measurement 1").click()
     clean.page.get_by_role("textbox", name="Name of the measurement").fill("mine")
     clean.press("Enter")
     notice = clean.page.locator("[data-notice=measurement]")
     expect(notice).to_contain_text("your change was not kept")
+    assert answers == [200]
     expect(clean.page.locator("table.measurements .label")).to_have_text("from elsewhere")
 
 
