@@ -190,6 +190,10 @@ class ReceiverSite:
     def journals(self) -> list[Path]:
         return sorted((self.store / "spool").glob("journal-*.log"))
 
+    def ready_journals(self) -> list[Path]:
+        """Those that take instances: the head is written when all blocks are on the disk."""
+        return [path for path in self.journals() if path.read_bytes()[:8] == b"NPsegmt1"]
+
     def log(self) -> str:
         return "".join(
             path.read_text(errors="replace")

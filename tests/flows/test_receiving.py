@@ -154,7 +154,7 @@ def test_what_a_power_cut_takes_from_the_layout_was_answered_for(
     """Killed, and then the disk forgets what nobody had synced yet: the journal has it."""
     site = make_site({"JOURNAL_IDLE_S": 3600.0})
     site.start()
-    site.eventually(site.journals)
+    site.eventually(site.ready_journals)
     sent = [read_part10(to_bytes(make_instance())) for _ in range(8)]
     with site.peer(OFFERED) as peer:
         for instance in sent:

@@ -61,12 +61,13 @@ async def request_commitment(request: Request, transaction: str) -> Response:
 )
 async def check_commitment(request: Request, transaction: str) -> Response:
     """Answer with the result, or with 202 while it is not there yet."""
-    await gate.admit(request)
     asked = Asked.of(request)
-    asked.choose(store_answer.OFFERS)
-    return await gate.serve(
-        request, lambda actor: workflow.commitment_result(asked, actor, transaction)
-    )
+
+    def work(actor: Actor) -> Response:
+        asked.choose(store_answer.OFFERS)
+        return workflow.commitment_result(asked, actor, transaction)
+
+    return await gate.serve(request, work)
 
 
 @router.post(
@@ -113,11 +114,14 @@ async def performed_step(request: Request, step: str) -> Response:
 )
 async def retrieve_step(request: Request, step: str) -> Response:
     """Answer with all attributes of the step."""
-    await gate.admit(request)
     asked = Asked.of(request)
-    asked.choose(store_answer.OFFERS)
     code = request.query_params.get("facility")
-    return await gate.serve(request, lambda actor: workflow.retrieve_step(asked, actor, code, step))
+
+    def work(actor: Actor) -> Response:
+        asked.choose(store_answer.OFFERS)
+        return workflow.retrieve_step(asked, actor, code, step)
+
+    return await gate.serve(request, work)
 
 
 @router.get(
