@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import BinaryIO, cast
 
 from django.conf import settings
@@ -18,8 +19,10 @@ from archive import decoding, stores
 from archive.errors import NotFoundError, PermanentError, StoreUnavailableError
 from archive.retrieval import StoredInstance
 from blobs.errors import BlobError, BlobMissingError
-from imaging import transcode
+from imaging import framecut, transcode
 from imaging.errors import ImagingError
+from imaging.framecut import FrameSelection
+from imaging.part10 import part10_header
 from worklist.models import DicomImage
 
 logger = logging.getLogger(__name__)
@@ -78,6 +81,8 @@ def data_set(
     NotFoundError, PermanentError, StoreUnavailableError
         With a sentence for people; nothing was sent.
     """
+    if instance.cut is not None:
+        return _cut_out(instance, instance.cut, transfer_syntax_uid)
     is_as_stored = not is_without_bulk and transfer_syntax_uid == instance.transfer_syntax_uid
     if is_as_stored and is_small(instance):
         return _whole(instance, memory)
@@ -95,6 +100,66 @@ def converted(
     """
     with closing(_open(instance)) as file:
         return _converted(instance, file, transfer_syntax_uid, is_without_bulk=is_without_bulk)
+
+
+def with_frames(instance: StoredInstance, selection: FrameSelection) -> StoredInstance:
+    """Return the new instance that some frames of a stored one make.
+
+    Raises
+    ------
+    FrameCutError
+        When none can be made, with the reason.
+    NotFoundError, PermanentError, StoreUnavailableError
+        When the stored one cannot be read.
+
+    References
+    ----------
+    DICOM PS3.4 section Y.3.3.
+    """
+    with closing(_open(instance)) as file:
+        try:
+            cut = framecut.plan(file, selection)
+        except framecut.FrameCutError:
+            raise
+        except ImagingError as error:
+            raise PermanentError(str(error)) from error
+        except OSError as error:
+            raise StoreUnavailableError("The store cannot be read now.") from error
+    return replace(instance, sop_instance_uid=cut.sop_instance_uid, cut=cut)
+
+
+def _cut_out(instance: StoredInstance, cut: framecut.Cut, transfer_syntax_uid: str) -> Data:
+    """Return the data set of some frames, as they are stored or converted."""
+    header = part10_header(
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        transfer_syntax_uid=instance.transfer_syntax_uid,
+    )
+    out = cast("BinaryIO", tempfile.TemporaryFile(dir=settings.CACHE_DIR))  # noqa: SIM115 - sent
+    try:
+        with closing(_open(instance)) as file, _conversion():
+            out.write(header)
+            for piece in framecut.write(file, cut):
+                out.write(piece)
+            out.flush()
+        if transfer_syntax_uid == instance.transfer_syntax_uid:
+            return _in_pieces(out, len(header))
+        with closing(out):
+            return _converted(instance, out, transfer_syntax_uid, is_without_bulk=False)
+    except BaseException:
+        out.close()
+        raise
+
+
+@contextmanager
+def _conversion() -> Iterator[None]:
+    """Say in a sentence why an instance cannot be written in another way."""
+    try:
+        yield
+    except ImagingError as error:
+        raise PermanentError(str(error)) from error
+    except OSError as error:
+        raise StoreUnavailableError("There is no room to convert the instance now.") from error
 
 
 @contextmanager
@@ -143,21 +208,19 @@ def _converted(
     if image is None:
         raise NotFoundError("The instance was removed meanwhile.")
     facts = facts_of(image)
+    frames = instance.cut.frame_indexes if instance.cut is not None else None
     out = cast("BinaryIO", tempfile.TemporaryFile(dir=settings.CACHE_DIR))  # noqa: SIM115 - sent
     try:
-        for piece in transcode.transcode(
-            file,
-            transfer_syntax_uid,
-            lambda frame_index: decoding.decode_stored(image, facts, frame_index),
-            is_without_bulk=is_without_bulk,
-        ):
-            out.write(piece)
-    except ImagingError as error:
-        out.close()
-        raise PermanentError(str(error)) from error
-    except OSError as error:
-        out.close()
-        raise StoreUnavailableError("There is no room to convert the instance now.") from error
+        with _conversion():
+            for piece in transcode.transcode(
+                file,
+                transfer_syntax_uid,
+                lambda at: decoding.decode_stored(
+                    image, facts, at if frames is None else frames[at]
+                ),
+                is_without_bulk=is_without_bulk,
+            ):
+                out.write(piece)
     except BaseException:
         out.close()
         raise

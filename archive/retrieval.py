@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,6 +14,7 @@ from archive import audit, database
 from archive.access import Actor, Scope
 from archive.errors import InvalidInputError
 from archive.models import Destination
+from imaging.framecut import Cut
 from imaging.uid import is_valid_uid
 from worklist.models import DicomImage, Study
 
@@ -59,6 +60,7 @@ class StoredInstance:
     storage_key : where the file lies
     data_set_offset : of the data set in the file
     size_bytes : of the file
+    cut : frames of the stored instance that go out as a new one; then `sop_instance_uid` is its
     """
 
     image_id: UUID
@@ -69,6 +71,7 @@ class StoredInstance:
     storage_key: str
     data_set_offset: int
     size_bytes: int
+    cut: Cut | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

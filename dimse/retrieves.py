@@ -12,16 +12,18 @@ from typing import Any
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from archive import audit, database, retrieval
+from archive import audit, database, outgoing, retrieval
 from archive.access import Actor, Scope
-from archive.errors import InvalidInputError
+from archive.errors import ArchiveError, InvalidInputError
 from archive.retrieval import Selection, StoredInstance
 from dimse import status
 from dimse.peer import Peer, Request, answer
 from dimse.suboperations import Tally
+from imaging import framecut
 from imaging.dataset import scan_data_set
 from imaging.elements import HeaderLimits, Node, Value
 from imaging.errors import ImagingError
+from imaging.framecut import FrameCutError, FrameSelection, Problem
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
 logger = logging.getLogger(__name__)
@@ -36,13 +38,15 @@ WITHOUT_BULK_GET = "1.2.840.10008.5.1.4.1.2.5.3"
 
 TRANSFER_SYNTAXES = (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN)
 
+# Below the instance, in the Composite Instance Root alone (PS3.4 Y.6.1).
+FRAME = "FRAME"
 _LEVELS = {
     PATIENT_ROOT_MOVE: retrieval.LEVELS,
     PATIENT_ROOT_GET: retrieval.LEVELS,
     STUDY_ROOT_MOVE: retrieval.LEVELS[1:],
     STUDY_ROOT_GET: retrieval.LEVELS[1:],
-    COMPOSITE_ROOT_MOVE: (retrieval.IMAGE,),
-    COMPOSITE_ROOT_GET: (retrieval.IMAGE,),
+    COMPOSITE_ROOT_MOVE: (retrieval.IMAGE, FRAME),
+    COMPOSITE_ROOT_GET: (retrieval.IMAGE, FRAME),
     WITHOUT_BULK_GET: (retrieval.IMAGE,),
 }
 _LEVEL_TAG = 0x00080052
@@ -52,6 +56,7 @@ _KEY_TAGS = {
     0x0020000E: "SeriesInstanceUID",
     0x00080018: "SOPInstanceUID",
 }
+_FRAME_TAGS = (0x00081161, 0x00081162, 0x00081163)
 # A list of some ten thousand UIDs fits.
 _MOST_VALUE_BYTES = 1024 * 1024
 _LIMITS = HeaderLimits(header_bytes=8 * 2**20, inflated_bytes=0, depth=8, elements=10_000)
@@ -97,7 +102,7 @@ def actor_of(peer: Peer) -> Actor:
 
 def read_identifier(
     data: bytes, transfer_syntax: str, levels: Sequence[str] = retrieval.LEVELS
-) -> Selection:
+) -> tuple[Selection, FrameSelection | None]:
     """Read the identifier of a retrieve request.
 
     Keys of lower levels, and keys that are no unique keys, say nothing here and are passed over;
@@ -109,16 +114,20 @@ def read_identifier(
     data : as sent
     levels : that the SOP class has
 
+    Returns
+    -------
+    The instances, and at the FRAME level which frames of the one.
+
     Raises
     ------
-    InvalidInputError
+    InvalidInputError, FrameCutError
         With a sentence that says what to send instead.
 
     References
     ----------
-    DICOM PS3.4 sections C.4.2.1.4 and C.4.3.1.3.
+    DICOM PS3.4 sections C.4.2.1.4, C.4.3.1.3 and Y.4.1.1.3.1.
     """
-    wanted = dict.fromkeys((_LEVEL_TAG, *_KEY_TAGS), _MOST_VALUE_BYTES)
+    wanted = dict.fromkeys((_LEVEL_TAG, *_KEY_TAGS, *_FRAME_TAGS), _MOST_VALUE_BYTES)
     try:
         found = scan_data_set(
             io.BytesIO(data), wanted, limits=_LIMITS, transfer_syntax=transfer_syntax
@@ -130,6 +139,9 @@ def read_identifier(
         raise InvalidInputError(
             f"Query/Retrieve Level must be one of {', '.join(levels)} in this SOP class."
         )
+    of_frames = level == FRAME
+    if of_frames:
+        level = retrieval.IMAGE
     above = retrieval.LEVELS[: retrieval.LEVELS.index(level) + 1]
     keys = {
         name: values
@@ -139,7 +151,11 @@ def read_identifier(
     }
     selection = Selection(level, keys)
     selection.check()
-    return selection
+    if not of_frames:
+        return selection, None
+    if len(keys["SOPInstanceUID"]) > 1:
+        raise FrameCutError(Problem.INVALID, "Frames are chosen of one instance at a time.")
+    return selection, framecut.select(found)
 
 
 def _values(node: Node, tag: int) -> list[str]:
@@ -161,18 +177,33 @@ def find(peer: Peer, request: Request, **detail: str) -> list[StoredInstance] | 
     """
     try:
         levels = _LEVELS[request.context.abstract_syntax]
-        selection = read_identifier(request.data_set, request.context.transfer_syntax, levels)
+        selection, frames = read_identifier(
+            request.data_set, request.context.transfer_syntax, levels
+        )
         actor = actor_of(peer)
         with database.shared():
             found = retrieval.select(actor.scope, selection)
+        if frames is not None:
+            found = _cut(found, frames)
+            detail["frames"] = str(len(found[0].cut.frame_indexes)) if found[0].cut else ""
         retrieval.record_access(actor, "study.retrieve", found, **detail)
-    except InvalidInputError as error:
+    except FrameCutError as error:
+        return status.refusal(status.OF_FRAMES[error.problem], str(error))
+    except ArchiveError as error:
+        if not isinstance(error, InvalidInputError):
+            return status.refusal(status.CANNOT_PERFORM, str(error))
         return status.refusal(status.MISMATCH, str(error))
     except DatabaseError:
         logger.exception("%s The database failed on a retrieval", peer.visit)
         connections.close_all()
         return status.refusal(status.NO_MATCH_COUNT, "The archive's database does not answer.")
     return found
+
+
+def _cut(found: Sequence[StoredInstance], frames: FrameSelection) -> list[StoredInstance]:
+    if not found:
+        raise FrameCutError(Problem.NO_SUCH_FRAMES, "There is no such instance here.")
+    return [outgoing.with_frames(instance, frames) for instance in found]
 
 
 def finish(peer: Peer, request: Request, tally: Tally, *, is_cancelled: bool) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from archive import errors
 from archive.ingest import Outcome
+from imaging.framecut import Problem
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122
@@ -22,6 +23,14 @@ CANNOT_PERFORM = 0xA702
 UNKNOWN_DESTINATION = 0xA801
 SOME_FAILED = 0xB000
 MISMATCH = 0xA900
+# Of retrievals at the FRAME level (PS3.4 tables C.4-2 and C.4-3).
+OF_FRAMES = {
+    Problem.NO_SUCH_FRAMES: 0xAA00,
+    Problem.WRONG_KIND: 0xAA01,
+    Problem.CANNOT: 0xAA02,
+    Problem.NOT_TIMED: 0xAA03,
+    Problem.INVALID: 0xAA04,
+}
 KEPT_ASIDE = 0xB000
 CANNOT_UNDERSTAND = 0xC000
 FAILED = 0xC001

@@ -6,7 +6,7 @@ that no text is decoded and no number is formatted again.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Literal
 
@@ -49,6 +49,10 @@ class Form:
         return ">" if self.is_big_endian else "<"
 
 
+# Elements of an item by tag: VR, and a little endian value or the items of a sequence.
+Item = Mapping[int, tuple[bytes, "bytes | Sequence[Item]"]]
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What differs in the copy beside its form.
@@ -58,11 +62,16 @@ class Change:
     values : elements of the top level that are set: VR and little endian value by tag
     is_left_out : says of the tags of an element and its parent (0: top level) that it is not copied
     pixels : writes the pixel data element that replaces the one of the source; None: as it is
+    items : by sequence of the top level, which of its items are copied (from 0); others keep all
+    added : by sequence of the top level, items behind those of the source; without any there, the
+        sequence is made
     """
 
     values: Mapping[int, tuple[bytes, bytes]] = field(default_factory=dict)
     is_left_out: Callable[[int, int], bool] = lambda _tag, _parent: False
     pixels: Callable[[], Iterator[bytes]] | None = None
+    items: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    added: Mapping[int, Sequence[Item]] = field(default_factory=dict)
 
 
 class Rewriter:
@@ -96,11 +105,15 @@ class Rewriter:
         ----------
         DICOM PS3.5 section 7 and Annex A.
         """
-        waiting = sorted(self._change.values)
+        waiting = sorted({*self._change.values, *self._change.added})
         while (head := self._head(self._source)) is not None:
             tag, vr, length = head
-            while waiting and waiting[0] <= tag:
-                self._put(waiting[0], *self._change.values[waiting.pop(0)])
+            while waiting and waiting[0] < tag:
+                self._put_new(waiting.pop(0))
+            if waiting and waiting[0] == tag:
+                waiting.pop(0)
+                if tag not in self._change.added:
+                    self._put_new(tag)
             if tag in _PIXEL_TAGS and self._change.pixels is not None:
                 self._skip(length, self._source)
                 behind = self._file.tell()
@@ -116,8 +129,29 @@ class Rewriter:
                 yield bytes(self._out)
                 self._out.clear()
         for tag in waiting:
-            self._put(tag, *self._change.values[tag])
+            self._put_new(tag)
         yield bytes(self._out)
+
+    def _put_new(self, tag: int) -> None:
+        if tag in self._change.added:
+            self._put_sequence(tag, self._change.added[tag])
+        else:
+            self._put(tag, *self._change.values[tag])
+
+    def _put_sequence(self, tag: int, items: Sequence[Item]) -> None:
+        self._begin(tag, b"SQ", _UNDEFINED, self._target)
+        self._put_items(items)
+        self._delimiter(_SEQUENCE_END, 0, self._target)
+
+    def _put_items(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self._delimiter(_ITEM, _UNDEFINED, self._target)
+            for tag, (vr, value) in sorted(item.items()):
+                if isinstance(value, bytes):
+                    self._put(tag, vr, value)
+                else:
+                    self._put_sequence(tag, value)
+            self._delimiter(_ITEM_END, 0, self._target)
 
     def _put(self, tag: int, vr: bytes, value: bytes) -> None:
         self._begin(tag, vr, len(value), self._target)
@@ -180,6 +214,12 @@ class Rewriter:
             raise _damaged()
         written = vr or self._vr_of(tag)
         is_sequence = written == b"SQ" or (length == _UNDEFINED and vr not in (b"OB", b"OW"))
+        if (
+            not is_sequence
+            and not parent
+            and (tag in self._change.items or tag in self._change.added)
+        ):
+            raise RewriteError("A sequence that has to change is not written as one.")
         # Group lengths are retired (PS3.5 7.2), and no longer true.
         if tag & 0xFFFF == 0 or self._change.is_left_out(tag, parent):
             if is_sequence:
@@ -191,7 +231,7 @@ class Rewriter:
             return
         if is_sequence:
             start = len(self._out)
-            self._copy_sequence(tag, vr, length, source, target, depth)
+            self._copy_sequence(tag, vr, length, source, target, depth, is_top=not parent)
             if tag == _ICON_IMAGE_SEQUENCE and self._has_fragments:
                 del self._out[start:]
                 self._has_fragments = False
@@ -212,13 +252,23 @@ class Rewriter:
         self._out += value
 
     def _copy_sequence(
-        self, tag: int, vr: bytes, length: int, source: Form, target: Form, depth: int
+        self,
+        tag: int,
+        vr: bytes,
+        length: int,
+        source: Form,
+        target: Form,
+        depth: int,
+        *,
+        is_top: bool = False,
     ) -> None:
         """Copy a sequence; lengths inside change, so that delimiters end its parts."""
         if vr == b"UN":
             # PS3.5 6.2.2: an unknown sequence holds implicit VR little endian, whatever is outside.
             source = Form(is_implicit=True)
         self._begin(tag, b"SQ", _UNDEFINED, target)
+        chosen = self._change.items.get(tag) if is_top else None
+        count = 0
         end = None if length == _UNDEFINED else self._file.tell() + length
         while end is None or self._file.tell() < end:
             head = self._head(source)
@@ -229,9 +279,15 @@ class Rewriter:
                 break
             if item != _ITEM:
                 raise _damaged()
+            start = len(self._out)
             self._delimiter(_ITEM, _UNDEFINED, target)
             self._copy_item(item_length, source, target, parent=tag, depth=depth)
             self._delimiter(_ITEM_END, 0, target)
+            if chosen is not None and count not in chosen:
+                del self._out[start:]
+            count += 1
+        if is_top:
+            self._put_items(self._change.added.get(tag, ()))
         self._delimiter(_SEQUENCE_END, 0, target)
 
     def _copy_item(
@@ -271,7 +327,7 @@ class Rewriter:
         """Return the VR of an element that was written without (PS3.5 Annex A.1)."""
         if tag >> 16 & 1:
             return b"LO" if 0x10 <= tag & 0xFFFF <= 0xFF else b"UN"
-        vr = _dictionary_vr(tag)
+        vr = dictionary_vr(tag)
         if vr == "US or SS":
             return b"SS" if self._is_signed else b"US"
         if " or " in vr:
@@ -279,7 +335,8 @@ class Rewriter:
         return vr.encode("ascii")
 
 
-def _dictionary_vr(tag: int) -> str:
+def dictionary_vr(tag: int) -> str:
+    """Return the VR of an attribute, "UN" where it is unknown (PS3.6)."""
     entry = DicomDictionary.get(tag)
     if entry is not None:
         return entry[0]
@@ -290,9 +347,13 @@ def _dictionary_vr(tag: int) -> str:
     return "UN"
 
 
+def word_bytes(vr: bytes) -> int:
+    """Return how many bytes a number of a VR has; 1: it is text, or a string of bytes."""
+    return _WORD_BYTES.get(vr, 1)
+
+
 def _swapped(value: bytes, vr: bytes) -> bytes:
-    size = _WORD_BYTES.get(vr, 1)
-    return swap(value, size)
+    return swap(value, word_bytes(vr))
 
 
 def swap(value: bytes, size: int) -> bytes:

@@ -62,8 +62,13 @@ _MOST_NATIVE_BYTES = 2**32 - 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """The object as it is: its data set, inflated where it is deflated, and what it says."""
+class OpenObject:
+    """An object as it is: its data set, inflated where it is deflated, and what it says.
+
+    Attributes
+    ----------
+    file : another than was given where the data set is deflated: to be closed by who opened it
+    """
 
     file: BinaryIO
     index: InstanceIndex
@@ -109,7 +114,7 @@ def transcode(
     """
     if target_syntax not in TARGETS:
         raise UnsupportedError("Nothing here writes the encoding that the receiver takes.")
-    source = _open(file, limits)
+    source = open_object(file, limits)
     try:
         change, form = _plan(source, target_syntax, decode, is_without_bulk=is_without_bulk)
     except BaseException:
@@ -120,20 +125,20 @@ def transcode(
     pieces = Rewriter(source.file, source.form, form, change).pieces()
     if source.file is not file:
         pieces = _and_close(pieces, source.file)
-    return _deflated(pieces) if target_syntax == DEFLATED_EXPLICIT else pieces
+    return deflated(pieces) if target_syntax == DEFLATED_EXPLICIT else pieces
 
 
 def _plan(
-    source: _Source, target: str, decode: FrameDecoder, *, is_without_bulk: bool
+    source: OpenObject, target: str, decode: FrameDecoder, *, is_without_bulk: bool
 ) -> tuple[Change, Form]:
     """Say what changes, and in which form it is written."""
     if is_without_bulk:
         # Without pixel data nothing is encapsulated: such an object is in explicit little endian.
-        return Change(is_left_out=is_bulk), _form(
+        return Change(is_left_out=is_bulk), form_of(
             EXPLICIT_LITTLE_ENDIAN if target in LOSSLESS else target
         )
     _check(source, target)
-    form = _form(target)
+    form = form_of(target)
     return _pixel_change(source, target, form, decode), form
 
 
@@ -161,14 +166,22 @@ def is_bulk(tag: int, parent: int) -> bool:
     )
 
 
-def _form(syntax: str) -> Form:
+def form_of(syntax: str) -> Form:
+    """Return how a transfer syntax writes the elements of a data set."""
     return Form(
         is_implicit=syntax in (IMPLICIT_LITTLE_ENDIAN, GE_PRIVATE),
         is_big_endian=syntax == EXPLICIT_BIG_ENDIAN,
     )
 
 
-def _open(file: BinaryIO, limits: HeaderLimits) -> _Source:
+def open_object(file: BinaryIO, limits: HeaderLimits = DEFAULT) -> OpenObject:
+    """Read what an object says, and inflate it where it is deflated.
+
+    Raises
+    ------
+    ImagingError
+        See `imaging.header.read_index`.
+    """
     index = read_index(file, limits=limits, require_identity=False)
     syntax = index.transfer_syntax_uid
     if syntax in DEFLATED:
@@ -180,7 +193,7 @@ def _open(file: BinaryIO, limits: HeaderLimits) -> _Source:
         syntax = EXPLICIT_LITTLE_ENDIAN
     facts = PixelFacts.of(cast("PixelColumns", index), index.frames)
     is_swapped = index.frames is not None and index.frames.is_big_endian
-    return _Source(file, index, facts, _form(syntax), is_swapped)
+    return OpenObject(file, index, facts, form_of(syntax), is_swapped)
 
 
 def _inflated(file: BinaryIO, offset: int, limits: HeaderLimits) -> BinaryIO:
@@ -195,12 +208,12 @@ def _inflated(file: BinaryIO, offset: int, limits: HeaderLimits) -> BinaryIO:
     return out
 
 
-def _is_native(source: _Source) -> bool:
+def _is_native(source: OpenObject) -> bool:
     frames = source.index.frames
     return frames is None or frames.kind == "native"
 
 
-def _check(source: _Source, target: str) -> None:
+def _check(source: OpenObject, target: str) -> None:
     """Refuse what must not or cannot be converted."""
     syntax, facts = source.index.transfer_syntax_uid, source.facts
     if syntax in VIDEO | _JPIP:
@@ -231,7 +244,7 @@ def lossless_problem(facts: PixelFacts) -> str:
     return ""
 
 
-def _pixel_change(source: _Source, target: str, form: Form, decode: FrameDecoder) -> Change:
+def _pixel_change(source: OpenObject, target: str, form: Form, decode: FrameDecoder) -> Change:
     """Say what becomes of the pixel data and of what describes it."""
     if not source.index.has_pixels:
         return Change()
@@ -277,7 +290,7 @@ def _pixel_change(source: _Source, target: str, form: Form, decode: FrameDecoder
     )
 
 
-def _frames(source: _Source, decode: FrameDecoder) -> Iterator[tuple[Pixels, str]]:
+def _frames(source: OpenObject, decode: FrameDecoder) -> Iterator[tuple[Pixels, str]]:
     """Yield the stored values of every frame."""
     from imaging.pixels import stored_frame  # noqa: PLC0415 - decoders load only where needed
 
@@ -291,7 +304,7 @@ def _frames(source: _Source, decode: FrameDecoder) -> Iterator[tuple[Pixels, str
         yield pixels, _AS_DECODED.get(photometric, photometric)
 
 
-def _native(source: _Source, form: Form) -> Iterator[bytes]:
+def _native(source: OpenObject, form: Form) -> Iterator[bytes]:
     """Yield native pixel data as it is, its words turned round where the byte order changes."""
     facts, table = source.facts, source.facts.frames
     if table is None:
@@ -305,7 +318,7 @@ def _native(source: _Source, form: Form) -> Iterator[bytes]:
         table.sample_kind, PIXEL_DATA
     )
     vr = {"float": b"OF", "double": b"OD"}.get(table.sample_kind, b"OW" if is_words else b"OB")
-    yield _element(tag, vr, table.length + table.length % 2, form)
+    yield element_head(tag, vr, table.length + table.length % 2, form)
     source.file.seek(table.offset)
     left = table.length
     step = _COPY_BYTES
@@ -327,7 +340,7 @@ def _decoded(frames: Iterator[Pixels], facts: PixelFacts, form: Form) -> Iterato
     if length > _MOST_NATIVE_BYTES:
         raise UnsupportedError("The picture is too large for an uncompressed encoding.")
     vr = b"OW" if facts.bits_allocated > 8 or form.is_implicit else b"OB"
-    yield _element(PIXEL_DATA, vr, length + length % 2, form)
+    yield element_head(PIXEL_DATA, vr, length + length % 2, form)
     if facts.bits_allocated == 1:
         yield from _packed_bits(frames)
     else:
@@ -363,22 +376,23 @@ def _encapsulated(
     frames: Iterator[Pixels], facts: PixelFacts, target: str, form: Form
 ) -> Iterator[bytes]:
     """Yield compressed frames, one fragment each, with an empty offset table (PS3.5 A.4)."""
-    yield _element(PIXEL_DATA, b"OB", 0xFFFFFFFF, form) + struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    yield element_head(PIXEL_DATA, b"OB", 0xFFFFFFFF, form) + struct.pack("<HHI", 0xFFFE, 0xE000, 0)
     for pixels in frames:
         stream = encode_frame(pixels, target, bits_stored=facts.bits_stored)
         yield struct.pack("<HHI", 0xFFFE, 0xE000, len(stream)) + stream
     yield struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
 
 
-def _element(tag: int, vr: bytes, length: int, form: Form) -> bytes:
+def element_head(tag: int, vr: bytes, length: int, form: Form) -> bytes:
+    """Return what stands before the value of pixel data; its VRs have the long form."""
     head = struct.pack(form.order + "HH", tag >> 16, tag & 0xFFFF)
     if form.is_implicit:
         return head + struct.pack("<I", length)
     return head + vr + struct.pack(form.order + "xxI", length)
 
 
-def _deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Deflate a data set (PS3.5 Annex A.5)."""
+def deflated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Deflate a data set (PS3.5 section A.5)."""
     packer = zlib.compressobj(wbits=-15)
     length = 0
     for piece in pieces:
