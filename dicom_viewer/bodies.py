@@ -102,6 +102,21 @@ class PresetBody(Body):
     key: Annotated[str, StringConstraints(pattern=r"^[1-9]$")] | None = None
 
 
+class KeyImageBody(Body):
+    """An image, or one frame of it, that matters."""
+
+    SOPInstanceUID: _Uid
+    frame_number: _FrameNumber = 1
+
+
+class ResultsBody(Body):
+    """What is to be written into the study."""
+
+    kinds: Annotated[list[Literal["sr", "gsps", "ko"]], Field(min_length=1, max_length=3)]
+    key_images: Annotated[list[KeyImageBody], Field(max_length=2000)] = []
+    description: Annotated[str, StringConstraints(max_length=1024)] = ""
+
+
 class SessionBody(Body):
     """Where reading stopped."""
 

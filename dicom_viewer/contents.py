@@ -76,7 +76,7 @@ def report_of(actor: Actor, image: DicomImage) -> tuple[Report, list[Line]]:
     UndecodableError
         When the file holds none, or not one that can be read.
     """
-    report = _read(image, read_report)
+    report = read_file(image, read_report)
     named = {ref.sop_instance_uid for item in report.items for ref in item.references}
     found = access.images_named(actor.scope, image.facility_id, named)
     lines = [
@@ -93,7 +93,7 @@ def pdf_of(image: DicomImage) -> Document:
     ------
     UndecodableError
     """
-    return _read(image, read_pdf)
+    return read_file(image, read_pdf)
 
 
 def traces_of(image: DicomImage) -> traces.Sheet:
@@ -103,10 +103,19 @@ def traces_of(image: DicomImage) -> traces.Sheet:
     ------
     UndecodableError
     """
-    return traces.draw(_read(image, read_waveform))
+    return traces.draw(read_file(image, read_waveform))
 
 
-def _read(image: DicomImage, reader: Callable[[bytes], T]) -> T:
+def read_file(image: DicomImage, reader: Callable[[bytes], T]) -> T:
+    """Return what `reader` makes of an instance's file, whose digest is checked.
+
+    Raises
+    ------
+    UndecodableError
+        When the reader refuses it, in words.
+    PermanentError
+        When the file is gone or not what was stored.
+    """
     if image.size_bytes > _MOST_FILE_BYTES:
         raise UndecodableError("The file is too large to be shown. Download it.")
     try:

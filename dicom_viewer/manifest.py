@@ -219,6 +219,8 @@ def _links(study: Study) -> dict[str, str]:
         "self": reverse("dicom_viewer:study", args=[study.pk]),
         "worklist": reverse("worklist:study-list"),
         "measurements": reverse("dicom_viewer:measurement-list", args=[study.pk]),
+        "found": reverse("dicom_viewer:found", args=[study.pk]),
+        "results": reverse("dicom_viewer:result-list", args=[study.pk]),
         "presets": reverse("dicom_viewer:preset-list"),
         "session": reverse("dicom_viewer:session", args=[study.pk]),
         "study": reverse("worklist:study-detail", args=[study.pk]),

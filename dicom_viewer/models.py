@@ -111,6 +111,34 @@ class DrawingRevision(models.Model):
         return f"{self.drawing_id} v{self.version} {self.action}"
 
 
+class StoredResult(models.Model):
+    """An object that was written from what is drawn on a study, and kept in it."""
+
+    class Kind(models.TextChoices):
+        """What was written."""
+
+        REPORT = "sr", "Structured report"
+        STATE = "gsps", "Presentation state"
+        KEY_OBJECTS = "ko", "Key images"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="stored_results")
+    image = models.ForeignKey(DicomImage, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    contents = models.JSONField(help_text="What it holds: version of each drawing, or key images.")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    author_name = models.CharField(max_length=150, help_text="Kept when the account goes.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of {self.study_id}"
+
+
 class ViewerSession(models.Model):
     """Where a person stopped reading a study."""
 

@@ -119,7 +119,7 @@ def create_drawing(actor: Actor, study_id: UUID, body: DrawingBody) -> AnyDrawin
     """
     _check_may_draw(actor)
     study = access.study_for(actor.scope, study_id)
-    author = _user_of(actor)
+    author = user_of(actor)
     try:
         with transaction.atomic():
             known = _find(body.id) if body.id is not None else None
@@ -161,7 +161,7 @@ def replace_drawing(actor: Actor, drawing_id: UUID, body: DrawingBody) -> AnyDra
     _check_may_draw(actor)
     if body.version is None:
         raise InvalidInputError("Say which 'version' you replace.")
-    author = _user_of(actor)
+    author = user_of(actor)
     with transaction.atomic():
         row = _drawing_for(actor, drawing_id)
         if row.kind != body.kind:
@@ -185,7 +185,7 @@ def delete_drawing(actor: Actor, drawing_id: UUID, version: int) -> None:
     VersionConflictError, NotFoundError, ForbiddenError
     """
     _check_may_draw(actor)
-    author = _user_of(actor)
+    author = user_of(actor)
     with transaction.atomic():
         row = _drawing_for(actor, drawing_id)
         _claim(row, version)
@@ -288,7 +288,8 @@ def _person(actor: Actor) -> UUID:
     return actor.user_id
 
 
-def _user_of(actor: Actor) -> User:
+def user_of(actor: Actor) -> User:
+    """Return the person who acts; processes do not draw."""
     return User.objects.get(pk=_person(actor))
 
 

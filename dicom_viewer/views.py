@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.guards import actor_of, api_login_required, user_of
 from archive import problems
 from archive.errors import InvalidInputError
-from dicom_viewer import facts, manifest, services
-from dicom_viewer.bodies import DrawingBody, PresetBody, SessionBody, parse
+from dicom_viewer import facts, found, manifest, results, services
+from dicom_viewer.bodies import DrawingBody, PresetBody, ResultsBody, SessionBody, parse
 from dicom_viewer.documents import drawing_document, preset_document
 from dicom_viewer.services import VersionConflictError
 
@@ -103,6 +103,29 @@ def measurement(request: HttpRequest, drawing_id: UUID) -> HttpResponse:
     except VersionConflictError as error:
         return _conflict(error)
     return JsonResponse(drawing_document(row))
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def found_measurements(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer what reports and presentation states of the study drew; nobody changes it here."""
+    return JsonResponse(found.found_on(actor_of(request), study_id))
+
+
+@api_login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def stored_results(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer what was written into the study from what is drawn, or write it anew."""
+    actor = actor_of(request)
+    if request.method == "GET":
+        rows = results.results_of(actor, study_id)
+        return JsonResponse([results.result_document(row) for row in rows], safe=False)
+    rows = results.store_results(actor, study_id, parse(ResultsBody, request.body))
+    documents = [results.result_document(row) for row in rows]
+    return JsonResponse(documents, safe=False, status=HTTPStatus.CREATED)
 
 
 @api_login_required

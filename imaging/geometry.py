@@ -231,3 +231,33 @@ def pixel_to_patient(
         for axis in range(3)
     )
     return (x, y, z)
+
+
+def patient_to_pixel(
+    point_mm: Sequence[float],
+    *,
+    position: Sequence[float],
+    orientation: Sequence[float],
+    pixel_spacing: Sequence[float],
+) -> Vector:
+    """Return where a point of the patient lies on an image, and how far from its plane.
+
+    Parameters
+    ----------
+    point_mm : LPS
+    pixel_spacing : (between rows, between columns), mm
+
+    Returns
+    -------
+    (column, row, distance in mm along the image's normal)
+
+    References
+    ----------
+    DICOM PS3.3 equation C.7.6.2.1-1, turned round: rows and columns are at right angles.
+    """
+    away = [point_mm[axis] - position[axis] for axis in range(3)]
+    return (
+        _dot(away, orientation[:3]) / pixel_spacing[1],
+        _dot(away, orientation[3:]) / pixel_spacing[0],
+        _dot(away, normal(orientation)),
+    )

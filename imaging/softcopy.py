@@ -1,6 +1,6 @@
 """Softcopy presentation states: how somebody wanted an image to be shown."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -136,6 +136,14 @@ class SoftcopyState:
     _drawn: tuple[tuple[tuple[Reference, ...], tuple[Graphic, ...], tuple[Text, ...]], ...] = field(
         repr=False
     )
+
+    @property
+    def annotations(
+        self,
+    ) -> Iterator[tuple[tuple[Reference, ...], tuple[Graphic, ...], tuple[Text, ...]]]:
+        """What is drawn, with the images it is drawn on: all that the state is for, or some."""
+        for listed, graphics, texts in self._drawn:
+            yield listed or self.references, graphics, texts
 
     def for_frame(self, sop_instance_uid: str, frame_number: int) -> FrameState | None:
         """Return what the state says of a frame; None if it is not for it.

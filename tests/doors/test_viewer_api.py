@@ -92,6 +92,7 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
     """Return for each route its requests: method, address, body, status for who may draw."""
     study, image = place.study.pk, place.image
     drawing = reverse("dicom_viewer:measurement", args=[place.drawing.get("id", uuid4())])
+    key_images = {"kinds": ["ko"], "key_images": [{"SOPInstanceUID": image.sop_instance_uid}]}
     session = {"series_id": str(image.series_id), "image_id": str(image.pk), "frame_number": 1}
     return {
         "viewer": [("GET", reverse("dicom_viewer:viewer", args=[study]), None, 200)],
@@ -114,6 +115,11 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         # A picture is no document; test_viewer_documents.py has those that are.
         "document": [("GET", reverse("dicom_viewer:document", args=[image.pk]), None, 422)],
         "document-pdf": [("GET", reverse("dicom_viewer:document-pdf", args=[image.pk]), None, 422)],
+        "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
+        "result-list": [
+            ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
+            ("POST", reverse("dicom_viewer:result-list", args=[study]), key_images, 201),
+        ],
     }
 
 
@@ -121,7 +127,12 @@ PAGES = {"viewer", "document", "document-pdf"}
 # Routes that name nothing of a study.
 PERSONAL = {"preset-list", "preset"}
 # What roles that only look may not do.
-DRAWING = {("measurement-list", "POST"), ("measurement", "PUT"), ("measurement", "DELETE")}
+DRAWING = {
+    ("measurement-list", "POST"),
+    ("measurement", "PUT"),
+    ("measurement", "DELETE"),
+    ("result-list", "POST"),
+}
 
 
 def test_every_route_is_in_the_table(ours: Place) -> None:
@@ -142,6 +153,8 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/images/{image}/metadata/",
         f"/viewer/documents/{image}/",
         f"/viewer/documents/{image}/pdf/",
+        f"/viewer/api/studies/{study}/found/",
+        f"/viewer/api/studies/{study}/results/",
     ]
 
 
@@ -203,7 +216,7 @@ def test_an_administrator_sees_every_facility(theirs: Place, admin_user: User) -
 
 def test_what_is_not_there(ours: Place, site: Client) -> None:
     nowhere = Place(Study(pk=uuid4()), ours.image)
-    for name in ("viewer", "study", "measurement-list", "session"):
+    for name in ("viewer", "study", "measurement-list", "session", "found", "result-list"):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
     for name in ("series-images", "image-metadata", "measurement", "preset", *PAGES - {"viewer"}):
