@@ -38,6 +38,7 @@ from blobs import BlobMissingError
 from imaging.codestream import mislabelled
 from imaging.errors import ImagingError
 from imaging.palette import Palette
+from imaging.part10 import VIDEO
 from imaging.pixels import PixelFacts, PixelLimits, exact_frame
 from imaging.pixels import problem as problem_of
 from worklist.models import DicomImage
@@ -307,6 +308,11 @@ def decode_exact(
     ----------
     DICOM PS3.5 section 8 and Annex A.
     """
+    if facts.transfer_syntax_uid in VIDEO:
+        # Few processes ever meet one.
+        from archive import videos  # noqa: PLC0415
+
+        return videos.frame(image, frame_index)
     try:
         if (reason := problem_of(facts, limits())) is not None:
             raise UndecodableError(reason)

@@ -24,6 +24,7 @@ from imaging.errors import ImagingError, InvalidViewError
 from imaging.icc import read_profile, to_profile
 from imaging.overlay import OverlayPlane, read_overlays
 from imaging.palette import Palette, read_palette
+from imaging.part10 import VIDEO
 from imaging.pixels import PixelFacts
 from imaging.render import Presentation
 from imaging.softcopy import SUPPORTED, FrameState, SoftcopyState, read_softcopy
@@ -99,6 +100,11 @@ def tables_of(image: DicomImage) -> LookupTables:
     if image.value("LookupTables") is False:
         return _NO_TABLES
     return _tables.of(image, voi.read_lookup_tables)
+
+
+def is_video(image: DicomImage) -> bool:
+    """Whether an instance holds one bit stream for all of its frames."""
+    return image.has_pixels and image.transfer_syntax_uid in VIDEO
 
 
 def video_of(image: DicomImage) -> Video:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import os
 import tempfile
@@ -121,6 +122,15 @@ class _Disk:
                     self._written = LOOK_AFTER_BYTES
 
 
+def look_soon() -> None:
+    """Ask for a look whether what is kept on disk is still within its bound."""
+    try:
+        jobs.enqueue("frame_cache.trim", "disk")
+    except DatabaseError as error:
+        # What was made is there; the next one that is written asks again.
+        logger.warning("Cannot ask for a trim of the frame cache: %s", error)
+
+
 @dataclass(slots=True)
 class FrameCache:
     """Memory, then disk or Redis where there is one, and one maker a key."""
@@ -212,6 +222,10 @@ class FrameCache:
             self.below.put(key, entry)
         return entry
 
+    def put(self, key: str, entry: Entry) -> None:
+        """Keep in memory what was made beside something that was asked for."""
+        self.memory.put(key, entry)
+
     def _note(self, found: str) -> None:
         meters.start()
         meters.FRAMES_ASKED.labels(self.name, found).inc()
@@ -285,16 +299,16 @@ def _trim() -> None:
 
 
 def trim() -> int:
-    """Drop what was not used for the longest time until the folder is within its bound.
+    """Drop what was not used for the longest time until pictures and videos are within the bound.
 
     Returns
     -------
     bytes that were freed
     """
-    root: Path = settings.CACHE_DIR / "frames"
+    roots = [settings.CACHE_DIR / "frames", settings.CACHE_DIR / "videos"]
     found: list[tuple[float, int, str]] = []
     total = 0
-    for folder, _, names in os.walk(root):
+    for folder, _, names in itertools.chain.from_iterable(map(os.walk, roots)):
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118 - hundreds of thousands of them
             with contextlib.suppress(FileNotFoundError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archive import decoding, frame_cache, stores
+from archive.drawing import is_video
 from archive.errors import NotFoundError, UndecodableError
 from archive.frame_entry import Entry
 from archive.retrieve import check_frame_number, facts_of
@@ -77,6 +78,11 @@ def native(image: DicomImage, frame_number: int) -> bytes:
     check_frame_number(image, frame_number)
     facts = facts_of(image)
     table = facts.frames
+    if is_video(image):
+        raise UndecodableError(
+            "The frames of a video are not stored one by one. Ask for its bit stream, or for "
+            "rendered frames."
+        )
     if table is None:
         raise UndecodableError("The object has no pixel data.")
     is_plain = table.kind == "native" and not table.is_inflated and not table.is_big_endian

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -16,13 +17,13 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from archive import decoding, drawing, frame_cache, tiles
-from archive.drawing import palette_of, tables_of
+from archive import decoding, drawing, ffmpeg, frame_cache, tiles
+from archive.drawing import is_video, palette_of, tables_of
 from archive.errors import InvalidInputError, NotFoundError, UndecodableError
 from archive.frame_entry import Entry
 from archive.rendering import CONTENT_TYPES, DRAWN, Form, Rendering
 from imaging import render, sopclass
-from imaging.encode import encode_gif, encode_png
+from imaging.encode import encode_png
 from imaging.errors import ImagingError
 from imaging.pixels import PixelColumns, PixelFacts, dtype_name, frame_range
 from imaging.pixels import problem as problem_of
@@ -36,9 +37,6 @@ Pixels = NDArray[Any]
 RENDERER_VERSION = 3
 # The same for the forms that carry exact values, which change only if a decoder was wrong.
 _EXACT_VERSION = 1
-# A GIF is put together in memory.
-_MOST_FILM_SAMPLES = 2**26
-_FRAME_MS = 100.0
 PREVIEW_MOST_BYTES = 96 * 1024  # 128 KiB as a data URI
 _PREVIEW_STEPS = ((1024, 85), (768, 80), (640, 70), (512, 60), (384, 50), (256, 40), (128, 30))
 # Frames beyond this are made one after the other, so that a few of them do not fill the memory.
@@ -157,31 +155,52 @@ def frame(
     return _rendered(entry)
 
 
-def film(image: DicomImage, rendering: Rendering) -> Rendered:
-    """Return all frames of an instance as one GIF that runs at the speed the instance names.
+@contextmanager
+def film_pictures(
+    image: DicomImage, rendering: Rendering, *, most_samples: int
+) -> Iterator[Iterator[NDArray[np.uint8]]]:
+    """Give every frame as a film shows it, one after the other; one film is made at a time.
 
     Where nobody chose a window and the file has none, the middle frame's is every frame's: a film
     must not flicker.
 
-    Parameters
-    ----------
-    image : scoped by `archive.access`
-    rendering : of `Form.GIF`
-
     Raises
     ------
-    UndecodableError, TransientError
-        See :func:`frame`.
     InvalidInputError
-        When the film would be larger than this system makes; the message says what to do.
+        When all of them would have more samples than `most_samples`.
     """
-    check_frame_number(image, 1)
-    entry = frame_cache.rendered().get_or_make(
-        key_of(image, 0, rendering),
-        lambda: _make_film(image, rendering),
-        refusal_key=_refusal_key(image, 0, rendering.form),
-    )
-    return _rendered(entry)
+    facts = facts_of(image)
+    count = max(1, image.number_of_frames)
+    viewport = rendering.viewport
+    columns = min(rendering.width or facts.columns, facts.columns)
+    samples = columns * max(1, round(facts.rows * columns / max(1, facts.columns)))
+    if viewport is not None:
+        samples = viewport.width * viewport.height
+    if samples * count > most_samples:
+        raise InvalidInputError(
+            f"A film of {count} frames of this size is too large. Ask for a smaller 'viewport' or "
+            "'width', or for single frames."
+        )
+    with _turn(facts):
+        middle = middle_frame(image)
+        presentation = drawing.presentation_of(image, middle)
+        if rendering.window_center is None and presentation.window is None:
+            window = drawing.window_of(_stored(image, facts, middle), presentation)
+            if window is not None:
+                rendering = replace(
+                    rendering,
+                    window_center=window.center,
+                    window_width=window.width,
+                    window_function=window.function,
+                )
+
+        def draw(number: int) -> NDArray[np.uint8]:
+            pixels = _stored(image, facts, number)
+            with _makers:
+                return drawing.shown(image, facts, number, pixels, rendering)[0]
+
+        with _films:
+            yield (draw(number) for number in range(1, count + 1))
 
 
 def exact(image: DicomImage, frame_number: int) -> Pixels:
@@ -294,15 +313,23 @@ def thumbnail(image: DicomImage) -> Rendered:
     An instance without pixels, and one that cannot be decoded, gets a tile with words on it.
     """
     entry = frame_cache.rendered().get_or_make(
-        frame_cache.key_of(RENDERER_VERSION, image.sha256, "thumbnail"),
+        frame_cache.key_of(thumbnail_version(image), image.sha256, "thumbnail"),
         lambda: _make_thumbnail(image),
     )
     return _rendered(entry)
 
 
+def thumbnail_version(image: DicomImage) -> str:
+    """Return what changes when an instance's thumbnail becomes another one."""
+    # Of a video there is a picture once the program for it is installed, and until then words.
+    is_shown = is_video(image) and ffmpeg.is_installed()
+    return f"{RENDERER_VERSION}v" if is_shown else str(RENDERER_VERSION)
+
+
 def problem(image: DicomImage) -> str:
     """Return why no frame of an instance with pixels can be shown, by its header; else nothing."""
-    if not image.has_pixels:
+    if not image.has_pixels or is_video(image):
+        # What is wrong with a video shows when it is played: a program may have to be installed.
         return ""
     try:
         return problem_of(facts_of(image), decoding.limits()) or ""
@@ -311,8 +338,8 @@ def problem(image: DicomImage) -> str:
 
 
 def transport(image: DicomImage) -> Literal["jphc", "raw"] | None:
-    """Return how the exact frames of an instance travel; None where there is nothing to show."""
-    if not image.has_pixels or problem(image):
+    """Return how the exact frames of an instance travel; None for videos and without pictures."""
+    if not image.has_pixels or is_video(image) or problem(image):
         return None
     facts = facts_of(image)
     try:
@@ -326,6 +353,8 @@ def transport(image: DicomImage) -> Literal["jphc", "raw"] | None:
 
 def is_compressed(image: DicomImage) -> bool:
     """Whether its frames cost a decoder's time."""
+    if is_video(image):
+        return True
     table = facts_of(image).frames
     return table is not None and (table.kind != "native" or table.is_inflated)
 
@@ -401,7 +430,8 @@ def _stored(image: DicomImage, facts: PixelFacts, frame_number: int) -> Pixels:
         # The bytes object is the one copy; the array that is handed out views it.
         return Entry(pixels.tobytes(), {"dtype": pixels.dtype.str, "shape": pixels.shape})
 
-    if not is_compressed(image):
+    if not is_compressed(image) or is_video(image):
+        # Frames of videos are kept where they are decoded, several at once.
         palette = palette_of(image) if facts.is_palette else None
         return decoding.decode_exact(image, facts, frame_number - 1, palette=palette)
     key = frame_cache.key_of(image.sha256, frame_number)
@@ -425,56 +455,6 @@ def _make(
             if rendering.is_drawn:
                 return drawing.draw(image, facts, frame_number, pixels, rendering, said)
             return _as_exact(_through_modality_lut(image, pixels), rendering.form)
-
-
-def _make_film(image: DicomImage, rendering: Rendering) -> Entry:
-    facts = facts_of(image)
-    count = max(1, image.number_of_frames)
-    viewport = rendering.viewport
-    columns = min(rendering.width or facts.columns, facts.columns)
-    samples = columns * max(1, round(facts.rows * columns / max(1, facts.columns)))
-    if viewport is not None:
-        samples = viewport.width * viewport.height
-    if samples * count > _MOST_FILM_SAMPLES:
-        raise InvalidInputError(
-            f"A film of {count} frames of this size is too large. Ask for a smaller 'viewport' or "
-            "'width', or for single frames."
-        )
-    with _turn(facts):
-        middle = middle_frame(image)
-        presentation = drawing.presentation_of(image, middle)
-        if rendering.window_center is None and presentation.window is None:
-            window = drawing.window_of(_stored(image, facts, middle), presentation)
-            if window is not None:
-                rendering = replace(
-                    rendering,
-                    window_center=window.center,
-                    window_width=window.width,
-                    window_function=window.function,
-                )
-
-        def draw(number: int) -> NDArray[np.uint8]:
-            pixels = _stored(image, facts, number)
-            with _makers:
-                return drawing.shown(image, facts, number, pixels, rendering)[0]
-
-        with _films:
-            pictures = (draw(number) for number in range(1, count + 1))
-            content = encode_gif(pictures, frame_ms=frame_time_ms(image))
-    return Entry(content, {"content_type": CONTENT_TYPES[Form.GIF]})
-
-
-def frame_time_ms(image: DicomImage) -> float:
-    """Return how long a frame of a film is shown: as the file says, else a tenth of a second.
-
-    References
-    ----------
-    DICOM PS3.3 sections C.7.6.5 (Frame Time) and C.7.6.2.1 (Recommended Display Frame Rate).
-    """
-    rate, time_ms = image.value("RecommendedDisplayFrameRate"), image.value("FrameTime")
-    if rate and rate > 0:
-        return 1000.0 / float(rate)
-    return float(time_ms) if time_ms and time_ms > 0 else _FRAME_MS
 
 
 def _as_exact(pixels: Pixels, form: Form) -> Entry:
@@ -538,7 +518,7 @@ def _make_thumbnail(image: DicomImage) -> Entry:
                     )
                     content = encode_png(render.shrunk(picture, presentation))
             return Entry(content, {"content_type": "image/png"})
-        except UndecodableError:
+        except (UndecodableError, NotFoundError):
             content = tiles.draw(modality or "DICOM", "cannot be shown")
     return Entry(content, {"content_type": "image/png"})
 

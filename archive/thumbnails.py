@@ -18,6 +18,7 @@ from django.db.models import Case, IntegerField, Value, When
 
 from archive import jobs, outbox, runner
 from archive.errors import UndecodableError
+from imaging.part10 import VIDEO
 from worklist.models import DicomImage, Series, Study
 
 _DELAY_S = 0.5
@@ -45,7 +46,8 @@ def prepare(image_ids: list[str]) -> None:
     rows = DicomImage.objects.select_related("series").in_bulk([UUID(key) for key in image_ids])
     for number, key in enumerate(image_ids, start=1):
         image = rows.get(UUID(key))
-        if image is not None and image.has_pixels:
+        # A video's frames are decoded when they are asked for: few ever are.
+        if image is not None and image.has_pixels and image.transfer_syntax_uid not in VIDEO:
             _prepare(image)
         if number < len(image_ids) and time.monotonic() > deadline:
             rest = image_ids[number:]

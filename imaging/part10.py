@@ -20,7 +20,13 @@ DEFLATED = frozenset(
     ("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 )
 # One code stream for the whole clip: a frame of it cannot be found without decoding all before it.
-VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109))
+# Those that end in .1 may be cut into fragments anywhere.
+VIDEO = frozenset(
+    (
+        *(f"1.2.840.10008.1.2.4.{number}" for number in range(100, 109)),
+        *(f"1.2.840.10008.1.2.4.{number}.1" for number in range(100, 107)),
+    )
+)
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 _FIRST_READ = 4096

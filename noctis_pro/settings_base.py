@@ -233,6 +233,12 @@ MAX_ARCHIVE_BYTES = 16 * 1024**3
 MAX_FRAME_PIXELS = 2**26
 DECODE_TIMEOUT_S = 30
 DECODE_MEMORY_BYTES = 2 * 1024**3
+# Videos are looked into by Debian's ffmpeg, where it is installed: what one run may take.
+FFMPEG_PATH = ""  # folders, as in PATH; empty: the system's
+VIDEO_MEMORY_BYTES = 2 * 1024**3
+VIDEO_MOST_BYTES = 6 * 1024**3
+VIDEO_FRAME_TIMEOUT_S = 60
+VIDEO_TIMEOUT_S = 1800
 FRAME_MEMORY_CACHE_BYTES = 192 * 1024**2
 FRAME_DISK_CACHE_BYTES = 10 * 1024**3
 FRAMES_IN_REDIS = CONFIG.frames_in_redis

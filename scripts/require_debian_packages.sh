@@ -12,6 +12,7 @@ need redis-server redis-server
 need nginx nginx
 need Orthanc orthanc
 need strace strace
+need ffmpeg ffmpeg
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 

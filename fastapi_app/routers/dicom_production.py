@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from archive.rendering import CONTENT_TYPES, Form
 from fastapi_app import gate
-from fastapi_app.services import dicom_processor
+from fastapi_app.services import dicom_processor, films
 
 router = APIRouter(prefix="/api/v1/dicom", tags=["pictures"])
 
@@ -103,27 +103,59 @@ for _form in _PARAMETERS:
 )
 async def image_film(request: Request, image: str) -> Response:
     """Answer with every frame."""
-    work = dicom_processor.film(image, request.query_params, request.headers.get("if-none-match"))
+    work = films.film(image, request.query_params, request.headers.get("if-none-match"))
+    return await gate.serve(request, work)
+
+
+@router.get(
+    "/image/{image}/film.mp4",
+    summary="All frames of a multi-frame image as MP4 (H.264), at the speed that the file names",
+    operation_id="image_film_mp4",
+    response_class=Response,
+    responses=_binary("video/mp4"),
+    openapi_extra={"parameters": [*_WINDOWED, _VERSION]},
+)
+async def image_film_mp4(request: Request, image: str) -> Response:
+    """Answer with every frame; Range is honoured."""
+    work = films.film_as_mp4(
+        image,
+        request.query_params,
+        request.headers.get("if-none-match"),
+        request.headers.get("range"),
+    )
     return await gate.serve(request, work)
 
 
 @router.get(
     "/image/{image}/video",
-    summary="The MPEG bit stream of a video, as it came; Range is honoured",
+    summary="A video as MP4 that browsers play, or its bit stream as it came; Range is honoured",
     operation_id="image_video",
     response_class=Response,
     responses=_binary("video/mp4"),
-    openapi_extra={"parameters": [_VERSION]},
+    openapi_extra={
+        "parameters": [_parameter("original", "boolean", "The bit stream as it came."), _VERSION]
+    },
 )
 async def image_video(request: Request, image: str) -> Response:
     """Answer with the video, or with the asked part of it."""
-    work = dicom_processor.video(
+    work = films.video(
         image,
-        request.query_params.get("v", ""),
+        request.query_params,
         request.headers.get("if-none-match"),
         request.headers.get("range"),
     )
     return await gate.serve(request, work)
+
+
+@router.get(
+    "/image/{image}/video/facts",
+    summary="How many frames the video has that /video gives, and when each of them is shown",
+    operation_id="image_video_facts",
+    response_class=JSONResponse,
+)
+async def image_video_facts(request: Request, image: str) -> Response:
+    """Answer with its frames, its rate and its size."""
+    return await gate.serve(request, films.video_facts(image))
 
 
 @router.head("/image/{image}/thumbnail", include_in_schema=False)

@@ -16,9 +16,9 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from anyio import to_thread
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response
 
-from archive import audit, drawing, problems, retrieve, stores, thumbnails
+from archive import audit, problems, retrieve, stores, thumbnails
 from archive.access import Actor
 from archive.errors import (
     ArchiveError,
@@ -38,8 +38,8 @@ _AT_ONCE = 3
 MOST_BATCH_FRAMES = 32
 BATCH_TYPE = "application/vnd.noctis.frames"
 _LENGTH = struct.Struct("<I")
-_IMMUTABLE = "private, max-age=31536000, immutable"
-_REVALIDATED = "private, no-cache"
+IMMUTABLE = "private, max-age=31536000, immutable"
+REVALIDATED = "private, no-cache"
 _FRAME_PATH = re.compile(
     r"/api/v1/dicom/image/([0-9a-fA-F-]{36})/frames/([0-9]{1,9})\.(png|jpg|webp|gif|jphc|raw)"
 )
@@ -99,7 +99,7 @@ def frame_headers(
     is_immutable = version.removesuffix("-m") == image.digest
     headers = [
         (b"etag", tag.encode()),
-        (b"cache-control", (_IMMUTABLE if is_immutable else _REVALIDATED).encode()),
+        (b"cache-control", (IMMUTABLE if is_immutable else REVALIDATED).encode()),
         (b"vary", b"Cookie, Authorization"),
     ]
     if rendered is None:
@@ -193,7 +193,7 @@ def _frame_number(text: str) -> int:
 
 def _thumbnail(image: DicomImage, version: str, if_none_match: str | None) -> Response:
     # What a tile says may change when a decoder learns more; its picture may not.
-    tag = f'"t{retrieve.RENDERER_VERSION}{image.digest}{"p" if image.problem else ""}"'
+    tag = f'"t{retrieve.thumbnail_version(image)}{image.digest}{"p" if image.problem else ""}"'
     if is_unchanged(tag, if_none_match):
         return respond(HTTPStatus.NOT_MODIFIED, frame_headers(image, tag, version, None), b"")
     picture = retrieve.thumbnail(image)
@@ -253,80 +253,10 @@ def file(text: str, version: str, if_none_match: str | None) -> Callable[[Actor]
             filename=f"{image.sop_instance_uid}.dcm",
             headers={
                 "etag": tag,
-                "cache-control": _IMMUTABLE if version == image.digest else _REVALIDATED,
+                "cache-control": IMMUTABLE if version == image.digest else REVALIDATED,
                 "vary": "Cookie, Authorization",
             },
         )
-
-    return work
-
-
-def film(
-    text: str, parameters: Mapping[str, str], if_none_match: str | None
-) -> Callable[[Actor], Response]:
-    """Return the work of the film route: every frame in one GIF."""
-
-    def work(actor: Actor) -> Response:
-        image = gate.image_for(actor, text)
-        rendering = rendering_of(Form.GIF, parameters)
-        version = parameters.get("v", "")
-        tag = tag_of(image, 0, rendering)
-        if is_unchanged(tag, if_none_match):
-            return respond(HTTPStatus.NOT_MODIFIED, frame_headers(image, tag, version, None), b"")
-        made = retrieve.film(image, rendering)
-        headers = frame_headers(image, tag, version, None)
-        headers += [
-            (b"content-type", made.content_type.encode()),
-            (b"content-length", str(len(made.content)).encode()),
-        ]
-        return respond(HTTPStatus.OK, headers, made.content)
-
-    return work
-
-
-def video(
-    text: str, version: str, if_none_match: str | None, wanted: str | None
-) -> Callable[[Actor], Response]:
-    """Return the work of the video route: the bit stream as it came, or the asked part of it.
-
-    Parameters
-    ----------
-    wanted : the Range header (RFC 9110 14.2); players ask for parts
-    """
-
-    def work(actor: Actor) -> Response:
-        image = gate.image_for(actor, text)
-        found = drawing.video_of(image)
-        tag = f'"v{image.sha256[:32]}"'
-        headers = frame_headers(image, tag, version, None)
-        if is_unchanged(tag, if_none_match):
-            return respond(HTTPStatus.NOT_MODIFIED, headers, b"")
-        size = found.size_bytes
-        first, last, status = 0, size - 1, HTTPStatus.OK
-        match = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", wanted or "")
-        if match is not None and (match[1] or match[2]):
-            if match[1]:
-                first, last = int(match[1]), min(int(match[2] or size), size - 1)
-            else:
-                first = max(size - int(match[2]), 0)
-            if first > last:
-                headers.append((b"content-range", f"bytes */{size}".encode()))
-                return respond(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers, b"")
-            status = HTTPStatus.PARTIAL_CONTENT
-            headers.append((b"content-range", f"bytes {first}-{last}/{size}".encode()))
-        headers += [
-            (b"content-type", found.media_type.encode()),
-            (b"content-length", str(last + 1 - first).encode()),
-            (b"accept-ranges", b"bytes"),
-        ]
-        store = stores.instances()
-        parts = found.parts(first, last, most_bytes=_CHUNK_BYTES)
-        response = StreamingResponse(
-            (store.read(image.storage_key, offset, length) for offset, length in parts),
-            status_code=status,
-        )
-        response.raw_headers = headers
-        return response
 
     return work
 

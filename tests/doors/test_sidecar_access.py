@@ -47,6 +47,7 @@ OBJECT_ROUTES = (
     "/api/v1/dicom/image/{image}/frames/{number}.jphc",
     "/api/v1/dicom/image/{image}/frames/{number}.raw",
     "/api/v1/dicom/image/{image}/film.gif",
+    "/api/v1/dicom/image/{image}/film.mp4",
     "/api/v1/dicom/image/{image}/thumbnail",
     "/api/v1/dicom/image/{image}/file",
 )
@@ -54,6 +55,7 @@ OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/api/v1/dicom/frames"): {"params": {"f": f"{UNKNOWN}:1"}},
     # Of an image that is no video there is none: test_sidecar_pictures.py asks for one.
     ("GET", "/api/v1/dicom/image/{image}/video"): {},
+    ("GET", "/api/v1/dicom/image/{image}/video/facts"): {},
     ("GET", "/api/v1/dicom/studies"): {},
     ("GET", "/api/v1/dicom/health"): {},
     ("GET", "/api/v1/dicom/stats"): {},

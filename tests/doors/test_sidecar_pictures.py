@@ -317,7 +317,7 @@ def test_a_video_is_handed_out_whole_and_in_parts(
         content = compressed_instance(cut, 48, 64, syntax="1.2.840.10008.1.2.4.102")
         return stored(content, owner)
 
-    mine = f"/api/v1/dicom/image/{video(facility).pk}/video"
+    mine = f"/api/v1/dicom/image/{video(facility).pk}/video?original=1"
     whole = caller.get(mine)
     assert (whole.status_code, whole.content) == (200, stream)
     assert whole.headers["content-type"] == "video/mp4"

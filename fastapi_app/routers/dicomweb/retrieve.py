@@ -54,6 +54,7 @@ _OBJECTS = {
     "instance": (_DICOM, "application/dicom"),
 }
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+_FILM = ("video/mp4",)
 _METADATA = ("application/dicom+json", 'multipart/related; type="application/dicom+xml"')
 
 for _level, _path in _LEVELS.items():
@@ -84,7 +85,7 @@ for _level, _path in _LEVELS.items():
         f"wado_{_level}_rendered",
         f"Pictures of a {_level} for people: window, viewport, quality, annotation, iccprofile",
         lambda asked, address, _: pictures.rendered(asked, address),
-        _PICTURES,
+        _PICTURES + (_FILM if _level == "instance" else ()),
     )
     add(
         f"{_path}/thumbnail",

@@ -11,8 +11,10 @@ from starlette.responses import Response
 from archive import addressed, framebytes
 from archive.access import Actor
 from archive.addressed import Address
+from archive.drawing import is_video, video_of
 from archive.errors import NotFoundError
 from archive.retrieve import check_frame_number
+from fastapi_app.services import films
 from fastapi_app.services.dicomweb import conditions, streams, viewing
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, not_acceptable
 from fastapi_app.services.dicomweb.media import OCTETS, Choice, Offer
@@ -48,6 +50,7 @@ _DEFAULTS = {
     _JPHC: f"{_PREFIX}4.201",
     _JXL: f"{_PREFIX}4.110",
 }
+_MP4 = "video/mp4"
 _PLAIN = ("", EXPLICIT_LITTLE_ENDIAN)
 
 
@@ -93,9 +96,28 @@ def pixel_data(asked: Asked, address: Address) -> Callable[[Actor], Response]:
         wanted = [(one, list(range(1, max(1, one.number_of_frames) + 1))) for one in images]
         if not wanted:
             raise NotFoundError(f"The {address.level} has no pictures.")
+        if address.instance and is_video(images[0]):
+            return _video(asked, actor, images[0])
         return _answer(asked, actor, wanted, is_one_image=bool(address.instance))
 
     return work
+
+
+def _video(asked: Asked, actor: Actor, image: DicomImage) -> Response:
+    """Return the bit stream of a video: as stored, or as an MP4 for whoever takes only that.
+
+    References
+    ----------
+    DICOM PS3.18 table 8.7.3-5.
+    """
+    stored = video_of(image).media_type
+    offers = [Offer(one) for one in dict.fromkeys((stored, OCTETS, _MP4))]
+    choice = asked.choose(offers)
+    viewing.note(actor, [image.series.study_id])
+    known, part = asked.headers.get("if-none-match"), asked.headers.get("range")
+    if choice.offer.media_type == _MP4 and not choice.transfer_syntax:
+        return films.playable_video(image, "", known, part)
+    return films.original_video(image, "", known, part)
 
 
 def read_numbers(text: str) -> list[int]:

@@ -25,7 +25,7 @@ from fastapi_app.services.dicomweb import conditions, streams
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, not_acceptable
 from fastapi_app.services.dicomweb.media import DICOM, ZIP, Choice, Offer
 from fastapi_app.services.dicomweb.streams import Part, Piece
-from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, part10_header
+from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, VIDEO, part10_header
 from imaging.transcode import TARGETS
 from imaging.uid import is_valid_uid
 
@@ -46,9 +46,7 @@ _checked: TTLCache[str, _State] = TTLCache(maxsize=100_000, ttl=_CHECKED_FOR_S)
 _checked_lock = threading.Lock()
 _ZIP_NAME_DIGITS = 5
 # Videos, and pictures that lie elsewhere.
-_NOT_CONVERTED = frozenset(
-    f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, *range(100, 109), 204, 205)
-)
+_NOT_CONVERTED = VIDEO | {f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205)}
 
 
 def retrieve(asked: Asked, address: Address) -> Callable[[Actor], Response]:

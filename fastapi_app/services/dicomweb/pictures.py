@@ -9,9 +9,10 @@ from starlette.responses import Response
 from archive import addressed, descriptions, retrieve, thumbnails
 from archive.access import Actor
 from archive.addressed import Address
+from archive.drawing import is_video
 from archive.errors import InvalidInputError, NotFoundError, UndecodableError
 from archive.rendering import CONTENT_TYPES, Form, Rendering, rendering_of
-from fastapi_app.services import dicom_processor
+from fastapi_app.services import dicom_processor, films
 from fastapi_app.services.dicomweb import conditions, streams, viewing
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, too_large
 from fastapi_app.services.dicomweb.frames import read_numbers
@@ -29,6 +30,8 @@ _FORMS = {
 _SINGLES = [Offer(one) for one in _FORMS]
 _SEVERAL = [Offer(one, is_multipart=True) for one in _FORMS]
 _PDF = Offer("application/pdf")
+# For whoever takes nothing of the above: the default of many frames is a picture of the first.
+_FILM = Offer("video/mp4")
 _MOST_PICTURES = 5000
 _THUMBNAIL_SIDE = 256
 
@@ -62,7 +65,12 @@ def rendered(asked: Asked, address: Address, frame_list: str = "") -> Callable[[
         # One picture is asked for by its number: there is nothing to choose from.
         is_one = len(wanted) == 1 and len(wanted[0][1]) == 1
         offers = _SINGLES + _SEVERAL if is_one or not frame_list else _SEVERAL
+        if address.instance and not frame_list and wanted[0][0].number_of_frames > 1:
+            offers = [*offers, _FILM]
         choice = asked.choose(offers)
+        if choice.offer == _FILM:
+            viewing.note(actor, [wanted[0][0].series.study_id])
+            return _film(asked, wanted[0][0])
         rendering = _rendering(asked, _FORMS[choice.offer.media_type])
         viewing.note(actor, (one.series.study_id for one, _ in wanted))
         if not choice.offer.is_multipart:
@@ -125,6 +133,17 @@ def _document(asked: Asked, actor: Actor, image: DicomImage) -> Response | None:
     )
 
 
+def _film(asked: Asked, image: DicomImage) -> Response:
+    """Return a video as browsers play it, or the frames of an image as a film."""
+    known, part = asked.headers.get("if-none-match"), asked.headers.get("range")
+    if is_video(image):
+        return films.playable_video(image, "", known, part)
+    try:
+        return films.film_mp4(image, _rendering(asked, Form.GIF), "", known)
+    except InvalidInputError as error:
+        raise bad_request(str(error)) from error
+
+
 def _standing_for(wanted: _Wanted, address: Address) -> tuple[DicomImage, int]:
     if address.instance:
         image, numbers = wanted[0]
@@ -177,7 +196,9 @@ def _single(asked: Asked, image: DicomImage, number: int, rendering: Rendering) 
 
 
 def _kept_thumbnail(asked: Asked, image: DicomImage) -> Response:
-    tag = conditions.tag_of("thumbnail", retrieve.RENDERER_VERSION, image.sha256, image.problem)
+    tag = conditions.tag_of(
+        "thumbnail", retrieve.thumbnail_version(image), image.sha256, image.problem
+    )
     unchanged = conditions.unchanged(asked, tag)
     if unchanged is not None:
         return unchanged

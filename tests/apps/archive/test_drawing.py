@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from archive import decoding, retrieve
+from archive import decoding, films, retrieve
 from archive.errors import InvalidInputError, UndecodableError
 from archive.rendering import Form, Rendering, rendering_of
 from imaging.icc import profile_of
@@ -106,7 +106,7 @@ def test_a_film_has_every_frame_at_its_speed_and_one_window(
     frames[:, :, 8:] += 200
     ds = make_instance(frames[0], NumberOfFrames=5, FrameTime=40)
     ds.PixelData = frames.tobytes()
-    rendered = retrieve.film(stored(ds, facility), Rendering(Form.GIF))
+    rendered = films.gif(stored(ds, facility), Rendering(Form.GIF))
     film = Image.open(io.BytesIO(rendered.content))
     assert (rendered.content_type, getattr(film, "n_frames", 0)) == ("image/gif", 5)
     shown = []
@@ -124,8 +124,8 @@ def test_a_film_that_would_fill_the_memory_is_refused(store: Path, facility: Fac
     ds.PixelData = bytes(300 * 512 * 512)
     image = stored(ds, facility)
     with pytest.raises(InvalidInputError, match="viewport"):
-        retrieve.film(image, Rendering(Form.GIF))
-    small = retrieve.film(image, Rendering(Form.GIF, viewport=Viewport(8, 8)))
+        films.gif(image, Rendering(Form.GIF))
+    small = films.gif(image, Rendering(Form.GIF, viewport=Viewport(8, 8)))
     assert small.content.startswith(b"GIF89a")
 
 
