@@ -144,8 +144,14 @@ async def _batches(request: Request) -> AsyncIterator[bytes]:
     size = 0
     stream = request.stream()
     while True:
-        async with asyncio.timeout(settings.HTTP_BODY_TIMEOUT_S):
-            chunk = await anext(stream, None)
+        try:
+            async with asyncio.timeout(settings.HTTP_BODY_TIMEOUT_S):
+                chunk = await anext(stream, None)
+        except (ClientDisconnect, TimeoutError):
+            # An instance that came whole may end in what is held.
+            if held:
+                yield b"".join(held)
+            raise
         if chunk is None:
             break
         held.append(chunk)

@@ -22,6 +22,7 @@ from accounts.models import Role, User
 from archive import deletions
 from archive.access import actor_of
 from archive.models import AuditEvent, InstanceConflict
+from fastapi_app.main import app
 from tests import factories, stow
 from tests.dicom import make_instance, to_bytes
 from tests.sidecar import Caller, Sidecar, assert_problem, running
@@ -102,6 +103,38 @@ def test_the_answer_comes_as_xml_where_it_is_liked(caller: Caller) -> None:
     assert set(names) == {"RetrieveURL", "ReferencedSOPSequence", "OtherFailuresSequence"}
     values = [value.text for value in names["ReferencedSOPSequence"].iter() if value.text]
     assert str(ds.SOPInstanceUID) in values
+
+
+def test_who_leaves_in_the_middle_leaves_what_came_whole(caller: Caller, store: Path) -> None:
+    one, other = instance(), instance()
+    body = stow.parts((stow.DICOM, to_bytes(one)), (stow.DICOM, to_bytes(other)))
+    # All of the first, which is far less than what is handled at a time, and a bit of the second.
+    came = body[: body.index(str(other.SOPInstanceUID).encode())]
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": came, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    headers = {**caller.headers, "Content-Type": stow.related(), "Host": "testserver"}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": STUDIES,
+        "query_string": b"",
+        "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+        "client": ("192.0.2.1", 1),
+        "server": ("testserver", 80),
+        "scheme": "http",
+    }
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if len(messages) > 1 else messages[0]
+
+    async def send(_: dict[str, Any]) -> None:
+        """Nobody listens."""
+
+    caller.portal.call(app, scope, receive, send)
+    assert [image.sop_instance_uid for image in DicomImage.objects.all()] == [one.SOPInstanceUID]
+    assert left_over(store) == []
 
 
 def test_what_cannot_be_answered_is_not_stored(caller: Caller) -> None:
