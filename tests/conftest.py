@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
-from django.test import Client
+from django.test import Client, override_settings
 
 from accounts.models import Role, User
 from archive import database, jobs
 from archive.access import Actor, actor_of
-from tests import factories
+from tests import databases, factories
 from worklist.models import Facility
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -25,17 +26,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """SQLite in a file: threads and processes of a test share it as the product's do."""
+    """A copy of a migrated database; of SQLite in a file: threads and processes share it."""
     default = django_settings.DATABASES["default"]
     if default["ENGINE"].endswith("sqlite3"):
-        default["TEST"]["NAME"] = str(django_settings.CACHE_DIR.parent / "test.sqlite3")
+        path = django_settings.CACHE_DIR.parent / "test.sqlite3"
+        databases.copy_to(path)
+        default["TEST"]["NAME"] = str(path)
+    else:
+        address = os.environ["DATABASE_URL"]
+        default["TEST"]["TEMPLATE"] = databases.postgresql_template(address)
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """It is used as it is; with the servers and folders of the run it goes at the end."""
+    return True
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
-    """Close the connections that threads shared: PostgreSQL drops no database in use."""
-    yield
+    """Close the connections that threads shared: they would outlive the run."""
+    with databases.quick_flush():
+        yield
     database.close_shared()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Argon2 with the least cost: what the product pays for each password is its protection."""
+    with override_settings(PASSWORD_HASHERS=["tests.hashing.QuickArgon2"]):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,7 +33,7 @@ def user(username: str, role: Role = Role.VIEWER, members_of: Iterable[Facility]
 
 @lru_cache
 def _hashed_password() -> str:
-    """Hash as the product does, but once: Argon2 takes its 50 ms on purpose."""
+    """Hash once: programs that make a site of their own hash as the product does."""
     return make_password(PASSWORD)
 
 

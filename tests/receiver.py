@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests import databases
 from tests.pdu import CT, EXPLICIT_LE, IMPLICIT_LE, VERIFICATION, RawPeer
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -241,13 +242,16 @@ class ReceiverSite:
 
 
 @pytest.fixture(scope="session")
-def receiver_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database with facilities, made once."""
-    folder = tmp_path_factory.mktemp("receiver-template")
+def receiver_template() -> Path:
+    """A migrated database with facilities, made once for all workers."""
+    return databases.once("receiver", _make_template)
+
+
+def _make_template(folder: Path) -> None:
+    databases.place(folder)
     run_python(folder, PREPARE)
     with contextlib.closing(sqlite3.connect(folder / "noctis.sqlite3")) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
-from tests import product
+from tests import databases, product
 from tests.dicom import make_instance, to_bytes
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -63,6 +63,7 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The product with a user who may read everything, and the pictures of `_FOLDERS`."""
     folder = tmp_path_factory.mktemp("browser")
     environ = product.environment(folder / "var", NOCTIS_ADMIN_USER="boss")
+    databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready")
         added = here.manage(

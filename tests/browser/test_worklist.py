@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests import product
+from tests import databases, product
 from tests.dicom import make_instance, to_bytes
 
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.timeout(300)]
@@ -39,6 +39,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[product.Site]:
     """The product with two facilities, and a radiologist of one of them that has many studies."""
     folder = tmp_path_factory.mktemp("worklist")
     environ = product.environment(folder / "var", NOCTIS_ADMIN_USER="boss")
+    databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready", timeout_s=120)
         prepared = here.manage("shell", "-c", _PREPARE, input=_PASSWORD)

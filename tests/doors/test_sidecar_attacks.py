@@ -14,13 +14,9 @@ import json
 import logging
 import os
 import re
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import threading
-import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -32,7 +28,7 @@ import httpx
 import pytest
 from pydicom.uid import generate_uid
 
-from tests import product
+from tests import product, serving
 from tests.codestreams import compressed_instance, jpeg_2000, memory_bomb, noise
 from tests.dicom import make_instance, to_bytes
 
@@ -44,9 +40,6 @@ MOST_INSTANCE_BYTES = 32 * 2**20
 PATIENCE_S = 5
 API = "/api/v1/dicom"
 MAKE_SITE = """
-import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import ApiToken, Role
 from tests import factories
 place = factories.facility("NORTH", "North Clinic")
@@ -108,45 +101,22 @@ class Sidecar:
 
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
-    folder = tmp_path_factory.mktemp("attacked")
     settings = {"MAX_INSTANCE_BYTES": MOST_INSTANCE_BYTES}
-    environ = product.environment(
-        folder / "var",
+    site = serving.new_site(
+        tmp_path_factory.mktemp("attacked"),
+        MAKE_SITE,
         DJANGO_SETTINGS_MODULE="tests.receiver_settings",
         NOCTIS_TEST_SETTINGS=json.dumps(settings),
         PYTHONPATH=str(product.PROJECT),
     )
-    made = product.run([sys.executable, "-c", MAKE_SITE], environ)
-    assert made.returncode == 0, made.stderr
-    port, log = product.free_port(), folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", "fastapi_app.main:app", "--port", str(port)],
-            cwd=product.PROJECT,
-            env=environ,
-            stdout=output,
-            stderr=output,
-        )
-    found = Sidecar(process.pid, port, made.stdout.split()[-1], folder / "var")
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+    with site.serving() as here:
+        found = Sidecar(here.process.pid, here.port, site.said[-1], site.data_dir)
         # Its decoders are part of it from the beginning.
         image = found.store(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64))
         with found.client() as client:
             assert client.get(f"/image/{image}/frames/1.png").status_code == 200
         yield found
-        assert process.poll() is None, log.read_text()
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        assert "Traceback" not in here.log.read_text(), here.log.read_text()
 
 
 @pytest.fixture(scope="module", autouse=True)

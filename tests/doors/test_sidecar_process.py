@@ -5,31 +5,16 @@ What it answers is tested in process; here: that it starts, finds the site's dat
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import httpx
 import pytest
 
-from tests import product
+from tests import product, serving
 from tests.codestreams import noise
-
-ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 # A process of its own has a site of its own: made by a program, as an administrator makes it.
 SITE = """
-import sys
-import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import ApiToken, Role
 from tests import factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise
@@ -43,54 +28,8 @@ print(ApiToken.issue(user, expires_at=None)[1], plain.image_id, coded.image_id)
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("site")
-    return product.environment(folder, DJANGO_SETTINGS_MODULE="noctis_pro.settings")
-
-
-@pytest.fixture(scope="module")
-def site(environment: dict[str, str]) -> tuple[str, str, str]:
-    """Token, an uncompressed image, a compressed one."""
-    result = subprocess.run(
-        [sys.executable, "-c", SITE],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    token, plain, coded = result.stdout.split()[-3:]
-    return token, plain, coded
-
-
-@contextmanager
-def running(
-    command: list[str], folder: Path, environment: dict[str, str], port: int, log: Path
-) -> Iterator[str]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=folder,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-        assert process.poll() is None, log.read_text()
-    finally:
-        process.terminate()
-        process.wait(20)
+def site(tmp_path_factory: pytest.TempPathFactory) -> serving.Site:
+    return serving.new_site(tmp_path_factory.mktemp("site"), SITE)
 
 
 @pytest.mark.parametrize(
@@ -103,20 +42,14 @@ def running(
     ids=["from the checkout", "from its own folder", "mounted in the web process"],
 )
 def test_every_way_to_start_serves_pictures(
-    command: list[str],
-    folder: str,
-    environment: dict[str, str],
-    site: tuple[str, str, str],
-    tmp_path: Path,
+    command: list[str], folder: str, site: serving.Site
 ) -> None:
-    token, plain, coded = site
-    port = product.free_port()
-    arguments = [part.format(port=port) for part in command]
-    # Started from its own folder, the settings module is not named either.
-    bare = {k: v for k, v in environment.items() if k != "DJANGO_SETTINGS_MODULE"}
+    token, plain, coded = site.said[-3:]
+    # Nothing names the settings module.
+    assert "DJANGO_SETTINGS_MODULE" not in site.environ
     with (
-        running(arguments, ROOT / folder, bare, port, tmp_path / "log") as origin,
-        httpx.Client(base_url=origin, timeout=60) as client,
+        site.serving(command, product.PROJECT / folder) as here,
+        httpx.Client(base_url=here.url, timeout=60) as client,
     ):
         assert client.get("/api/v1/dicom/health").status_code == 401
         client.headers["Authorization"] = f"Bearer {token}"

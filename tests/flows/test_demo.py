@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import product
+from tests import databases, product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -33,6 +33,7 @@ def test_demo_comes_with_the_first_start_and_once(tmp_path: Path) -> None:
     environ = product.environment(tmp_path / "var")
     # Nobody says anything about the demo: it comes by default.
     del environ["NOCTIS_DEMO"]
+    databases.place(tmp_path / "var")
     with product.started(environ, tmp_path / "first") as site:
         text = site.wait_for("NoctisPro is ready", 240)
         users = dict(re.findall(r"(radiologist|technologist) / (\S+)", text))

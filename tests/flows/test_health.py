@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import product
+from tests import databases, product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -28,6 +28,7 @@ print("left", [m.objects.count() for m in counted], sorted(names))
 
 def test_a_running_site_is_healthy_and_the_test_leaves_nothing(tmp_path: Path) -> None:
     environ = product.environment(tmp_path / "var")
+    databases.place(tmp_path / "var")
     with product.started(environ, tmp_path / "terminal") as site:
         site.wait_for("NoctisPro is ready")
         done = product.run(_VERIFY, environ)

@@ -17,7 +17,7 @@ import pytest
 
 from noctis_pro import config, supervisor
 from noctis_pro.supervisor import Service, StartError, Supervisor
-from tests import product
+from tests import databases, product
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -123,6 +123,7 @@ def test_what_dies_is_started_again(running: product.Site, name: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stops_cleanly_and_starts_again(tmp_path: Path, number: signal.Signals) -> None:
     environ = product.environment(tmp_path / "var", NOCTIS_ADMIN_PASSWORD="chosen by hand 7")
+    databases.place(tmp_path / "var")
     with product.started(environ, tmp_path / "terminal") as here:
         here.wait_for("NoctisPro is ready")
         everything = product.descendants(here.process.pid)
@@ -139,6 +140,7 @@ def test_stops_cleanly_and_starts_again(tmp_path: Path, number: signal.Signals) 
 
 def test_data_and_password_outlive_a_restart(tmp_path: Path) -> None:
     environ = product.environment(tmp_path / "var")
+    databases.place(tmp_path / "var")
     with product.started(environ, tmp_path / "first") as here:
         here.wait_for("NoctisPro is ready")
         done = here.manage("add_facility", "North Clinic", "--code", "NORTH")
@@ -154,6 +156,7 @@ def test_data_and_password_outlive_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_killed_supervisor_leaves_nothing_running(tmp_path: Path) -> None:
+    databases.place(tmp_path / "var")
     with product.started(product.environment(tmp_path / "var"), tmp_path / "terminal") as here:
         here.wait_for("NoctisPro is ready")
         everything = product.descendants(here.process.pid)

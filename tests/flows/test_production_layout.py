@@ -25,7 +25,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests import product
+from tests import databases, product
 from tests.dicom import make_instance, to_bytes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -148,6 +148,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
         CSRF_TRUSTED_ORIGINS=f"https://{HOST}",
         SECURE_SSL_REDIRECT="1",
     )
+    databases.place(data_dir)
     for arguments in (["prepare_site"], ["collectstatic", "--noinput", "-v", "0"]):
         done = product.run([sys.executable, "manage.py", *arguments], environ)
         assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ _stack = contextlib.ExitStack()
 
 if _STARTED not in os.environ:
     try:
-        os.environ["DATABASE_URL"] = _stack.enter_context(servers.postgres())
+        os.environ["DATABASE_URL"] = _stack.enter_context(servers.postgres(is_durable=False))
         os.environ["REDIS_URL"] = _stack.enter_context(servers.redis())
     except servers.MissingProgramError as error:
         pytest.exit(str(error), returncode=1)

@@ -89,8 +89,13 @@ class Server:
 
 
 @contextmanager
-def postgres_server() -> Iterator[Server]:
-    """Run a fresh PostgreSQL; root runs it as Debian's user `postgres`."""
+def postgres_server(*, is_durable: bool = True) -> Iterator[Server]:
+    """Run a fresh PostgreSQL; root runs it as Debian's user `postgres`.
+
+    Parameters
+    ----------
+    is_durable : commits wait for the disk; without, what a power cut takes is nobody's question
+    """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         raise MissingProgramError("PostgreSQL is missing. Run: sudo apt-get install postgresql")
@@ -118,6 +123,8 @@ def postgres_server() -> Iterator[Server]:
             "unix_socket_directories": "",
             "max_connections": "200",
         }
+        if not is_durable:
+            settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         server = Server(
             url=f"postgres://noctis@127.0.0.1:{port}/postgres",
@@ -137,9 +144,9 @@ def postgres_server() -> Iterator[Server]:
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres(*, is_durable: bool = True) -> Iterator[str]:
     """Run a fresh PostgreSQL and yield its URL."""
-    with postgres_server() as server:
+    with postgres_server(is_durable=is_durable) as server:
         yield server.url
 
 

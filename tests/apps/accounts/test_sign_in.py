@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
+from django.utils.module_loading import import_string
 
 from accounts import throttle
 from accounts.models import User
 from archive.models import AuditEvent
+from noctis_pro import settings_security
 from tests.factories import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -154,6 +157,10 @@ def test_the_administration_has_no_second_sign_in(radiologist: User) -> None:
 
 def test_passwords_are_kept_with_argon2(radiologist: User) -> None:
     assert radiologist.password.startswith("argon2$")
+    # Tests hash at less cost; the product at Django's, which grows with its releases.
+    first = import_string(settings_security.PASSWORD_HASHERS[0])
+    assert first is Argon2PasswordHasher
+    assert (first.memory_cost, first.time_cost) >= (100 * 1024, 2)
 
 
 def test_changing_the_password_ends_other_sessions(radiologist: User) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests import product
+from tests import databases, product
 from tests.pdu import IMPLICIT_LE, VERIFICATION, RawPeer, RejectedError
 
 PASSWORD = "a-long-passphrase-for-tests"
@@ -49,6 +49,7 @@ def intake_site(
     environ = product.environment(
         folder / "var", NOCTIS_ADMIN_USER="boss", NOCTIS_ADMIN_PASSWORD=PASSWORD
     )
+    databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready")
         titles = ["--aet", "CT_NORTH", "--aet", "NOCTIS_SCU"]

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +22,7 @@ from PIL import Image
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from tests import multipart, product
+from tests import multipart, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -35,9 +31,6 @@ FILM = "us/cine"
 _SITE = """
 import sys
 from pathlib import Path
-import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import ApiToken, Role
 from tests import factories
 place = factories.facility("NORTH", "North Clinic")
@@ -68,38 +61,13 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    environ = product.environment(folder, DJANGO_SETTINGS_MODULE="noctis_pro.settings")
     files = sorted(path for path in (data / STUDY).rglob("*") if path.is_file())
     films = sorted((data / FILM).iterdir(), key=lambda path: path.stat().st_size)
     names = [str(path.resolve()) for path in (*files, films[0])]
-    made = product.run([sys.executable, "-c", _SITE, *names], environ)
-    assert made.returncode == 0, made.stderr
-    port = product.free_port()
-    log = folder / "sidecar-output"
-    command = ["-m", "uvicorn", "fastapi_app.main:app", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=product.PROJECT, env=environ, stdout=output,
-            stderr=output,
-        )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        token = made.stdout.split()[-1]
-        study = [pydicom.dcmread(path) for path in files]
-        yield Site(f"http://127.0.0.1:{port}", token, study, pydicom.dcmread(films[0]))
-        assert process.poll() is None, log.read_text()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+    made = serving.new_site(tmp_path_factory.mktemp("site"), _SITE, *names)
+    study = [pydicom.dcmread(path) for path in files]
+    with made.serving() as here:
+        yield Site(here.url, made.said[-1], study, pydicom.dcmread(films[0]))
 
 
 def values(models: list[dict[str, dict]], keyword: str) -> list[str]:
