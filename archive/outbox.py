@@ -70,6 +70,25 @@ class TransmissionChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkitemChanged(Event):
+    """A work item (PS3.4 annex CC) is new or another, or somebody is told how it stands.
+
+    Attributes
+    ----------
+    reports : type and DICOM JSON of each event for subscribers; no identity of a patient
+    subscribers : account and AE title of each of them
+    is_changed : whether lists of work items show something else now
+    """
+
+    kind: ClassVar[str] = "workitem.changed"
+    workitem_id: UUID
+    sop_instance_uid: str
+    reports: list[tuple[str, dict[str, Any]]]
+    subscribers: list[tuple[str, str]]
+    is_changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class CallerSeen(Event):
     """A known AE called: an echo or an association, for the facility's page."""
 

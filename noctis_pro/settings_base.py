@@ -223,6 +223,8 @@ MAX_INSTANCE_BYTES = 4 * 1024**3
 # How long a deleted study can be restored, and a file that no row names is kept aside.
 DELETION_RETENTION_DAYS = 30
 STRAY_RETENTION_DAYS = 30
+# How long a work item that has ended can still be looked at, unless a deletion lock keeps it.
+WORKITEM_RETENTION_DAYS = 90
 # Everything stored is read and compared with its digest this often, no faster than this.
 SCRUB_EVERY_DAYS = 30
 SCRUB_BYTES_PER_S = 16 * 1024**2

@@ -10,4 +10,4 @@ class OrdersConfig(AppConfig):
     verbose_name = "Orders"
 
     # See `archive.jobs.load`.
-    background = ("arrivals", "completeness")
+    background = ("arrivals", "completeness", "subscriptions")

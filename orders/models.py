@@ -227,3 +227,127 @@ class StudyMatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id} {self.study_id} ({self.state})"
+
+
+class WorkitemState(models.TextChoices):
+    """Procedure Step State (0074,1000), PS3.3 C.30.1."""
+
+    SCHEDULED = "SCHEDULED", "Scheduled"
+    IN_PROGRESS = "IN PROGRESS", "In progress"
+    COMPLETED = "COMPLETED", "Completed"
+    CANCELED = "CANCELED", "Cancelled"
+
+
+OPEN_WORKITEMS = (WorkitemState.SCHEDULED, WorkitemState.IN_PROGRESS)
+
+
+class Workitem(models.Model):
+    """A Unified Procedure Step: something that a person or a program is to do (PS3.4 annex CC)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    facility = models.ForeignKey(Facility, on_delete=models.CASCADE, related_name="+")
+    sop_instance_uid = models.CharField("SOP Instance UID", max_length=64)
+    state = models.CharField(
+        max_length=16, choices=WorkitemState.choices, default=WorkitemState.SCHEDULED
+    )
+    # The lock: whoever knows it performs the step. Never shown.
+    transaction_uid = models.CharField(max_length=64, blank=True, editable=False)
+    # The whole object as DICOM JSON (PS3.18 F), without the Transaction UID; columns follow it.
+    attributes = models.JSONField(default=dict, editable=False)
+    label = models.CharField(max_length=64)
+    worklist_label = models.CharField(max_length=64, blank=True)
+    priority = models.CharField(max_length=16)
+    readiness = models.CharField(max_length=16)
+    # Digits of a DICOM date and time, which sort as they are: its wall clock, without an offset.
+    start = models.CharField(max_length=26)
+    patient_name = models.CharField(max_length=324, blank=True)
+    patient_name_folded = models.CharField(max_length=324, blank=True, editable=False)
+    patient_identifier = models.CharField("Patient ID", max_length=64, blank=True)
+    study_instance_uid = models.CharField("Study Instance UID", max_length=64, blank=True)
+    progress = models.FloatField(null=True, blank=True, help_text="Percent.")
+    performer = models.CharField("performed by", max_length=150, blank=True)
+    # Set where the claim was made on the page: that person goes on there.
+    claimed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    # Who asked for an end while it was in progress, and why.
+    cancel_requested_by = models.CharField(max_length=150, blank=True)
+    cancel_reason = models.CharField(max_length=1024, blank=True)
+    created_by = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    changed_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = "work item"
+        ordering = ["start", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["facility", "sop_instance_uid"], name="workitem_identity"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["facility", "state", "start", "id"], name="workitem_next"),
+            models.Index(fields=["sop_instance_uid"], name="workitem_uid"),
+            models.Index(fields=["state", "ended_at"], name="workitem_ended"),
+            models.Index(fields=["patient_identifier"], name="workitem_patient"),
+            models.Index(fields=["study_instance_uid"], name="workitem_study"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.get_state_display()})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything is still to be done."""
+        return self.state in OPEN_WORKITEMS
+
+
+class WorkitemSubscription(models.Model):
+    """Somebody who is told what becomes of one work item (PS3.4 CC.2.3).
+
+    AE titles are an account's own: two accounts with the same title hear each of their own
+    subscriptions alone.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workitem = models.ForeignKey(Workitem, on_delete=models.CASCADE, related_name="subscriptions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    ae_title = models.CharField("AE title", max_length=16)
+    has_lock = models.BooleanField("deletion lock", default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workitem", "user", "ae_title"], name="workitem_subscription_once"
+            )
+        ]
+        indexes = [models.Index(fields=["user", "ae_title"], name="workitem_subscriber")]
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} {self.workitem_id}"
+
+
+class WorklistSubscription(models.Model):
+    """Somebody who is subscribed to every new work item, or to those that match a filter."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    ae_title = models.CharField("AE title", max_length=16)
+    has_lock = models.BooleanField("deletion lock", default=False)
+    is_filtered = models.BooleanField(default=False)
+    # DICOM JSON of the matching keys.
+    filter = models.JSONField(default=dict, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "ae_title", "is_filtered"], name="worklist_subscription_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} {'filtered' if self.is_filtered else 'all'}"

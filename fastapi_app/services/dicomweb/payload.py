@@ -51,6 +51,14 @@ async def read(request: Request) -> tuple[str, bytes]:
         ) from error
 
 
+async def read_optional(request: Request) -> tuple[str, bytes]:
+    """Return media type and body, which may be missing altogether; see :func:`read`."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return JSON, b""
+    return await read(request)
+
+
 def data_set_of(kind: str, body: bytes) -> Dataset:
     """Read a body that `read` returned; call it in a thread.
 

@@ -32,6 +32,15 @@ ROUTES = {
     ("POST", f"{BASE}/modality-performed-procedure-steps/{{step}}"),
     ("GET", f"{BASE}/modality-performed-procedure-steps/{{step}}"),
     ("GET", f"{BASE}/modality-scheduled-procedure-steps"),
+    ("POST", f"{BASE}/workitems"),
+    ("GET", f"{BASE}/workitems"),
+    ("GET", f"{BASE}/workitems/{{workitem}}"),
+    ("POST", f"{BASE}/workitems/{{workitem}}"),
+    ("PUT", f"{BASE}/workitems/{{workitem}}/state"),
+    ("POST", f"{BASE}/workitems/{{workitem}}/cancelrequest"),
+    ("POST", f"{BASE}/workitems/{{workitem}}/subscribers/{{aetitle}}"),
+    ("DELETE", f"{BASE}/workitems/{{workitem}}/subscribers/{{aetitle}}"),
+    ("POST", f"{BASE}/workitems/{{workitem}}/subscribers/{{aetitle}}/suspend"),
 }
 
 
