@@ -17,7 +17,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
 
 from fastapi_app.main import app as sidecar
-from notifications.routing import websocket_urlpatterns
+from notifications.routing import SUBSCRIBERS, subscriber_urlpatterns, websocket_urlpatterns
 
 _Scope = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,11 +31,14 @@ async def _http(scope: _Scope, receive: _Receive, send: _Send) -> None:
     await application(scope, receive, send)
 
 
-application = ProtocolTypeRouter(
-    {
-        "http": _http,
-        "websocket": AllowedHostsOriginValidator(
-            AuthMiddlewareStack(URLRouter(websocket_urlpatterns))
-        ),
-    }
-)
+_pages = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+# Programs have no origin; who comes from a page must come from one of ours, as the socket sees to.
+_programs = URLRouter(subscriber_urlpatterns)
+
+
+async def _websocket(scope: _Scope, receive: _Receive, send: _Send) -> None:
+    is_program = scope["path"].startswith(SUBSCRIBERS)
+    await (_programs if is_program else _pages)(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": _http, "websocket": _websocket})

@@ -18,6 +18,7 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("worklist/", include("worklist.urls")),
     path("orders/", include("orders.urls")),
+    path("tasks/", include("orders.task_urls")),
     path("viewer/", include("dicom_viewer.urls")),
     path("ohif/", ohif.page, name="ohif-home"),
     path("ohif/<path:path>", ohif.page, name="ohif"),

@@ -27,8 +27,8 @@ _MOST_CHARACTERS = 1024
 _SEND_TIMEOUT_S = 10.0
 
 
-class EventConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library is untyped
-    """Hands on what the relay has for this person; takes nothing but pings."""
+class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library is untyped
+    """What every socket of the relay does: it writes, counts what comes, and closes."""
 
     # Events come from the relay of this process; nothing goes through a channel layer.
     channel_layer_alias = None
@@ -37,11 +37,65 @@ class EventConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library
         super().__init__()
         self.session_key = ""
         self.identity: Identity | None = None
-        self._is_open = False
-        # What came before the greeting went out.
-        self._held: list[Message] | None = []
+        self.is_open = False
         self._left = float(_MOST_MESSAGES_A_MINUTE)
         self._counted_at = time.monotonic()
+
+    async def dismiss(self) -> None:
+        """Close: there is no session, or it is over."""
+        await self.shut(NO_SESSION)
+
+    async def interrupt(self) -> None:
+        """Close: this process has a problem; the other end may come again."""
+        await self.shut(TRY_LATER)
+
+    async def count(self, received: str | bytes) -> bool:
+        """Count a message that came; returns whether it may be answered, and closes on floods."""
+        now = time.monotonic()
+        earned = (now - self._counted_at) / 60 * _MOST_MESSAGES_A_MINUTE
+        self._left = min(self._left + earned, float(_MOST_MESSAGES_A_MINUTE)) - 1
+        self._counted_at = now
+        if self._left < 0 or len(received) > _MOST_CHARACTERS:
+            await self.shut(TOO_MUCH)
+            return False
+        return True
+
+    async def disconnect(self, code: int) -> None:
+        """Listen no more."""
+        self.is_open = False
+        relay().remove(self)
+
+    async def write(self, message: dict[str, Any]) -> None:
+        """Send a message; an end that is gone or does not take it is let go."""
+        if not self.is_open:
+            return
+        try:
+            async with asyncio.timeout(_SEND_TIMEOUT_S):
+                await self.send(text_data=json.dumps(message, ensure_ascii=False))
+        except TimeoutError:
+            logger.info("A page does not take its events; its socket is closed.")
+            await self.shut(TOO_SLOW)
+        except (OSError, RuntimeError) as error:
+            # Servers differ in how they say that the other end has gone.
+            logger.debug("A page has gone: %s", error)
+            self.is_open = False
+            relay().remove(self)
+
+    async def shut(self, code: int) -> None:
+        """Close, and listen no more."""
+        relay().remove(self)
+        if self.is_open:
+            self.is_open = False
+            await self.close(code)
+
+
+class EventConsumer(SocketConsumer):
+    """Hands on what the relay has for this person; takes nothing but pings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What came before the greeting went out.
+        self._held: list[Message] | None = []
 
     async def connect(self) -> None:
         """Refuse foreign pages, dismiss people without a session, greet the others."""
@@ -50,7 +104,7 @@ class EventConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library
             await self.close()
             return
         await self.accept()
-        self._is_open = True
+        self.is_open = True
         self.session_key = self.scope["session"].session_key or ""
         identity = await _identity_of(self.session_key)
         if identity is None:
@@ -69,7 +123,7 @@ class EventConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library
     async def _greet(self, identity: Identity) -> None:
         unread = await database_sync_to_async(unread_count)(identity.user_id)
         facilities = identity.scope.facility_ids
-        await self._write(
+        await self.write(
             {
                 "type": "hello",
                 "at": moment(timezone.now()),
@@ -88,56 +142,18 @@ class EventConsumer(AsyncWebsocketConsumer):  # type: ignore[misc] # the library
             self._held.extend(messages)
             return
         for message in messages:
-            await self._write(message)
-
-    async def dismiss(self) -> None:
-        """Close: there is no session, or it is over."""
-        await self._shut(NO_SESSION)
-
-    async def interrupt(self) -> None:
-        """Close: this process has a problem; the page may come again."""
-        await self._shut(TRY_LATER)
+            await self.write(message)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Answer pings, ignore the rest, close on floods."""
-        now = time.monotonic()
-        earned = (now - self._counted_at) / 60 * _MOST_MESSAGES_A_MINUTE
-        self._left = min(self._left + earned, float(_MOST_MESSAGES_A_MINUTE)) - 1
-        self._counted_at = now
-        if self._left < 0 or len(text_data or bytes_data or "") > _MOST_CHARACTERS:
-            await self._shut(TOO_MUCH)
-        elif self._held is None and _is_ping(text_data):
-            await self._write({"type": "pong", "at": moment(timezone.now())})
-
-    async def disconnect(self, code: int) -> None:
-        """Listen no more."""
-        self._is_open = False
-        relay().remove(self)
-
-    async def _write(self, message: dict[str, Any]) -> None:
-        if not self._is_open:
-            return
-        try:
-            async with asyncio.timeout(_SEND_TIMEOUT_S):
-                await self.send(text_data=json.dumps(message, ensure_ascii=False))
-        except TimeoutError:
-            logger.info("A page does not take its events; its socket is closed.")
-            await self._shut(TOO_SLOW)
-        except (OSError, RuntimeError) as error:
-            # Servers differ in how they say that the other end has gone.
-            logger.debug("A page has gone: %s", error)
-            self._is_open = False
-            relay().remove(self)
-
-    async def _shut(self, code: int) -> None:
-        relay().remove(self)
-        if self._is_open:
-            self._is_open = False
-            await self.close(code)
+        may_be_answered = await self.count(text_data or bytes_data or "")
+        if may_be_answered and self._held is None and _is_ping(text_data):
+            await self.write({"type": "pong", "at": moment(timezone.now())})
 
 
 async def _identity_of(session_key: str) -> Identity | None:
-    if not session_key:
+    if not session_key or " " in session_key:
+        # A blank is in no session's key: it marks those of programs.
         return None
     found: dict[str, Identity] = await database_sync_to_async(identify)([session_key])
     return found.get(session_key)

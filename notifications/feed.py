@@ -40,12 +40,16 @@ _STUDY_MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A message and who may have it: a facility's people, one person, or administrators."""
+    """A message and who may have it: a facility's people, one person, or administrators.
+
+    With an AE title it is for subscribers of that title alone, without one for pages alone.
+    """
 
     message: Message
     facility_id: UUID | None = None
     user_id: UUID | None = None
     is_for_all: bool = False
+    ae_title: str = ""
 
     @classmethod
     def to_all(cls, message: Message) -> Addressed:
@@ -54,6 +58,13 @@ class Addressed:
 
     def is_for(self, identity: Identity) -> bool:
         """Whether this person may have it."""
+        if self.ae_title or identity.ae_title:
+            return (
+                self.ae_title == identity.ae_title
+                and self.user_id == identity.user_id
+                and self.facility_id is not None
+                and identity.scope.includes(self.facility_id)
+            )
         if self.is_for_all:
             return True
         if self.user_id is not None:
@@ -140,6 +151,8 @@ def _messages_of(
     elif event.kind == "measurement.changed":
         message = {**head, "study_id": payload["study_id"], "facility": str(event.facility_id)}
         yield (event.kind, payload["study_id"]), Addressed(message, event.facility_id)
+    elif event.kind == "workitem.changed":
+        yield from _workitem_messages(event, head)
     elif event.kind == "transmission.changed":
         facts = {key: payload[key] for key in ("study_id", "transmission_id")}
         message = {**head, "facility": str(event.facility_id), **facts}
@@ -162,6 +175,24 @@ def _messages_of(
             (message["type"], str(row.pk if row else user_id)),
             Addressed(message, user_id=user_id),
         )
+
+
+def _workitem_messages(event: OutboxEvent, head: Message) -> Iterator[Keyed]:
+    """Tell pages that a work item changed, and subscribers of it what happened."""
+    payload = event.payload
+    if payload["is_changed"]:
+        facts = {"facility": str(event.facility_id), "workitem_id": payload["workitem_id"]}
+        addressed = Addressed({**head, **facts}, event.facility_id)
+        yield (event.kind, payload["workitem_id"]), addressed
+    for number, (kind, information) in enumerate(payload["reports"]):
+        report = {"type": kind, "uid": payload["sop_instance_uid"], "information": information}
+        for user_id, ae_title in payload["subscribers"]:
+            # Each event is a message of its own: the order and number of them mean something.
+            key = ("workitem.report", str(event.pk), str(number), user_id, ae_title)
+            yield (
+                key,
+                Addressed(report, event.facility_id, user_id=UUID(user_id), ae_title=ae_title),
+            )
 
 
 def _study_message(event: OutboxEvent) -> Keyed:

@@ -11,18 +11,28 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.utils.crypto import constant_time_compare
 
+from accounts.auth import authenticate_token
 from accounts.models import User
 from archive.access import Scope, scope_of
+
+# No session's key holds a blank.
+_ACCOUNT, _TOKEN = "account ", "token "
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A signed-in person and what they may hear of."""
+    """A signed-in person and what they may hear of.
+
+    Attributes
+    ----------
+    ae_title : of a program that subscribed to work items; empty: a page
+    """
 
     user_id: UUID
     name: str
     scope: Scope
     is_administrator: bool
+    ae_title: str = ""
 
 
 def identify(session_keys: Iterable[str]) -> dict[str, Identity]:
@@ -32,7 +42,7 @@ def identify(session_keys: Iterable[str]) -> dict[str, Identity]:
     the password is still the one that the session began with. Nothing is written: listening does
     not keep a session alive.
     """
-    sessions = {key: data for key in session_keys if (data := _load(key)) is not None}
+    sessions = {key: data for key in session_keys if (data := _ticket(key)) is not None}
     users = {
         user.pk: user
         for user in User.objects.filter(
@@ -50,6 +60,27 @@ def identify(session_keys: Iterable[str]) -> dict[str, Identity]:
                 is_administrator=user.is_administrator,
             )
     return found
+
+
+def key_of_account(user: User) -> str:
+    """Return what stands for a session where a password was sent along: good while it is right."""
+    return f"{_ACCOUNT}{user.pk} {user.get_session_auth_hash()}"
+
+
+def key_of_token(secret: str) -> str:
+    """Return what stands for a session where an API token was sent along: good while it is."""
+    return f"{_TOKEN}{secret}"
+
+
+def _ticket(key: str) -> tuple[UUID, str] | None:
+    """Return whose a key is, and what of the account it was made with."""
+    if key.startswith(_ACCOUNT):
+        user_id, _, session_hash = key.removeprefix(_ACCOUNT).partition(" ")
+        return UUID(user_id), session_hash
+    if key.startswith(_TOKEN):
+        user = authenticate_token(key.removeprefix(_TOKEN))
+        return None if user is None else (user.pk, user.get_session_auth_hash())
+    return _load(key)
 
 
 def _load(session_key: str) -> tuple[UUID, str] | None:

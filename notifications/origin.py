@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -34,6 +35,20 @@ def is_own_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     if origin.path or origin.query or origin.fragment or origin.username or origin.password:
         return False
     return place == own or _is_trusted(origin, text)
+
+
+def is_lawful_host(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the site goes by the name that was called; Django's rule for its pages."""
+    hosts = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+    if len(hosts) != 1:
+        return False
+    domain, _ = split_domain_port(hosts[0])
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def has_origin(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a page of a browser opens the socket: programs name no origin."""
+    return any(name.lower() == b"origin" for name, _ in headers)
 
 
 def _port(parts: SplitResult, scheme: str) -> int | None:

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -160,7 +161,7 @@ class Relay:
                 self.remove(listener)
                 await listener.dismiss()
             else:
-                listener.identity = identity
+                listener.identity = replace(identity, ae_title=before.ae_title)
 
     async def _deliver(self, messages: list[Addressed]) -> None:
         if not messages:

@@ -83,7 +83,11 @@ def frame_of(request: HttpRequest) -> Frame:
 
 
 def _pages(user: User) -> dict[str, str]:
-    pages = {"Worklist": reverse("worklist:study-list"), "Orders": reverse("orders:order-list")}
+    pages = {
+        "Worklist": reverse("worklist:study-list"),
+        "Orders": reverse("orders:order-list"),
+        "Tasks": reverse("tasks:task-list"),
+    }
     if user.can_upload:
         pages["Upload"] = reverse("worklist:upload")
     pages["Facilities"] = reverse("worklist:facility-list")

@@ -69,16 +69,26 @@ export async function getJson<T>(address: string, signal?: AbortSignal): Promise
   return (await response.json()) as T;
 }
 
-export async function postJson<T>(address: string, body: unknown): Promise<T> {
+export function postJson<T>(address: string, body: unknown): Promise<T> {
+  return post<T>(address, JSON.stringify(body), "application/json");
+}
+
+/** What a form would send, without leaving the page. */
+export function postForm<T>(form: HTMLFormElement): Promise<T> {
+  const pairs = [...new FormData(form)].map(([name, value]) => [name, String(value)]);
+  return post<T>(
+    form.action,
+    new URLSearchParams(pairs).toString(),
+    "application/x-www-form-urlencoded",
+  );
+}
+
+async function post<T>(address: string, body: string, type: string): Promise<T> {
   const token = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";
   const response = await send(address, {
     method: "POST",
-    headers: {
-      Accept: "application/json",
-      "Content-Type": "application/json",
-      "X-CSRFToken": token,
-    },
-    body: JSON.stringify(body),
+    headers: { Accept: "application/json", "Content-Type": type, "X-CSRFToken": token },
+    body,
   });
   return (await response.json()) as T;
 }

@@ -19,6 +19,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "conflict-detail": () => import("./integrity/page"),
   "deletion-list": () => import("./integrity/page"),
   "patient-links": () => import("./integrity/page"),
+  "task-list": () => import("./tasks/page"),
   "order-detail": () => import("./integrity/page"),
   notifications: () => import("./notifications"),
 };

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
@@ -36,6 +36,7 @@ def test_every_transition(present: State, wanted: State, transaction: str, statu
     assert ups.transition(present, wanted, lock=lock, transaction=transaction) == status
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(list(State)), st.sampled_from(["", LOCK, "9.9"]))))
 def test_no_way_leads_out_of_an_end_or_past_a_lock(asked: list[tuple[State, str]]) -> None:
     state, lock = S, ""
