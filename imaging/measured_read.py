@@ -1,5 +1,6 @@
 """Read measurements that objects of any maker hold: structured reports and presentation states."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,8 @@ _WANTED = (
     | {_TEXT: 16 * 1024, _FRAMES: 2**16, _DATA: 16 * _MOST_POINTS}
 )
 
+# What programs make up to tell drawings apart.
+_IS_TOKEN = re.compile(r"(?=.*[0-9])[a-z0-9]{8,}")
 _TRACKING_IDENTIFIER, _TRACKING_UID, _OBSERVER = "112039", "112040", "121008"
 _FINDINGS = frozenset({"121071"})
 _TEXTS = frozenset({"121106", "125309"})
@@ -271,7 +274,7 @@ def _label(group: Node, reader: Reader) -> str:
     if "@" in tracking or tracking.replace(".", "").isdigit():
         tracking = tracking.rpartition(":")[2] if ":" in tracking else ""
     # dwv keeps patterns such as {length}, which its own pages fill in.
-    if tracking.startswith("{"):
+    if tracking.startswith("{") or _IS_TOKEN.fullmatch(tracking):
         tracking = ""
     for name in ("text", "finding"):
         if names[name].startswith("{") and names[name].endswith("}"):

@@ -38,6 +38,8 @@ OBJECT_ROUTES = (
     "/api/v1/dicom/studies/{study}",
     "/api/v1/dicom/studies/{study}/series",
     "/api/v1/dicom/studies/{study}/thumbnail",
+    "/api/v1/dicom/studies/{study}/disc",
+    "/api/v1/dicom/studies/{study}/anonymised",
     "/api/v1/dicom/series/{series}/images",
     "/api/v1/dicom/image/{image}",
     "/api/v1/dicom/image/{image}/frames/{number}.png",
