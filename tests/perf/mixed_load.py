@@ -2,8 +2,9 @@
 
 The whole product runs as `make run` starts it. Viewers open studies and scroll, programs search by
 QIDO-RS and ask for rendered frames and whole instances, others store by STOW-RS. Every minute it
-prints what each kind of request took and what each process holds; any answer but the expected one
-ends it with exit code 1.
+prints what each kind of request took and what each process holds, at the end the same of all and
+how fast each process grew in the second half. Any answer but the expected one, or a process that
+grows by more than `MOST_MB_A_MINUTE`, ends it with exit code 1.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 import httpx
@@ -32,6 +34,11 @@ _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 _FOLDERS = ("ct", "mr", "us", "cr_dx_mg", "xa_rf", "pt_nm")
 _BATCH = 16
 _BOUNDARY = "noctis-load"
+_LOOK_EVERY_S = 10.0
+# Of a process with what it started. A leak of a kilobyte a request would be ten times as much.
+MOST_MB_A_MINUTE = 1.0
+# Shorter runs say nothing about growth: caches fill.
+_LEAST_MINUTES = 10.0
 
 
 @dataclass
@@ -39,24 +46,51 @@ class Results:
     """What was answered, since the last report and in all."""
 
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    counts: Counter[str] = field(default_factory=Counter)
+    all_times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     faults: list[str] = field(default_factory=list)
+    # Minute, and what each process held then.
+    held: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
-    def report(self, minute: float, site: Site) -> None:
+    def report(self, minute: float) -> None:
         """Write a line for each kind and one for the processes, and begin anew."""
         for kind, taken in sorted(self.times.items()):
-            taken.sort()
-            self.counts[kind] += len(taken)
-            _say(
-                minute=round(minute, 1),
-                kind=kind,
-                answers=len(taken),
-                p50_ms=round(taken[len(taken) // 2] * 1000, 1),
-                p99_ms=round(taken[int(len(taken) * 0.99)] * 1000, 1),
-                most_ms=round(taken[-1] * 1000, 1),
-            )
+            self.all_times[kind] += taken
+            _say(minute=round(minute, 1), kind=kind, **_figures(taken))
         self.times.clear()
-        _say(minute=round(minute, 1), memory_mb=memory(site), faults=len(self.faults))
+        _say(minute=round(minute, 1), memory_mb=self.held[-1][1], faults=len(self.faults))
+
+    def growth(self) -> dict[str, float]:
+        """Return how fast each process grew in the second half, in MB a minute."""
+        half = self.held[len(self.held) // 2 :]
+        found = {}
+        for name in half[-1][1] if len(half) > 1 else ():
+            points = [(minute, held[name]) for minute, held in half if name in held]
+            minutes, megabytes = zip(*points, strict=True)
+            found[name] = round(linear_regression(minutes, megabytes).slope, 3)
+        return found
+
+    def summary(self, minutes: float) -> bool:
+        """Write what the whole run was; returns whether it was good."""
+        for kind, taken in sorted(self.all_times.items()):
+            _say(whole_run=True, kind=kind, **_figures(taken))
+        growth = self.growth()
+        is_flat = minutes < _LEAST_MINUTES or all(
+            slope <= MOST_MB_A_MINUTE for slope in growth.values()
+        )
+        _say(growth_mb_a_minute=growth, bound=MOST_MB_A_MINUTE, is_flat=is_flat)
+        answers = sum(map(len, self.all_times.values()))
+        _say(answers=answers, minutes=minutes, faults=len(self.faults))
+        return is_flat and not self.faults
+
+
+def _figures(taken: list[float]) -> dict[str, float]:
+    taken.sort()
+    return {
+        "answers": len(taken),
+        "p50_ms": round(taken[len(taken) // 2] * 1000, 1),
+        "p99_ms": round(taken[int(len(taken) * 0.99)] * 1000, 1),
+        "most_ms": round(taken[-1] * 1000, 1),
+    }
 
 
 def _say(**facts: object) -> None:
@@ -213,9 +247,15 @@ async def _run(site: Site, token: str, minutes: float) -> Results:
     until = began + minutes * 60
     acts = [load.read] * 3 + [load.render] * 2 + [load.search] * 2 + [load.store]
     users = [asyncio.create_task(_again(act, until, load.results)) for act in acts]
+    told = began
     while any(not user.done() for user in users):
-        await asyncio.wait(users, timeout=min(60.0, max(1.0, until - time.monotonic())))
-        load.results.report((time.monotonic() - began) / 60, site)
+        await asyncio.wait(users, timeout=min(_LOOK_EVERY_S, max(1.0, until - time.monotonic())))
+        now = time.monotonic()
+        load.results.held.append(((now - began) / 60, await asyncio.to_thread(memory, site)))
+        if now - told >= 60:
+            load.results.report((now - began) / 60)
+            told = now
+    load.results.report((time.monotonic() - began) / 60)
     await load.client.aclose()
     return load.results
 
@@ -236,8 +276,7 @@ def main() -> int:
             results = asyncio.run(_run(site, token, wanted.minutes))
     for fault in results.faults[:20]:
         _say(fault=fault)
-    _say(answers=dict(results.counts), faults=len(results.faults))
-    return 1 if results.faults else 0
+    return 0 if results.summary(wanted.minutes) else 1
 
 
 if __name__ == "__main__":
