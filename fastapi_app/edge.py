@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive import problems, retrieve
 from archive.errors import ArchiveError
-from fastapi_app import auth, errors, gate
+from fastapi_app import auth, direct, errors, gate
 from fastapi_app.services import dicom_processor
 
 _POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -46,6 +46,7 @@ class Edge:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
+        direct.note(scope, send)
         headers = _wanted(scope["headers"])
         if not is_lawful_host(headers.get(b"host", b"").decode("latin-1")):
             problem = problems.problem(

@@ -1,7 +1,8 @@
 """Answers of any size: made piece by piece in threads, with a bound on memory and on patience.
 
-While some pieces are on their way the next ones are made, a mebibyte or so, and no more. A caller
-that takes nothing for a while is left: what it holds belongs to others.
+While some pieces are on their way the next ones are made, a mebibyte or so, and no more. Where the
+server lets them (`fastapi_app.direct`), threads write what they make themselves. A caller that
+takes nothing for a while is left: what it holds belongs to others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +20,18 @@ from django.conf import settings
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fastapi_app import gate, limits
+from fastapi_app import direct, gate, limits
+from fastapi_app.direct import Connection
 
 logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 1024 * 1024
 _SMALL_BYTES = 64 * 1024
+# Shorter answers are not worth a way of their own.
+_LONG_BYTES = 256 * 1024
+# A thread writes for so long, then others have it.
+_TURN_S = 0.25
+_GONE_S = 5.0
 Piece = bytes | memoryview
 
 
@@ -80,12 +88,18 @@ class Stream(Response):
                 # What fails before the first byte is still answered as an error.
                 batch = await following
                 await send(start)
-                while batch is not None and not gone.done():
-                    following = asyncio.create_task(self._next())
-                    for piece in batch:
-                        await _patiently(send, {"body": bytes(piece), "more_body": True})
-                    batch = await following
-                await _patiently(send, {"body": b"", "more_body": False})
+                connection = self._connection(scope)
+                if connection is not None:
+                    with connection:
+                        await self._write(connection, batch, gone)
+                else:
+                    while batch is not None and not gone.done():
+                        following = asyncio.create_task(self._next())
+                        for piece in batch:
+                            message = {"body": bytes(piece), "more_body": True}
+                            await _patiently(_body(send, message))
+                        batch = await following
+                await _patiently(_body(send, {"body": b"", "more_body": False}))
             finally:
                 gone.cancel()
                 if not following.done():
@@ -94,6 +108,43 @@ class Stream(Response):
                 if not following.cancelled():
                     following.exception()
                 await to_thread.run_sync(self._pieces.close)
+
+    def _connection(self, scope: Scope) -> Connection | None:
+        length = self.headers.get("content-length")
+        if length is None or int(length) < _LONG_BYTES:
+            return None
+        return direct.connection_of(scope)
+
+    async def _write(
+        self, connection: Connection, batch: list[Piece] | None, gone: asyncio.Task[None]
+    ) -> None:
+        """Have threads write to the connection, and wait here for a slow caller."""
+        await _patiently(connection.is_free())
+        while batch is not None and not gone.done():
+            try:
+                batch, is_full = await to_thread.run_sync(self._write_in_thread, connection, batch)
+            except direct.GoneError:
+                # The server hears of it a moment later, and calls an answer until then too short.
+                await asyncio.wait([gone], timeout=_GONE_S)
+                return
+            if is_full:
+                await _patiently(connection.is_writable())
+
+    def _write_in_thread(
+        self, connection: Connection, batch: list[Piece]
+    ) -> tuple[list[Piece] | None, bool]:
+        """Make and write; returns what comes next, and whether the caller takes no more now."""
+        until = time.monotonic() + _TURN_S
+        following: list[Piece] | None = batch
+        with gate.database():
+            while following is not None:
+                rest = connection.write(following)
+                if rest:
+                    return [*rest], True
+                following = next(self._pieces, None)
+                if time.monotonic() > until:
+                    break
+        return following, False
 
     async def _next(self) -> list[Piece] | None:
         return await to_thread.run_sync(self._next_in_thread)
@@ -108,10 +159,14 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-async def _patiently(send: Send, message: Mapping[str, Any]) -> None:
+async def _body(send: Send, message: Mapping[str, Any]) -> None:
+    await send({"type": "http.response.body", **message})
+
+
+async def _patiently(step: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(settings.DICOMWEB_SEND_TIMEOUT_S):
-            await send({"type": "http.response.body", **message})
+            await step
     except TimeoutError as error:
         raise BrokenStreamError("The caller took nothing for too long.") from error
 
