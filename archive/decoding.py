@@ -17,6 +17,7 @@ import hashlib
 import logging
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -54,6 +55,9 @@ SLOW_AFTER_S = 2.0
 # A worker whose memory has grown is replaced, because C libraries give little back.
 _RETIRE_ABOVE_BYTES = 384 * 1024**2
 _REFUSED_S = 600.0
+# How often a picture is decoded whose worker is ended from outside.
+_TRIES = 3
+_BURIED_S = 1.0
 # A digest of this much costs less than decoding it (ADR 0033).
 _MOST_CHECKED_BYTES = 1024**2
 _SOUND_S = 60.0
@@ -67,6 +71,10 @@ _DTYPES = tuple(
 
 class _LimitReachedError(Exception):
     """A worker had to be killed, or killed itself."""
+
+
+class _KilledError(Exception):
+    """Somebody else ended a worker: an operator, or the system when memory was short."""
 
 
 @dataclass(slots=True)
@@ -104,7 +112,10 @@ class Worker:
             ours.settimeout(_START_TIMEOUT_S)
             receive(ours, most_body_bytes=0)
         except (ClosedError, OSError) as error:
+            was_killed = worker._was_killed()
             worker.kill()
+            if was_killed:
+                raise _KilledError from error
             raise TransientError(
                 "The decoder for compressed pictures does not start. Look into the log."
             ) from error
@@ -119,6 +130,8 @@ class Worker:
         ------
         _LimitReachedError
             When none came in time, or the process died over it.
+        _KilledError
+            When the process was ended from outside: that is not the picture's fault.
         """
         self.channel.settimeout(timeout_s)
         deadline = time.monotonic() + timeout_s
@@ -132,10 +145,19 @@ class Worker:
                 "does. Have it sent again, or download the file to open it elsewhere."
             ) from error
         except (ClosedError, OSError) as error:
+            if self._was_killed():
+                raise _KilledError from error
             raise _LimitReachedError(
                 "The picture made its decoder fail: its compressed data is damaged, or needs more "
                 "memory than this system grants. Have it sent again."
             ) from error
+
+    def _was_killed(self) -> bool:
+        try:
+            status = self.process.wait(_BURIED_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return status in (-signal.SIGKILL, -signal.SIGTERM)
 
     def kill(self) -> None:
         """End the process at once."""
@@ -415,21 +437,32 @@ def _ask(
         "limits": asdict(limits()),
         "is_stored": is_stored,
     }
+    for _ in range(_TRIES):
+        try:
+            answer, content = _ask_one(image, head, body, most_bytes=8 * facts.frame_samples)
+        except _KilledError:
+            logger.warning("The decoder of instance %s was killed.", image.pk)
+            continue
+        except _LimitReachedError as error:
+            logger.warning("Decoding instance %s, frame index %d: %s", image.pk, frame_index, error)
+            with _refused_lock:
+                _refused[image.sha256] = str(error)
+            raise UndecodableError(str(error)) from error
+        return answer, content, facts
+    raise TransientError("The decoder was ended from outside, more than once. Try again.")
+
+
+def _ask_one(
+    image: DicomImage, head: dict[str, object], body: Buffer, *, most_bytes: int
+) -> tuple[dict[str, object], bytearray]:
     worker = _workers.take(image.facility_id)
     is_sound = False
     try:
-        answer, content = worker.ask(
-            head, body, timeout_s=settings.DECODE_TIMEOUT_S, most_bytes=8 * facts.frame_samples
-        )
+        answer = worker.ask(head, body, timeout_s=settings.DECODE_TIMEOUT_S, most_bytes=most_bytes)
         is_sound = True
-    except _LimitReachedError as error:
-        logger.warning("Decoding instance %s, frame index %d: %s", image.pk, frame_index, error)
-        with _refused_lock:
-            _refused[image.sha256] = str(error)
-        raise UndecodableError(str(error)) from error
+        return answer
     finally:
         _workers.give_back(worker, is_sound=is_sound)
-    return answer, content, facts
 
 
 def _note_label(image: DicomImage, body: bytes, facts: PixelFacts) -> None:

@@ -19,7 +19,7 @@ import pytest
 from pytest_django import Settings
 
 from archive import decode_worker, decoding, retrieve
-from archive.errors import UndecodableError
+from archive.errors import TransientError, UndecodableError
 from tests import codestreams, factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2000
 from worklist.models import DicomImage, Facility
@@ -158,32 +158,48 @@ def test_large_sound_pictures_fit_their_memory(store: Path, facility: Facility) 
     assert not decode(image).any()
 
 
-def test_a_worker_that_is_killed_fails_one_picture_alone(
-    store: Path, facility: Facility, settings: Settings
-) -> None:
-    pixels = noise(1500, 1500)
-    image = stored(compressed_instance([jpeg_2000(pixels)], 1500, 1500), facility)
-    other_pixels = noise(64, 64)
-    other = stored(compressed_instance([jpeg_2000(other_pixels)], 64, 64), facility)
-    decode(other)
-    (worker,) = children()
+def killed_while_decoding(image: DicomImage, times: int) -> list[object]:
+    """Decode, and end the worker of it so many times; returns the pixels or the error."""
     facts = retrieve.facts_of(image)
-    failure: list[Exception] = []
+    outcome: list[object] = []
 
     def ask() -> None:
         try:
-            decoding.decode_exact(image, facts, 0)
-        except UndecodableError as error:
-            failure.append(error)
+            outcome.append(decoding.decode_exact(image, facts, 0))
+        except (UndecodableError, TransientError) as error:
+            outcome.append(error)
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while not decoding.busy():
-        time.sleep(0.005)
-    os.kill(worker, signal.SIGKILL)
+    killed: set[int] = set()
+    while len(killed) < times:
+        for pid in set(decoding.busy()) - killed:
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
+        assert thread.is_alive() or len(killed) == times
+        time.sleep(0.002)
     thread.join()
-    assert "made its decoder fail" in str(failure[0])
-    assert np.array_equal(decode(other), other_pixels)
+    return outcome
+
+
+def test_a_picture_whose_worker_is_killed_is_decoded_by_another(
+    store: Path, facility: Facility
+) -> None:
+    pixels = noise(1500, 1500)
+    image = stored(compressed_instance([jpeg_2000(pixels)], 1500, 1500), facility)
+    (found,) = killed_while_decoding(image, 2)
+    assert np.array_equal(found, pixels)
+
+
+def test_a_picture_whose_workers_are_all_killed_is_to_be_asked_for_again(
+    store: Path, facility: Facility
+) -> None:
+    pixels = noise(1500, 1500)
+    image = stored(compressed_instance([jpeg_2000(pixels)], 1500, 1500), facility)
+    (found,) = killed_while_decoding(image, 3)
+    assert isinstance(found, TransientError)
+    # It is not held against the picture.
+    assert np.array_equal(decode(image), pixels)
 
 
 def test_one_facility_cannot_hold_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
