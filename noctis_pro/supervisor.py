@@ -34,6 +34,8 @@ _PREPARED_FILE = "prepared"
 
 _POLL_S = 0.1
 _STOP_AFTER_S = 15.0
+# Sockets of pages that stand open end only when they are told to.
+_WEB_ENDS_AFTER_S = 3
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 # A process that ran this long was healthy: its next fall starts with the short pause again.
@@ -64,8 +66,11 @@ class Service:
 def services(chosen: Config) -> list[Service]:
     """Return the processes that `chosen` asks for."""
     python = sys.executable
-    web = [python, "-m", "daphne", "-v", "0", "--no-server-name", "-b", chosen.web_host]
-    web += ["-p", str(chosen.web_port), "noctis_pro.asgi:application"]
+    # uvicorn, not Daphne: it makes who sends wait for who takes (docs/adr/0060).
+    web = [python, "-m", "uvicorn", "noctis_pro.asgi:application", "--host", chosen.web_host]
+    web += ["--port", str(chosen.web_port), "--lifespan", "off", "--no-proxy-headers"]
+    web += ["--no-server-header", "--no-access-log", "--log-level", "warning"]
+    web += ["--timeout-graceful-shutdown", str(_WEB_ENDS_AFTER_S)]
     receiver = [python, "dicom_receiver.py", "--port", str(chosen.dicom_port)]
     receiver += ["--aet", chosen.dicom_aet]
     listed = [Service("web", web), Service("receiver", receiver)]
