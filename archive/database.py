@@ -21,6 +21,8 @@ from django.db.utils import OperationalError
 
 # A connection that was not used for so long is tried before it is trusted.
 _TRUSTED_S = 1.0
+# One that was not used for so long is closed: others may want its place in the server.
+_IDLE_S = 60.0
 # Nothing that somebody waits for reads longer.
 READING_S = 2.0
 # In WAL mode a commit is then in the hands of the operating system when it returns: it outlives
@@ -95,8 +97,14 @@ class ConnectionPool:
             if lent.errors_occurred:
                 # Whatever it was, a fresh connection has the best chance next time.
                 lent.close()
+            now = time.monotonic()
             with self._lock:
-                self._idle.append((lent, time.monotonic()))
+                self._idle.append((lent, now))
+                # The last that came back is the first that is lent: old ones stand in front.
+                old = [one for one, since in self._idle if since < now - _IDLE_S]
+                del self._idle[: len(old)]
+            for connection in old:
+                connection.close()
         finally:
             self._places.release()
 
@@ -136,6 +144,8 @@ def _new_connection(*, is_relaxed: bool) -> BaseDatabaseWrapper:
 
 _POOL = ConnectionPool(most=8)
 _READERS = ConnectionPool(most=8, is_relaxed=True)
+# A web server's threads, of which some decode or read files meanwhile. More wait for their turn.
+_SERVING = ConnectionPool(most=20)
 
 
 def _connection_of_this_thread() -> BaseDatabaseWrapper | None:
@@ -162,6 +172,26 @@ def shared() -> Iterator[None]:
         yield
         return
     with _POOL.lent():
+        yield
+
+
+def is_on_server() -> bool:
+    """Whether the database is a server: its connections are few and dear, those to a file neither."""
+    engine: str = settings.DATABASES[DEFAULT_DB_ALIAS]["ENGINE"]
+    return not engine.endswith("sqlite3")
+
+
+@contextmanager
+def serving() -> Iterator[None]:
+    """Use a shared connection for a piece of a request's work, in whatever thread that is done.
+
+    Threads of web servers come and go. Each would open a connection to the server and leave it to
+    the garbage collector. A transaction that has begun goes on instead.
+    """
+    if is_in_transaction():
+        yield
+        return
+    with _SERVING.lent():
         yield
 
 
@@ -270,3 +300,4 @@ def close_shared() -> None:
     """Close the shared connections that nobody uses."""
     _POOL.close()
     _READERS.close()
+    _SERVING.close()
