@@ -176,7 +176,7 @@ def shared() -> Iterator[None]:
 
 
 def is_on_server() -> bool:
-    """Whether the database is a server: its connections are few and dear, those to a file neither."""
+    """Whether the database is a server, whose connections are few; those to a file cost nothing."""
     engine: str = settings.DATABASES[DEFAULT_DB_ALIAS]["ENGINE"]
     return not engine.endswith("sqlite3")
 
