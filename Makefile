@@ -123,7 +123,8 @@ test-integration: $(DEV) $(BUILT) system-packages ## applications, doors, flows 
 
 .PHONY: test-services
 test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis and Celery
-	$(PYTEST) -n $(WORKERS) -p tests.services.plugin tests/apps tests/services
+	$(PYTEST) -n $(WORKERS) -p tests.services.plugin tests/apps tests/services \
+		tests/doors/dicomweb/test_search.py tests/doors/dicomweb/test_store.py
 
 .PHONY: test-browser
 test-browser: $(DEV) $(BUILT) $(OHIF) system-packages ## headless Chromium
@@ -149,6 +150,10 @@ bench: $(DEV) ## measure receiving and rendering, beside Orthanc where it is ins
 .PHONY: bench-reading
 bench-reading: $(DEV) ## measure queries and retrieval, beside Orthanc where it is installed
 	$(PYTHON) -m tests.perf.bench_reading
+
+.PHONY: bench-dicomweb
+bench-dicomweb: $(DEV) ## measure DICOMweb, beside Orthanc with its plugin where it is installed
+	$(PYTHON) -m tests.perf.bench_dicomweb
 
 .PHONY: clean
 clean: ## remove what can be made again; the data directory stays

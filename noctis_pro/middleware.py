@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 
-from archive import problems
+from archive import database, problems
 from archive.errors import ArchiveError
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,23 @@ _TRY_AGAIN_S = 5
 # A server that is down or unreachable, a locked or full file.
 _DATABASE_FAILS = (OperationalError, InterfaceError)
 _PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/")
+
+
+class BorrowedConnection:
+    """Lend the request a connection where the database is a server (docs/adr/0061).
+
+    Each request has a thread of its own under ASGI, and would leave a connection of its own behind.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request."""
+        if not database.is_on_server():
+            return self._get_response(request)
+        with database.serving():
+            return self._get_response(request)
 
 
 class ErrorAnswers(MiddlewareMixin):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,28 @@ def works_again(running: Running, since: object) -> Callable[[], bool]:
     """Whether the worker has looked at anything that happened after `since`."""
     query = "SELECT 1 FROM archive_outboxevent WHERE created_at > %s AND dispatched_at > %s LIMIT 1"
     return lambda: bool(running.rows(query, since, since))
+
+
+def test_requests_leave_no_connection_behind(running: Running) -> None:
+    """Pages, DICOMweb and the interface for programs, asked by sixteen at once."""
+    paths = (WORKLIST, "/dicom-web/studies?limit=5", STUDIES)
+    count = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+
+    def ask(number: int) -> int:
+        return running.status(paths[number % len(paths)], running.session)
+
+    def held_after(requests: int) -> int:
+        with ThreadPoolExecutor(16) as callers:
+            assert set(callers.map(ask, range(requests))) <= {200, 204}
+        (row,) = running.rows(count)
+        return int(row["n"])
+
+    (row,) = running.rows(count)
+    held = [int(row["n"]), held_after(100), held_after(200)]
+    print(f"connections before, after 100 requests, after 200 more: {held}")
+    # Of the shared ones there are 20 and 8 for reading.
+    assert held[1] - held[0] <= 28
+    assert held[2] <= held[1] + 4
 
 
 def test_postgresql_is_killed_and_comes_back(running: Running) -> None:

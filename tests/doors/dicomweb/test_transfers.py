@@ -15,7 +15,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import product, stow
+from tests import product, serving, stow
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
 from tests.sidecar import records
@@ -37,9 +36,6 @@ MIB = 2**20
 # More than this is a fault, not patience.
 PATIENCE_S = 60
 MAKE_SITE = f"""
-import django; django.setup()
-from django.core.management import call_command
-call_command("migrate", verbosity=0)
 from accounts.models import ApiToken, Role
 from tests import factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise
@@ -125,29 +121,12 @@ class Sidecar:
 
 @pytest.fixture(scope="module")
 def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
-    folder = tmp_path_factory.mktemp("transfers")
-    environ = product.environment(folder / "var", DJANGO_SETTINGS_MODULE="noctis_pro.settings")
-    made = product.run([sys.executable, "-c", MAKE_SITE], environ)
-    assert made.returncode == 0, made.stderr
-    port, log = product.free_port(), folder / "log"
-    command = ["uvicorn", "fastapi_app.main:app", "--port", str(port), "--workers", "2"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=product.PROJECT,
-            env=environ,
-            stdout=output,
-            stderr=output,
-        )
-    found = Sidecar(process, port, *made.stdout.split()[-3:], log)
-    try:
-        eventually(lambda: log.read_text().count("Application startup complete") >= 2, found)
+    site = serving.new_site(tmp_path_factory.mktemp("transfers"), MAKE_SITE)
+    with site.serving((*serving.SIDECAR, "--workers", "2")) as here:
+        found = Sidecar(here.process, here.port, *site.said[-3:], here.log)
+        eventually(lambda: here.log.read_text().count("startup complete") >= 2, found)
         yield found
-        assert process.poll() is None, log.read_text()
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.terminate()
-        process.wait(30)
+        assert "Traceback" not in here.log.read_text(), here.log.read_text()
 
 
 def eventually(is_so: Callable[[], bool], sidecar: Sidecar) -> None:
