@@ -117,6 +117,30 @@ class ResultsBody(Body):
     description: Annotated[str, StringConstraints(max_length=1024)] = ""
 
 
+class PictureBody(Body):
+    """A picture on paper, as it is on the screen."""
+
+    image_id: UUID
+    frame_number: _FrameNumber = 1
+    window_center: _Number | None = None
+    window_width: Annotated[FiniteFloat, Field(gt=0, le=1e15)] | None = None
+    invert: bool = False
+    orientation: tuple[int, int, int, int] = (1, 0, 0, 1)
+
+
+class SheetBody(Body):
+    """Pictures for paper."""
+
+    pictures: Annotated[list[PictureBody], Field(min_length=1, max_length=240)]
+    form: Literal["pdf", "png", "jpg"] = "pdf"
+    rows: Annotated[int, Field(ge=1, le=8)] = 1
+    columns: Annotated[int, Field(ge=1, le=8)] = 1
+    paper: Literal["A3", "A4", "letter"] = "A4"
+    is_landscape: bool = False
+    is_true_size: bool = False
+    with_drawings: bool = True
+
+
 class SessionBody(Body):
     """Where reading stopped."""
 

@@ -165,7 +165,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
     def version(rows: Iterable[AnyDrawing]) -> dict[str, Any]:
         return {"drawings": {str(row.pk): row.version for row in rows}}
 
-    drawn = [_drawn(row, images) for row in drawings]
+    drawn = [drawn_of(row, images) for row in drawings]
     jobs = []
     if Kind.REPORT in kinds:
         before = [row.image for row in _kept(study) if row.kind == Kind.REPORT][-1:]
@@ -245,7 +245,8 @@ def _header_end(image: DicomImage) -> int:
     return image.pixel_data_offset or image.size_bytes
 
 
-def _drawn(row: AnyDrawing, images: dict[str, DicomImage]) -> Drawn:
+def drawn_of(row: AnyDrawing, images: dict[str, DicomImage]) -> Drawn:
+    """Return a drawing as objects and sheets are made of it."""
     image = images[row.sop_instance_uid]
     return Drawn(
         tracking_uid=f"2.25.{row.pk.int}",

@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/found/", views.found_measurements, name="found"),
     path("api/studies/<uuid:study_id>/results/", views.stored_results, name="result-list"),
+    path("api/studies/<uuid:study_id>/sheet/", views.sheet, name="sheet"),
     path("api/studies/<uuid:study_id>/session/", views.session, name="session"),
     path("api/measurements/<uuid:drawing_id>/", views.measurement, name="measurement"),
     path("api/series/<uuid:series_id>/images/", views.series_images, name="series-images"),

@@ -15,10 +15,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.guards import actor_of, api_login_required, user_of
 from archive import problems
 from archive.errors import InvalidInputError
-from dicom_viewer import facts, found, manifest, results, services
-from dicom_viewer.bodies import DrawingBody, PresetBody, ResultsBody, SessionBody, parse
+from dicom_viewer import facts, found, manifest, results, services, sheets
+from dicom_viewer.bodies import DrawingBody, PresetBody, ResultsBody, SessionBody, SheetBody, parse
 from dicom_viewer.documents import drawing_document, preset_document
 from dicom_viewer.services import VersionConflictError
+from imaging.sheet import MEDIA_TYPES
 
 
 @login_required
@@ -126,6 +127,21 @@ def stored_results(request: HttpRequest, study_id: UUID) -> HttpResponse:
     rows = results.store_results(actor, study_id, parse(ResultsBody, request.body))
     documents = [results.result_document(row) for row in rows]
     return JsonResponse(documents, safe=False, status=HTTPStatus.CREATED)
+
+
+@api_login_required
+@require_http_methods(["POST"])
+@never_cache
+def sheet(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer with pictures of the study on paper: PDF, PNG or JPEG."""
+    body = parse(SheetBody, request.body)
+    content = sheets.print_sheet(actor_of(request), study_id, body)
+    name = f"study-{study_id}.{body.form}"
+    return HttpResponse(
+        content,
+        content_type=MEDIA_TYPES[body.form],
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @api_login_required

@@ -115,6 +115,14 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         # A picture is no document; test_viewer_documents.py has those that are.
         "document": [("GET", reverse("dicom_viewer:document", args=[image.pk]), None, 422)],
         "document-pdf": [("GET", reverse("dicom_viewer:document-pdf", args=[image.pk]), None, 422)],
+        "sheet": [
+            (
+                "POST",
+                reverse("dicom_viewer:sheet", args=[study]),
+                {"pictures": [{"image_id": str(image.pk)}], "form": "png"},
+                200,
+            )
+        ],
         "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
         "result-list": [
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
@@ -153,6 +161,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/images/{image}/metadata/",
         f"/viewer/documents/{image}/",
         f"/viewer/documents/{image}/pdf/",
+        f"/viewer/api/studies/{study}/sheet/",
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
     ]
@@ -216,7 +225,7 @@ def test_an_administrator_sees_every_facility(theirs: Place, admin_user: User) -
 
 def test_what_is_not_there(ours: Place, site: Client) -> None:
     nowhere = Place(Study(pk=uuid4()), ours.image)
-    for name in ("viewer", "study", "measurement-list", "session", "found", "result-list"):
+    for name in ("viewer", "study", "measurement-list", "session", "found", "result-list", "sheet"):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
     for name in ("series-images", "image-metadata", "measurement", "preset", *PAGES - {"viewer"}):
