@@ -8,7 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from archive.admin import ViewOnlyAdmin, study_link
-from orders.models import Order, PerformedStep, ScheduledStep, StudyMatch
+from orders.models import Order, PerformedStep, ScheduledStep, StudyMatch, Workitem
 
 
 def order_link(order_id: object, label: str = "Open") -> SafeString:
@@ -100,3 +100,19 @@ class StudyMatchAdmin(ViewOnlyAdmin):
     def study_page(self, match: StudyMatch) -> SafeString:
         """Lead to the study."""
         return study_link(match.study_id)
+
+
+@admin.register(Workitem)
+class WorkitemAdmin(ViewOnlyAdmin):
+    """What is to be done, by whom, and what became of it; never its lock."""
+
+    list_display = (
+        "label", "state", "priority", "start", "patient_name", "patient_identifier", "performer",
+        "facility",
+    )  # fmt: skip
+    list_filter = ("facility", "state", "priority", "created_at")
+    search_fields = ("=sop_instance_uid", "^patient_identifier", "^label")
+    search_help_text = "Label, Patient ID, or the whole SOP Instance UID."
+    list_select_related = ("facility",)
+    ordering = ("-id",)
+    exclude = ("transaction_uid",)

@@ -21,7 +21,7 @@ from archive import audit
 from archive.access import Actor
 from archive.errors import ConflictError, InvalidInputError
 from archive.query import StudyQuery, filtered
-from orders import workitem_search, workitems
+from orders import tasks, workitem_search
 from orders.models import OPEN_WORKITEMS, Workitem, WorkitemState
 from orders.workitem_search import TaskQuery
 
@@ -62,7 +62,8 @@ def task_list(request: HttpRequest) -> HttpResponse:
         raise InvalidInputError(
             f"'state' is one of {', '.join((_OPEN, _MINE, _ALL, *WorkitemState.values))}."
         )
-    words = request.GET.get("q", "").strip()[:200]
+    typed = request.GET.get("q", "")[:200]
+    words = "".join(letter for letter in typed if letter.isprintable()).strip()
     query = TaskQuery(
         state="" if asked == _ALL else asked,
         mine=actor.user_id if asked == _MINE else None,
@@ -130,7 +131,7 @@ def _start_of(item: Workitem) -> str:
 @require_POST
 def task_claim(request: HttpRequest, item_id: UUID) -> HttpResponse:
     """Claim a task for who asks."""
-    return _do(request, "The task is yours.", lambda actor: workitems.claim_here(actor, item_id))
+    return _do(request, "The task is yours.", lambda actor: tasks.claim(actor, item_id))
 
 
 @login_required
@@ -142,7 +143,7 @@ def task_progress(request: HttpRequest, item_id: UUID) -> HttpResponse:
         text = request.POST.get("percent", "").strip()
         if not text.isdecimal() or len(text) > 3:
             raise InvalidInputError("The progress is a percentage from 0 to 100.")
-        workitems.set_progress_here(actor, item_id, int(text))
+        tasks.set_progress(actor, item_id, int(text))
 
     return _do(request, "The progress is noted.", work)
 
@@ -151,9 +152,7 @@ def task_progress(request: HttpRequest, item_id: UUID) -> HttpResponse:
 @require_POST
 def task_complete(request: HttpRequest, item_id: UUID) -> HttpResponse:
     """End it as done."""
-    return _do(
-        request, "The task is completed.", lambda actor: workitems.complete_here(actor, item_id)
-    )
+    return _do(request, "The task is completed.", lambda actor: tasks.complete(actor, item_id))
 
 
 @login_required
@@ -162,7 +161,7 @@ def task_cancel(request: HttpRequest, item_id: UUID) -> HttpResponse:
     """Cancel it, or ask its performer to."""
 
     def work(actor: Actor) -> str:
-        is_canceled = workitems.cancel_here(actor, item_id, request.POST.get("reason", ""))
+        is_canceled = tasks.cancel(actor, item_id, request.POST.get("reason", ""))
         return "The task is cancelled." if is_canceled else "The performer was asked to cancel."
 
     return _do(request, "", work)

@@ -6,8 +6,10 @@ knows that goes on with the item.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -22,7 +24,7 @@ from archive.catalogue import fold
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from imaging import ups
 from imaging.uid import is_valid_uid
-from imaging.ups import FINAL, Report, State, Verdict
+from imaging.ups import FINAL, State, Verdict
 from orders import subscriptions
 from orders.models import Workitem
 from orders.workitem_events import tell
@@ -74,7 +76,7 @@ class UnreachablePerformerError(ConflictError):
     """Nobody who performs the item would hear of a request to cancel it (C312)."""
 
 
-_SENTENCES = {
+SENTENCES = {
     Verdict.MAY_NOT_CHANGE: "The work item is completed or canceled; nothing changes any more.",
     Verdict.ALREADY_IN_PROGRESS: "The work item is in progress already: somebody has claimed it.",
     Verdict.ONLY_BY_CREATION: "A work item is SCHEDULED when it is created, and never again.",
@@ -124,7 +126,7 @@ def create(
         sop_instance_uid=uid or str(generate_uid(None)),
         created_by=actor.name[:150],
     )
-    _keep(item, kept)
+    keep(item, kept)
     try:
         with transaction.atomic():
             item.save(force_insert=True)
@@ -147,21 +149,6 @@ def attributes_of(item: Workitem) -> Dataset:
     return found
 
 
-def workitem_for(scope: Scope, item_id: UUID) -> Workitem:
-    """Return a work item by our id.
-
-    Raises
-    ------
-    NotFoundError, ForbiddenError
-    """
-    item = Workitem.objects.select_related("facility").filter(pk=item_id).first()
-    if item is None:
-        raise NotFoundError("There is no such work item.")
-    if not scope.includes(item.facility_id):
-        raise ForbiddenError("This work item belongs to a facility that is not yours.")
-    return item
-
-
 def workitem_named(scope: Scope, uid: str, code: str | None = None) -> Workitem:
     """Return a work item by its SOP Instance UID, and its facility's code where several have it.
 
@@ -171,6 +158,8 @@ def workitem_named(scope: Scope, uid: str, code: str | None = None) -> Workitem:
     ConflictError
         When several facilities in scope have it and none is named.
     """
+    if not is_valid_uid(uid) or (code and not code.isprintable()):
+        raise NotFoundError("There is no such work item.")
     rows = Workitem.objects.select_related("facility").filter(sop_instance_uid=uid)
     if code:
         rows = rows.filter(facility__code__iexact=code)
@@ -179,7 +168,7 @@ def workitem_named(scope: Scope, uid: str, code: str | None = None) -> Workitem:
         raise ConflictError("Several facilities have this work item: name one in 'facility'.")
     if mine:
         return mine[0]
-    if is_valid_uid(uid) and rows.exists():
+    if rows.exists():
         raise ForbiddenError("This work item belongs to a facility that is not yours.")
     raise NotFoundError("There is no such work item.")
 
@@ -218,9 +207,9 @@ def update(actor: Actor, item_id: UUID, changes: Dataset, transaction_uid: str) 
         raise InvalidWorkitemError(" ".join(complaints))
     taken = ups.without_servers_own(changes)
     with transaction.atomic():
-        item = _locked(actor, item_id)
+        item = locked(actor, item_id)
         _check_lock(item, transaction_uid, is_of_performer=ups.is_of_performer(taken))
-        _change(item, taken)
+        change(item, taken)
         audit.record(actor, "workitem.update", item)
     # Whoever claims knows the lock already; that it came along is no change.
     return [e.keyword for e in changes if e.tag not in taken and e.keyword != "TransactionUID"]
@@ -228,12 +217,12 @@ def update(actor: Actor, item_id: UUID, changes: Dataset, transaction_uid: str) 
 
 def _check_lock(item: Workitem, transaction_uid: str, *, is_of_performer: bool) -> None:
     if State(item.state) in FINAL:
-        raise FinishedWorkitemError(_SENTENCES[Verdict.MAY_NOT_CHANGE])
+        raise FinishedWorkitemError(SENTENCES[Verdict.MAY_NOT_CHANGE])
     if item.state == State.IN_PROGRESS:
         if transaction_uid != item.transaction_uid:
             raise TransactionError(is_missing=not transaction_uid)
     elif is_of_performer or transaction_uid:
-        raise UnclaimedError(_SENTENCES[Verdict.NOT_IN_PROGRESS])
+        raise UnclaimedError(SENTENCES[Verdict.NOT_IN_PROGRESS])
 
 
 def change_state(
@@ -262,30 +251,31 @@ def change_state(
     if transaction_uid and not is_valid_uid(transaction_uid):
         raise InvalidWorkitemError("The Transaction UID is no lawful UID (PS3.5 9.1).")
     with transaction.atomic():
-        item = _locked(actor, item_id)
+        item = locked(actor, item_id)
         present = State(item.state)
         verdict = ups.transition(
             present, wanted, lock=item.transaction_uid, transaction=transaction_uid
         )
         if verdict is Verdict.WRONG_TRANSACTION:
             raise TransactionError(is_missing=not transaction_uid)
-        if verdict in _SENTENCES:
-            raise StateError(verdict, _SENTENCES[verdict])
+        if verdict in SENTENCES:
+            raise StateError(verdict, SENTENCES[verdict])
         if verdict is not Verdict.DONE:
             return verdict
         if wanted in FINAL:
-            _require_final_state(item, wanted)
+            require_final_state(item, wanted)
         else:
             item.transaction_uid = transaction_uid
             item.performer = actor.name[:150]
             item.claimed_at = timezone.now()
             item.claimed_by_id = actor.user_id if is_here else None
-        _set_state(item, wanted)
+        set_state(item, wanted)
         audit.record(actor, "workitem.state", item, state=str(wanted))
     return verdict
 
 
-def _require_final_state(item: Workitem, wanted: State) -> None:
+def require_final_state(item: Workitem, wanted: State) -> None:
+    """Refuse to end an item that lacks what it must hold in the end."""
     unmet = ups.unmet_in_the_end(attributes_of(item), wanted)
     if unmet:
         raise StateError(
@@ -294,10 +284,11 @@ def _require_final_state(item: Workitem, wanted: State) -> None:
         )
 
 
-def _set_state(item: Workitem, wanted: State) -> None:
+def set_state(item: Workitem, wanted: State) -> None:
+    """Put a locked item into a state, and tell of it; whether it may go there was decided."""
     data_set = Dataset.from_json(item.attributes)
     data_set.ProcedureStepState = str(wanted)
-    _keep(item, data_set)
+    keep(item, data_set)
     if wanted in FINAL:
         item.ended_at = timezone.now()
     item.changed_at = timezone.now()
@@ -305,12 +296,13 @@ def _set_state(item: Workitem, wanted: State) -> None:
     tell(item, [ups.state_report(data_set)])
 
 
-def _change(item: Workitem, changes: Dataset) -> None:
+def change(item: Workitem, changes: Dataset) -> None:
+    """Change attributes of a locked item, and tell of it; whether they may was decided."""
     before = Dataset.from_json(item.attributes)
     after = Dataset.from_json(item.attributes)
     after.update(changes)
     after.ScheduledProcedureStepModificationDateTime = now()
-    _keep(item, after)
+    keep(item, after)
     item.changed_at = timezone.now()
     item.save()
     tell(item, ups.reports_of_change(before, after))
@@ -341,8 +333,9 @@ def request_cancel(actor: Actor, item_id: UUID, asked: Dataset, requester: str) 
     ----------
     DICOM PS3.4 section CC.2.2.
     """
+    _json_of(asked)
     with transaction.atomic():
-        item = _locked(actor, item_id)
+        item = locked(actor, item_id)
         if item.state == State.CANCELED:
             return Verdict.ALREADY_CANCELED
         if item.state == State.COMPLETED:
@@ -359,7 +352,7 @@ def request_cancel(actor: Actor, item_id: UUID, asked: Dataset, requester: str) 
             item.cancel_reason = reason[:1024]
             item.changed_at = timezone.now()
             item.save(update_fields=["cancel_requested_by", "cancel_reason", "changed_at"])
-            tell(item, [_lawful(ups.cancel_request(asked, requester=requester[:16]))])
+            tell(item, [ups.cancel_request(asked, requester=requester[:16])])
         audit.record(actor, "workitem.cancel_request", item)
     return Verdict.DONE
 
@@ -367,16 +360,16 @@ def request_cancel(actor: Actor, item_id: UUID, asked: Dataset, requester: str) 
 def _cancel_unclaimed(item: Workitem, asked: Dataset) -> None:
     """Cancel as the standard has it: through IN PROGRESS, with all that a canceled item has."""
     item.transaction_uid = str(generate_uid(None))
-    _set_state(item, State.IN_PROGRESS)
+    set_state(item, State.IN_PROGRESS)
     data_set = Dataset.from_json(item.attributes)
-    data_set.ProcedureStepProgressInformationSequence = Items([_cancellation(data_set, asked)])
-    _keep(item, data_set)
-    _require_final_state(item, State.CANCELED)
+    data_set.ProcedureStepProgressInformationSequence = Items([cancellation(data_set, asked)])
+    keep(item, data_set)
+    require_final_state(item, State.CANCELED)
     item.cancel_reason = ups.text(asked, "ReasonForCancellation")[:1024]
-    _set_state(item, State.CANCELED)
+    set_state(item, State.CANCELED)
 
 
-def _cancellation(data_set: Dataset, asked: Dataset) -> Dataset:
+def cancellation(data_set: Dataset, asked: Dataset) -> Dataset:
     """Return the progress of an item that is being canceled."""
     known = ups.items(data_set, "ProcedureStepProgressInformationSequence")
     found = known[0] if known else Dataset()
@@ -403,127 +396,10 @@ def now() -> str:
     return timezone.localtime().strftime("%Y%m%d%H%M%S.%f%z")
 
 
-# Performed on the page ---------------------------------------------------------------------------
-
-
-def claim_here(actor: Actor, item_id: UUID) -> None:
-    """Claim a work item for a person; see `change_state`."""
-    change_state(actor, item_id, State.IN_PROGRESS, str(generate_uid(None)), is_here=True)
-
-
-def set_progress_here(actor: Actor, item_id: UUID, percent: int, words: str = "") -> None:
-    """Say how far a person is with an item that they claimed on the page.
-
-    Raises
-    ------
-    InvalidWorkitemError, StateError, ForbiddenError, NotFoundError
-    """
-    if not 0 <= percent <= 100:
-        raise InvalidWorkitemError("The progress is a percentage from 0 to 100.")
-    with transaction.atomic():
-        item = _mine(actor, item_id)
-        changes = Dataset()
-        known = ups.items(attributes_of(item), "ProcedureStepProgressInformationSequence")
-        progress = known[0] if known else Dataset()
-        progress.ProcedureStepProgress = str(percent)
-        if words:
-            progress.ProcedureStepProgressDescription = words[:1024]
-        changes.ProcedureStepProgressInformationSequence = Items([progress])
-        _change(item, changes)
-        audit.record(actor, "workitem.update", item)
-
-
-def complete_here(actor: Actor, item_id: UUID) -> None:
-    """End an item that a person claimed on the page, as done from the claim until now."""
-    with transaction.atomic():
-        item = _mine(actor, item_id)
-        data_set = attributes_of(item)
-        sequence = "UnifiedProcedureStepPerformedProcedureSequence"
-        known = ups.items(data_set, sequence)
-        performed = known[0] if known else Dataset()
-        begun = timezone.localtime(item.claimed_at)
-        defaults = {
-            "PerformedStationNameCodeSequence": _codes_or(
-                data_set, "ScheduledStationNameCodeSequence", ("WEB", "99NOCTIS", "Web page")
-            ),
-            "PerformedProcedureStepStartDateTime": begun.strftime("%Y%m%d%H%M%S.%f%z"),
-            "PerformedWorkitemCodeSequence": _codes_or(
-                data_set, "ScheduledWorkitemCodeSequence", ("TASK", "99NOCTIS", item.label)
-            ),
-            "PerformedProcedureStepEndDateTime": now(),
-            "OutputInformationSequence": Items([]),
-        }
-        for keyword, value in defaults.items():
-            if not ups.has_value(performed, keyword):
-                setattr(performed, keyword, value)
-        changes = Dataset()
-        setattr(changes, sequence, Items([performed]))
-        _change(item, changes)
-        _require_final_state(item, State.COMPLETED)
-        _set_state(item, State.COMPLETED)
-        audit.record(actor, "workitem.state", item, state=str(State.COMPLETED))
-
-
-def cancel_here(actor: Actor, item_id: UUID, reason: str) -> bool:
-    """Cancel an item on the page: the own one and an unclaimed one at once, another's by asking.
-
-    Returns
-    -------
-    bool
-        Whether it is canceled now.
-
-    Raises
-    ------
-    InvalidWorkitemError
-        Without a reason.
-    StateError, UnreachablePerformerError, ForbiddenError, NotFoundError
-    """
-    reason = " ".join(reason.split())[:1024]
-    if not reason:
-        raise InvalidWorkitemError("Say why: the reason is told to whoever waits for it.")
-    asked = Dataset()
-    asked.ReasonForCancellation = reason
-    asked.ContactDisplayName = actor.name[:64]
-    with transaction.atomic():
-        item = _locked(actor, item_id)
-        if not _is_mine(actor, item):
-            request_cancel(actor, item_id, asked, actor.name)
-            item.refresh_from_db()
-            return item.state == State.CANCELED
-        data_set = Dataset.from_json(item.attributes)
-        data_set.ProcedureStepProgressInformationSequence = Items([_cancellation(data_set, asked)])
-        _keep(item, data_set)
-        _require_final_state(item, State.CANCELED)
-        item.cancel_reason = reason
-        _set_state(item, State.CANCELED)
-        audit.record(actor, "workitem.state", item, state=str(State.CANCELED))
-    return True
-
-
-def _mine(actor: Actor, item_id: UUID) -> Workitem:
-    item = _locked(actor, item_id)
-    if item.state != State.IN_PROGRESS:
-        verdict = (
-            Verdict.NOT_IN_PROGRESS if item.state == State.SCHEDULED else Verdict.MAY_NOT_CHANGE
-        )
-        raise StateError(verdict, _SENTENCES[verdict])
-    if not _is_mine(actor, item):
-        raise ForbiddenError("Somebody else has claimed this task.")
-    return item
-
-
-def _is_mine(actor: Actor, item: Workitem) -> bool:
-    return (
-        item.state == State.IN_PROGRESS
-        and actor.user_id is not None
-        and item.claimed_by_id == actor.user_id
-    )
-
-
 # Rows --------------------------------------------------------------------------------------------
 
 
-def _locked(actor: Actor, item_id: UUID) -> Workitem:
+def locked(actor: Actor, item_id: UUID) -> Workitem:
     """Return an item that nobody else changes until the transaction ends."""
     item = Workitem.objects.select_for_update().filter(pk=item_id).first()
     if item is None:
@@ -532,7 +408,7 @@ def _locked(actor: Actor, item_id: UUID) -> Workitem:
     return item
 
 
-def _keep(item: Workitem, data_set: Dataset) -> None:
+def keep(item: Workitem, data_set: Dataset) -> None:
     """Put the object, and what lists are made of, into the row."""
     if _CHARACTER_SET in data_set:
         del data_set[_CHARACTER_SET]
@@ -551,6 +427,7 @@ def _keep(item: Workitem, data_set: Dataset) -> None:
         ("worklist_label", "WorklistLabel", 64),
         ("priority", "ScheduledProcedureStepPriority", 16),
         ("readiness", "InputReadinessState", 16),
+        ("patient_name", "PatientName", 324),
         ("patient_identifier", "PatientID", 64),
     )
     for column, keyword, longest in texts:
@@ -563,27 +440,24 @@ def _keep(item: Workitem, data_set: Dataset) -> None:
     item.state = ups.text(data_set, "ProcedureStepState")
     item.start = start[1]
     item.study_instance_uid = study
-    item.patient_name = ups.text(data_set, "PatientName")[:324]
     item.patient_name_folded = fold(item.patient_name)[:324]
     item.progress = ups.progress_of(data_set)
+    item.attributes = _json_of(data_set)
+
+
+def _json_of(data_set: Dataset) -> dict[str, Any]:
+    """Return a data set as DICOM JSON that every database takes."""
     try:
-        item.attributes = data_set.to_json_dict()
+        model: dict[str, Any] = data_set.to_json_dict()
     except Exception as error:  # pydicom raises anything on values that their VR does not allow
         raise InvalidWorkitemError(
             "An attribute has a value that its VR does not allow."
         ) from error
-
-
-def _lawful(report: Report) -> Report:
-    """Return a report that can be told; somebody else's values are in it."""
     try:
-        report.information.to_json_dict()
-    except Exception as error:  # as in `_keep`
-        raise InvalidWorkitemError(
-            "An attribute has a value that its VR does not allow."
-        ) from error
-    return report
-
-
-def _codes_or(data_set: Dataset, keyword: str, other: tuple[str, str, str]) -> Items:
-    return Items(ups.items(data_set, keyword) or [code(*other)])
+        is_text = "\\u0000" not in json.dumps(model)
+        json.dumps(model, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise InvalidWorkitemError("An attribute holds characters that are no text.")
+    return model

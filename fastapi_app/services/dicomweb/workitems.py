@@ -186,6 +186,8 @@ def _identifier(asked: Asked) -> tuple[Dataset, bool]:
                 wants_all = wants_all or one == "all"
                 if one != "all":
                     search.place_key(identifier, search.read_path(one)[:1], "")
+        elif not value.isprintable():
+            raise bad_request(f"'{name[:64]}' holds characters that are no text.")
         elif name not in _CONTROLS:
             search.place_key(identifier, search.read_path(name), value)
     # The lock is nobody's to ask for (PS3.4 CC.2.7.2).
@@ -253,6 +255,8 @@ def _filter(asked: Asked) -> Dataset:
                 pairs.append((key.strip(), text))
     keys = Dataset()
     for key, text in pairs:
+        if not text.isprintable():
+            raise bad_request("The filter holds characters that are no text.")
         if key and text:
             search.place_key(keys, search.read_path(key), text)
     if not len(keys):

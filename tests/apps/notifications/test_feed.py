@@ -268,3 +268,37 @@ def test_an_event_that_cannot_be_told_holds_up_nothing(
     messages = translate(OutboxEvent.objects.order_by("id"))
     assert [m.message["type"] for m in messages] == ["study.changed"]
     assert "cannot be told" in caplog.text
+
+
+def test_event_reports_go_to_the_account_the_title_and_the_facility_alone(
+    facility: Facility, other_facility: Facility, radiologist: User, admin_user: User
+) -> None:
+    reports: list[tuple[str, dict[str, Any]]] = [("1", {}), ("1", {})]
+    cursor = Cursor.at_end()
+    outbox.record(
+        outbox.WorkitemChanged(
+            facility_id=facility.pk,
+            workitem_id=uuid4(),
+            sop_instance_uid="1.2.3",
+            reports=reports,
+            subscribers=[(str(radiologist.pk), "GPU1")],
+        )
+    )
+    messages = translate(cursor.read())
+
+    def heard(user: User, title: str, *places: Facility) -> list[str]:
+        scope = Scope(frozenset(place.pk for place in places))
+        identity = Identity(user.pk, "x", scope, is_administrator=False, ae_title=title)
+        return [one.message["type"] for one in messages if one.is_for(identity)]
+
+    # Equal reports are two events.
+    assert heard(radiologist, "GPU1", facility) == ["1", "1"]
+    assert heard(radiologist, "GPU2", facility) == []
+    assert heard(admin_user, "GPU1", facility) == []
+    assert heard(radiologist, "GPU1", other_facility) == []
+    # Pages hear that something changed, and nothing of the reports.
+    assert heard(admin_user, "", facility) == ["workitem.changed"]
+    assert heard(admin_user, "", other_facility) == []
+    everyone = Addressed.to_all({"type": "heartbeat"})
+    subscriber = Identity(radiologist.pk, "x", EVERYTHING, is_administrator=False, ae_title="GPU1")
+    assert not everyone.is_for(subscriber)

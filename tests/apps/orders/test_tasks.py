@@ -168,6 +168,19 @@ def test_a_person_claims_works_and_completes(
     assert "nothing changes" in post(technologist, task, "complete")
 
 
+@pytest.mark.parametrize("words", ["\0", "\ud800", "%_*?[", "x" * 500])
+def test_odd_words_find_nothing_and_harm_nothing(
+    facility: Facility, technologist: Client, words: str
+) -> None:
+    task = make_task(facility)
+    typed = {"q": words.encode("utf-8", "surrogatepass")}
+    assert technologist.get("/tasks/", typed).status_code == 200
+    answer = technologist.post(
+        f"/tasks/{task.pk}/cancel/", {"reason": words.encode("utf-8", "surrogatepass")}
+    )
+    assert answer.status_code == 302
+
+
 def test_a_person_cancels_with_a_reason(facility: Facility, technologist: Client) -> None:
     unclaimed, mine = make_task(facility), make_task(facility)
     assert "Say why" in post(technologist, unclaimed, "cancel", reason="  ")
@@ -225,10 +238,10 @@ def test_who_only_looks_gets_no_buttons(facility: Facility, make_user: Callable[
 
 def test_a_script_gets_words_and_the_list_alone(facility: Facility, technologist: Client) -> None:
     task = make_task(facility)
-    headers = {"HTTP_ACCEPT": "application/json"}
-    answer = technologist.post(f"/tasks/{task.pk}/claim/", **headers)
+    headers = {"accept": "application/json"}
+    answer = technologist.post(f"/tasks/{task.pk}/claim/", headers=headers)
     assert answer.json() == {"message": "The task is yours."}
-    again = technologist.post(f"/tasks/{task.pk}/claim/", **headers)
+    again = technologist.post(f"/tasks/{task.pk}/claim/", headers=headers)
     assert again.status_code == 409
     part = technologist.get("/tasks/", {"part": "list"}).content.decode()
     assert str(task.pk) in part

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import httpx
 import pytest
 from django.utils import timezone
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
@@ -144,6 +145,48 @@ def test_creations_that_are_none(caller: Caller, sidecar: Sidecar, facility: Fac
     made(caller, workitem="1.2.3")
     assert_problem(send(caller, "", scheduled(), workitem="1.2.3"), 409, "exists already")
     assert Workitem.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["a\0b", "a\ud800b", "\x1b[2J", "x" * 5000], ids=["nul", "surrogate", "escape", "long"]
+)
+def test_odd_text_is_refused_or_kept_whole(caller: Caller, text: str) -> None:
+    for keyword in ("ProcedureStepLabel", "PatientName", "PatientID"):
+        model = scheduled().to_json_dict()
+        tag = f"{tag_for_keyword(keyword) or 0:08X}"
+        is_name = keyword == "PatientName"
+        model[tag] = {
+            "vr": "PN" if is_name else "LO",
+            "Value": [{"Alphabetic": text} if is_name else text],
+        }
+        assert_problem(send(caller, "", json.dumps(model).encode()), 400)
+    # In what no column holds it is refused where it is no text, and else kept.
+    model = scheduled().to_json_dict()
+    model["00400400"] = {"vr": "LT", "Value": [text]}
+    answer = send(caller, "", json.dumps(model).encode())
+    is_text = text.isprintable() or text.startswith("\x1b")
+    assert answer.status_code == (201 if is_text else 400), answer.text
+    for keys in ({"PatientName": text}, {"ProcedureStepLabel": text}, {"facility": text}):
+        wire = {name: value.encode("utf-8", "surrogatepass") for name, value in keys.items()}
+        assert caller.get(BASE, params=wire).status_code in (200, 400)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("uid", ["1.02", "x", "%00", "1.2%00", "1" * 65, "%2e%2e", "1.2.3 "])
+def test_what_is_no_uid_names_nothing(caller: Caller, uid: str) -> None:
+    for answer in (
+        caller.get(f"{BASE}/{uid}"),
+        change(caller, uid, "IN PROGRESS", "1.2.3"),
+        send(caller, f"/{uid}/cancelrequest"),
+        send(caller, f"/{uid}/subscribers/WATCHER"),
+    ):
+        assert_problem(answer, 404)
+
+
+def test_the_service_names_work_items_among_its_resources(caller: Caller) -> None:
+    answer = caller.request("OPTIONS", BASE)
+    assert {"GET", "POST", "OPTIONS"} <= set(answer.headers["allow"].split(", "))
+    for name in (b"create_workitem", b"change_workitem_state", b"subscribe_workitem"):
+        assert name in answer.content
 
 
 # Changed ------------------------------------------------------------------------------------------
