@@ -65,8 +65,14 @@ class OutboxEvent(models.Model):
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=48)
     payload = models.JSONField(default=dict)
+    # Nobody asks for a facility's events but its removal, and none is kept for long.
     facility = models.ForeignKey(
-        Facility, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+        Facility,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
     )
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     # Set by the runner when the event's jobs are queued.

@@ -348,8 +348,13 @@ class DicomImage(models.Model):
     """One stored instance: where its bytes lie, and enough to serve a frame with one read."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    series = models.ForeignKey(Series, on_delete=models.CASCADE, related_name="images")
-    facility = models.ForeignKey(Facility, on_delete=models.PROTECT, related_name="+")
+    # Looked up by the indexes that begin with them: every index costs each instance a page.
+    series = models.ForeignKey(
+        Series, on_delete=models.CASCADE, related_name="images", db_index=False
+    )
+    facility = models.ForeignKey(
+        Facility, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     sop_instance_uid = models.CharField("SOP Instance UID", max_length=64)
     sop_class_uid = models.CharField("SOP Class UID", max_length=64)
     transfer_syntax_uid = models.CharField(max_length=64)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -58,6 +59,23 @@ def test_the_second_instance_of_a_series_takes_four_statements(
         statements += [query["sql"] for query in queries]
     said = [sql.split()[0] for sql in statements if "SAVEPOINT" not in sql]
     assert said == ["UPDATE", "UPDATE", "INSERT", "INSERT"]
+
+
+@pytest.mark.parametrize("model", [DicomImage, OutboxEvent])
+def test_an_instance_pays_for_no_index_that_another_one_begins_with(
+    model: type[Model], db: None
+) -> None:
+    """Each index costs every instance a page of the log."""
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    indexed = [tuple(entry["columns"]) for entry in found.values() if is_index(entry)]
+    beginnings = {columns[:size] for columns in indexed for size in range(1, len(columns))}
+    assert beginnings.isdisjoint(indexed)
+    assert ("facility_id",) not in indexed
+
+
+def is_index(entry: Mapping[str, object]) -> bool:
+    return bool(entry["index"] or entry["unique"] or entry["primary_key"])
 
 
 def test_what_is_written_is_all_of_it_or_nothing(transactional_db: None) -> None:
