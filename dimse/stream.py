@@ -12,9 +12,8 @@ import fcntl
 import hashlib
 import itertools
 import os
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,63 +29,14 @@ _SUFFIX = ".part"
 # What one instance may hold of the memory; nearly all are smaller and go to the disk in one write.
 _BUFFER_BYTES = 1024 * 1024
 _numbers = itertools.count()
-# From this size on the digest is computed while the rest comes: handing over costs 0.05 ms.
-_EARLY_BYTES = 100 * 1024
-_hashers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="dimse-hash")
+# From this size on the digest is computed while the disk works: handing over costs 0.05 ms.
+_PARALLEL_BYTES = 100 * 1024
+_hashers = ThreadPoolExecutor(
+    max_workers=min(max(4, os.cpu_count() or 1), 32), thread_name_prefix="dimse-hash"
+)
 # Buffers to use again: fresh memory costs as much as what is copied into it.
 _MOST_BUFFERS = 16
 _buffers: list[bytearray] = []
-
-
-class _EarlyDigest:
-    """The digest of a buffer that fills, computed in another thread behind the one that fills it.
-
-    No thread ever waits for more to come: slow senders cannot keep the few that there are.
-    """
-
-    def __init__(self, buffer: bytearray) -> None:
-        self._view = memoryview(buffer)
-        self._digest = hashlib.sha256()
-        self._changed = threading.Condition(threading.Lock())
-        self._filled = self._hashed = 0
-        self._is_running = False
-
-    def note(self, filled: int) -> None:
-        """Say how far the buffer is filled."""
-        with self._changed:
-            self._filled = filled
-            is_asleep, self._is_running = not self._is_running, True
-        if is_asleep:
-            _hashers.submit(self._run)
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                begin, end = self._hashed, self._filled
-                if begin == end:
-                    self._is_running = False
-                    self._changed.notify_all()
-                    return
-                self._hashed = end
-            self._digest.update(self._view[begin:end])
-
-    def stop(self) -> None:
-        """Leave what is not hashed yet, and the buffer, alone from now on."""
-        with self._changed:
-            self._filled = self._hashed
-            while self._is_running:
-                self._changed.wait()
-
-    def finish(self) -> Hash:
-        """Wait until everything is hashed."""
-        with self._changed:
-            while self._is_running:
-                self._changed.wait()
-        return self._digest
-
-    def hexdigest(self) -> str:
-        """Wait for the digest of everything, in hex."""
-        return self.finish().hexdigest()
 
 
 class DataSetStream:
@@ -109,7 +59,7 @@ class DataSetStream:
         self._filled = 0
         self._spooled: Spooled | None = None
         self._digest: Hash | None = None
-        self._early: _EarlyDigest | None = None
+        self._hashing: Future[str] | None = None
         self.size_bytes = 0
         self.write(header)
 
@@ -127,18 +77,10 @@ class DataSetStream:
         assert self._buffer is not None  # noqa: S101 - nobody writes after `discard`
         self._buffer[self._filled : end] = fragment
         self._filled = end
-        if end >= _EARLY_BYTES and self._digest is None:
-            if self._early is None:
-                self._early = _EarlyDigest(self._buffer)
-            self._early.note(end)
 
     def _spill(self) -> None:
         """Write what the buffer holds to the disk, and hash it."""
-        if self._early is not None:
-            self._digest, self._early = self._early.finish(), None
-            self._write_out(self._content)
-        else:
-            self._write_through(self._content)
+        self._write_through(self._content)
         self._filled = 0
 
     @property
@@ -172,7 +114,11 @@ class DataSetStream:
         """Return the whole; `discard` is due."""
         if self._digest is None:
             content = self._content.toreadonly()
-            digest = None if self._early is None else self._early.hexdigest
+            # One task for the whole, hidden behind the disk: digests of parts as they come cost
+            # further switches between threads.
+            if self.size_bytes >= _PARALLEL_BYTES:
+                self._hashing = _hashers.submit(_hex_digest, content)
+            digest = None if self._hashing is None else self._hashing.result
             self._spooled = Spooled(
                 lambda: self._write_out(content), self.size_bytes, content, digest
             )
@@ -186,8 +132,9 @@ class DataSetStream:
 
         What `finish` returned holds no content any more.
         """
-        if self._early is not None:
-            self._early.stop()
+        if self._hashing is not None and not self._hashing.cancel():
+            # The buffer is somebody else's in a moment.
+            wait([self._hashing])
         if self._descriptor >= 0:
             self._remove()
         if self._spooled is not None:
@@ -202,6 +149,10 @@ class DataSetStream:
         if path is not None:
             path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def _hex_digest(content: memoryview) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _take_buffer() -> bytearray:

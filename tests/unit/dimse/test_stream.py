@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_a_file_is_locked_for_as_long_as_its_process_has_it(
 
 @pytest.mark.parametrize("size", [10, 99_999, 150_000, 1024 * 1024, 1024 * 1024 + 1, 3_500_000])
 def test_the_digest_is_that_of_everything(spool: Path, size: int) -> None:
-    """Computed while it comes or afterwards, in memory or from the file."""
+    """Computed by another thread or by ours, in memory or on the way to the file."""
     content = bytes(range(256)) * (size // 256 + 1)
     content = content[:size]
     growing = DataSetStream(b"header")
@@ -107,20 +108,42 @@ def test_a_buffer_is_used_again_only_when_nobody_hashes_it(
 ) -> None:
     """What was broken off must not disturb the next one."""
     monkeypatch.setattr(stream, "_buffers", [])
-    begun, may_end = threading.Event(), threading.Event()
+    begun, asked = threading.Event(), threading.Event()
+    free: list[int] = []
 
-    class Slow:
-        def update(self, _: memoryview) -> None:
-            begun.set()
-            may_end.wait()
+    def slow(_: memoryview) -> str:
+        begun.set()
+        asked.wait()
+        free.append(len(stream._buffers))
+        return ""
 
+    def waited_for(futures: list[Future[str]]) -> object:
+        asked.set()
+        return wait(futures)
+
+    monkeypatch.setattr(stream, "_hex_digest", slow)
+    monkeypatch.setattr(stream, "wait", waited_for)
     growing = DataSetStream(b"header")
-    monkeypatch.setattr("dimse.stream.hashlib.sha256", Slow)
     growing.write(bytes(150_000))
+    spooled = growing.finish()
     begun.wait()
-    discarding = threading.Thread(target=growing.discard)
-    discarding.start()
-    assert stream._buffers == []
-    may_end.set()
-    discarding.join()
+    growing.discard()
+    asked.set()
+    assert spooled.digest() == ""
+    assert free == [0]
     assert len(stream._buffers) == 1
+
+
+def test_a_digest_that_was_not_begun_is_not_waited_for(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who compute them may be busy when a sender breaks off."""
+    may_end = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as busy:
+        monkeypatch.setattr(stream, "_hashers", busy)
+        busy.submit(may_end.wait)
+        growing = DataSetStream(b"header")
+        growing.write(bytes(150_000))
+        growing.finish()
+        growing.discard()
+        may_end.set()
