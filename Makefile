@@ -144,7 +144,7 @@ load: $(DEV) $(BUILT) ## readers, programs and scanners at once (MINUTES=30)
 bench: $(DEV) ## measure receiving and rendering, beside Orthanc where it is installed (minutes; quiet machine)
 	$(PYTHON) -m tests.perf.bench_ingest --kind ct
 	$(PYTHON) -m tests.perf.bench_ingest --kind small
-	$(PYTHON) -m tests.perf.bench_ingest --kind ct --sender storescu --associations 1,4 -n 100
+	$(PYTHON) -m tests.perf.bench_ingest --kind ct --sender storescu --associations 1,4 -n 200
 	$(PYTHON) -m tests.perf.bench_render --workers 2
 
 .PHONY: bench-reading

@@ -1,11 +1,12 @@
 """Receiving, measured: `make bench`. One JSON object a line; only the ratios travel.
 
     python -m tests.perf.bench_ingest [--kind ct] [-n 300] [--associations 1,4,8] [--rounds 3]
-        [--sender raw|storescu] [--without-peer] [--stored 1000000]
+        [--sender raw|storescu] [--without-peer] [--stored 1000000] [--postgresql]
 
 Where Orthanc is installed (`apt-get install orthanc`), both are measured by turns in one run, and
 the ratio is the median of the rounds'. `--stored` compares our own empty archive with one that
 holds so many instances; their rows are made by SQL and have no files (`tests.perf.filler`).
+`--postgresql` gives each program a PostgreSQL of its own (`apt-get install orthanc-postgresql`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tests.perf import senders, targets
 from tests.perf.senders import KINDS, median
 from tests.perf.targets import Orthanc, Ours, Target
+from tests.services import servers
 
 
 def say(**facts: object) -> None:
@@ -36,6 +39,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sender", choices=["raw", "storescu"], default="raw")
     parser.add_argument("--without-peer", action="store_true")
     parser.add_argument("--stored", type=int, default=0)
+    parser.add_argument("--postgresql", action="store_true")
     return parser.parse_args(words)
 
 
@@ -87,25 +91,33 @@ def main() -> None:
     """Start what is compared, measure, end it."""
     wanted = arguments()
     compared: list[Target] = []
-    try:
-        if wanted.stored:
-            full = Ours(instances=wanted.stored)
-            full.name = f"with {wanted.stored}"
-            say(target=full.name, start_s=round(full.start_s, 2))
-            compared.append(full)
-        empty = Ours()
-        empty.name = "empty" if wanted.stored else "ours"
-        say(target=empty.name, start_s=round(empty.start_s, 2))
-        compared.append(empty)
-        if not wanted.stored and not wanted.without_peer:
-            if targets.has_orthanc():
-                compared.append(Orthanc())
-            else:
-                say(note="Orthanc is not installed: our own figures alone.")
-        measure(wanted, compared)
-    finally:
-        for target in compared:
-            target.stop()
+    with ExitStack() as stack:
+        try:
+            _start(wanted, compared, stack)
+            measure(wanted, compared)
+        finally:
+            for target in compared:
+                target.stop()
+
+
+def _start(wanted: argparse.Namespace, compared: list[Target], stack: ExitStack) -> None:
+    def url() -> str | None:
+        return stack.enter_context(servers.postgres()) if wanted.postgresql else None
+
+    if wanted.stored:
+        full = Ours(instances=wanted.stored, url=url())
+        full.name = f"with {wanted.stored}"
+        say(target=full.name, start_s=round(full.start_s, 2))
+        compared.append(full)
+    empty = Ours(url=url())
+    empty.name = "empty" if wanted.stored else "ours"
+    say(target=empty.name, start_s=round(empty.start_s, 2))
+    compared.append(empty)
+    if not wanted.stored and not wanted.without_peer:
+        if targets.has_orthanc():
+            compared.append(Orthanc(url()))
+        else:
+            say(note="Orthanc is not installed: our own figures alone.")
 
 
 if __name__ == "__main__":

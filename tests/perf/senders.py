@@ -8,6 +8,7 @@ import socket
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -137,29 +138,67 @@ def send_raw(port: int, called: str, calling: Sequence[str], instances: Sequence
     )
 
 
+def _sent(line: bytes) -> bool:
+    return b"Sending file" in line
+
+
+def _answered(line: bytes) -> bool:
+    return b"Received Store Response" in line
+
+
+def _follow(sender: subprocess.Popen[bytes], moments: list[float], refusals: list[bytes]) -> None:
+    """Note when each instance was begun and answered, in turn."""
+    assert sender.stdout is not None
+    for line in sender.stdout:
+        if _sent(line) or _answered(line):
+            moments.append(time.perf_counter())
+        if _answered(line) and b"(Success)" not in line:
+            refusals.append(line)
+
+
 def send_storescu(
     port: int, called: str, calling: Sequence[str], instances: Sequence[Instance]
 ) -> Run:
-    """Send with dcmtk's storescu as it comes, one process for each calling title."""
+    """Send with dcmtk's storescu as it comes, one process for each calling title.
+
+    The clock runs from the first instance that is begun to the last that is answered: the start of
+    the processes, which read every file's beginning before they call, is nobody's merit.
+    """
     folder = Path(tempfile.mkdtemp(prefix="noctis-bench-"))
     try:
         for at in range(len(calling)):
             (folder / str(at)).mkdir()
             for number, instance in enumerate(instances[at :: len(calling)]):
                 (folder / str(at) / f"{number:05}.dcm").write_bytes(instance.raw)
-        began = time.time()
+        command = ["storescu", "-v", "-aec", called, "+sd", "127.0.0.1", str(port)]
         senders = [
             subprocess.Popen(
-                ["storescu", "-aet", title, "-aec", called, "+sd", "127.0.0.1", str(port), at],
+                [*command, "-aet", title, str(at)],
                 cwd=folder,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
             )
-            for at, title in ((str(at), title) for at, title in enumerate(calling))
+            for at, title in enumerate(calling)
         ]
-        refused = sum(sender.wait() != 0 for sender in senders)
-        seconds = time.time() - began
-        return Run(seconds, [seconds * 1000 / len(instances)], refused)
+        moments: list[list[float]] = [[] for _ in senders]
+        refusals: list[bytes] = []
+        followers = [
+            threading.Thread(target=_follow, args=(sender, its, refusals))
+            for sender, its in zip(senders, moments, strict=True)
+        ]
+        for follower in followers:
+            follower.start()
+        for follower, sender in zip(followers, senders, strict=True):
+            follower.join()
+            assert sender.wait() == 0, "storescu could not send everything."
+        latencies = [
+            (answered - begun) * 1000
+            for its in moments
+            for begun, answered in zip(its[::2], its[1::2], strict=True)
+        ]
+        assert len(latencies) == len(instances), "storescu did not send everything."
+        seconds = max(its[-1] for its in moments) - min(its[0] for its in moments)
+        return Run(seconds, latencies, len(refusals))
     finally:
         shutil.rmtree(folder)
 

@@ -12,9 +12,16 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from tests.product import free_port
 from tests.receiver import PREPARE, ReceiverSite, run_python
+
+POSTGRESQL_PLUGIN = Path(
+    os.environ.get(
+        "ORTHANC_POSTGRESQL_PLUGIN", "/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so"
+    )
+)
 
 
 class Target(Protocol):
@@ -38,14 +45,14 @@ def cpu_of(pid: int) -> float:
 
 
 class Ours:
-    """The receiver on SQLite, or on the database that `DATABASE_URL` names."""
+    """The receiver on SQLite, or on the database that `url` or `DATABASE_URL` names."""
 
     name = "ours"
     called = "NOCTIS_SCP"
 
-    def __init__(self, *, instances: int = 0) -> None:
+    def __init__(self, *, instances: int = 0, url: str | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="noctis-bench-"))
-        url = os.environ.get("DATABASE_URL")
+        url = url or os.environ.get("DATABASE_URL")
         environment = {"DATABASE_URL": url} if url else {}
         run_python(self.folder, PREPARE, environment=environment)
         if instances:
@@ -73,12 +80,17 @@ def _listens(port: int) -> bool:
 
 
 class Orthanc:
-    """Orthanc as Debian has it, with its defaults: it syncs each file, its database later."""
+    """Orthanc as Debian has it, with its defaults: it syncs each file, its database later.
+
+    Parameters
+    ----------
+    url : of an empty PostgreSQL that is to keep its index; needs Debian's orthanc-postgresql
+    """
 
     name = "orthanc"
     called = "ANYSCP"
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="noctis-bench-"))
         self.port = free_port()
         settings = {
@@ -91,6 +103,19 @@ class Orthanc:
             "DicomAlwaysAllowGet": True,
             "Plugins": [],
         }
+        if url is not None:
+            place = urlsplit(url)
+            settings["Plugins"] = [str(POSTGRESQL_PLUGIN)]
+            settings["PostgreSQL"] = {
+                "EnableIndex": True,
+                "EnableStorage": False,
+                "Host": place.hostname,
+                "Port": place.port,
+                "Database": place.path.lstrip("/"),
+                "Username": place.username,
+                "Password": place.password or "",
+                "Lock": False,
+            }
         path = self.folder / "orthanc.json"
         path.write_text(json.dumps(settings))
         with (self.folder / "log").open("wb") as log:
