@@ -20,6 +20,9 @@ FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 # Real servers and browsers on a busy machine: a failure is tried once more, and the summary says so.
 PYTEST := $(PYTHON) -m pytest --reruns 1 -rR --durations=25 --durations-min=3
 WORKERS ?= 2
+# One worker runs all tests of a file: the servers that they share start once. In the order that
+# tests/conftest.py gives, browsers last.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header
 
@@ -29,7 +32,7 @@ run: $(RUNTIME) $(BUILT) $(COMPILED) ## start the site with everything it needs,
 
 .PHONY: test
 test: system-packages check $(BUILT) $(OHIF) test-services ## all that CI runs: checks, services, then every other test
-	$(PYTEST) -n $(WORKERS) --ignore=tests/services tests
+	$(PYTEST) $(SPREAD) --ignore=tests/services tests
 
 .PHONY: help
 help:
@@ -86,15 +89,22 @@ lock: $(UV) ## resolve the dependencies anew into the lock files
 # Checks ---------------------------------------------------------------------------------------
 
 .PHONY: check
-check: lint check-frontend ## formatters, linters, types, import rules, migrations
+check: $(DEV) $(NODE_MODULES) ## formatters, linters, types, import rules, migrations
+	@$(MAKE) --no-print-directory --jobs=$(WORKERS) --output-sync=target style types check-frontend
 
 .PHONY: lint
-lint: $(DEV)
+lint: style types
+
+.PHONY: style
+style: $(DEV)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
-	$(PYTHON) -m mypy .
 	.venv/bin/lint-imports --no-cache
 	@scripts/check_migrations.sh
+
+.PHONY: types
+types: $(DEV)
+	$(PYTHON) -m mypy .
 
 .PHONY: check-frontend
 check-frontend: $(NODE_MODULES)
@@ -115,20 +125,24 @@ audit: $(DEV) ## look the pinned packages up among known weaknesses (needs the n
 
 .PHONY: test-unit
 test-unit: $(DEV) ## pure tests, seconds
-	$(PYTEST) -n $(WORKERS) tests/unit
+	$(PYTEST) $(SPREAD) tests/unit
 
 .PHONY: test-integration
 test-integration: $(DEV) $(BUILT) system-packages ## applications, doors, flows on the embedded default
-	$(PYTEST) -n $(WORKERS) tests/apps tests/doors tests/flows
+	$(PYTEST) $(SPREAD) tests/apps tests/doors tests/flows
 
 .PHONY: test-services
 test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis and Celery
-	$(PYTEST) -n $(WORKERS) -p tests.services.plugin tests/apps tests/services \
+	$(PYTEST) $(SPREAD) -p tests.services.plugin tests/apps tests/services \
 		tests/doors/dicomweb/test_search.py tests/doors/dicomweb/test_store.py
 
 .PHONY: test-browser
 test-browser: $(DEV) $(BUILT) $(OHIF) system-packages ## headless Chromium
 	$(PYTEST) tests/browser
+
+.PHONY: coverage
+coverage: $(DEV) $(BUILT) ## the lines that no test runs in its own process, by file
+	$(PYTEST) $(SPREAD) --cov --cov-report=term-missing:skip-covered tests/unit tests/apps tests/doors
 
 .PHONY: soak
 soak: $(DEV) $(BUILT) ## hours under load while processes are killed (MINUTES=480)

@@ -255,8 +255,14 @@ def _make_template(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def new_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Make folders for sites; tests for which the disk matters have others."""
+    return lambda: tmp_path_factory.mktemp("receiver")
+
+
+@pytest.fixture(scope="session")
 def make_site(
-    receiver_template: Path, tmp_path_factory: pytest.TempPathFactory
+    receiver_template: Path, new_folder: Callable[[], Path]
 ) -> Iterator[Callable[..., ReceiverSite]]:
     """Make sites; whatever still runs at the end is ended."""
     sites: list[ReceiverSite] = []
@@ -266,7 +272,7 @@ def make_site(
         wrapper: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> ReceiverSite:
-        folder = tmp_path_factory.mktemp("receiver")
+        folder = new_folder()
         shutil.copytree(receiver_template, folder, dirs_exist_ok=True)
         site = ReceiverSite(folder, settings, wrapper, environment)
         sites.append(site)
@@ -296,4 +302,6 @@ def run_receiver(site: ReceiverSite) -> Iterator[ReceiverSite]:
     site.assert_consistent()
 
 
-__all__ = ["CT", "EXPLICIT_LE", "ReceiverSite", "make_site", "receiver", "receiver_template"]
+__all__ = [
+    "CT", "EXPLICIT_LE", "ReceiverSite", "make_site", "new_folder", "receiver", "receiver_template",
+]  # fmt: skip

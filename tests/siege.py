@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pydicom.uid import generate_uid
 
-from tests import product
+from tests import databases, product
 from tests.dicom import make_instance, to_bytes
 from tests.pdu import (
     CT,
@@ -88,6 +88,7 @@ class Site:
 
     def prepare(self) -> str:
         """Make the database, a facility and a token; returns the token."""
+        databases.place(self.data_dir)
         self.manage("prepare_site")
         title = ("--aet", _AE_TITLE)
         self.manage("add_facility", "Siege Clinic", "--code", _FACILITY, *title)

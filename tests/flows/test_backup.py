@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from tests import databases
 from tests.dicom import make_instance, to_bytes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def write_files(folder: Path, count: int) -> Path:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     made = Site(tmp_path / "site")
+    databases.place(made.folder)
     code, said = made.run("prepare_site")
     assert code == 0, said
     code, said = made.run("import_dicom", str(write_files(tmp_path / "first", 20)))

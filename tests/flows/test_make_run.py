@@ -237,7 +237,8 @@ def test_pauses_grow_and_a_healthy_time_makes_them_short_again(
     assert service.start_again_at - now[0] == 1
 
 
-def test_a_second_wish_to_stop_kills_what_does_not_listen() -> None:
+def test_a_second_wish_to_stop_kills_what_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_STOP_AFTER_S", 600)
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
     )
@@ -252,13 +253,11 @@ def test_a_second_wish_to_stop_kills_what_does_not_listen() -> None:
 
     previous = signal.signal(signal.SIGALRM, again)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
-    began = time.monotonic()
     try:
         here.stop()
     finally:
         signal.signal(signal.SIGALRM, previous)
     assert service.process.returncode == -signal.SIGKILL
-    assert time.monotonic() - began < 5
 
 
 def test_make_run_starts_the_supervisor() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ KILLS = 21
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_whatever_is_killed_nothing_answered_is_lost_or_changed(tmp_path: Path) -> None:
-    site = Site(tmp_path)
+def test_whatever_is_killed_nothing_answered_is_lost_or_changed(
+    new_folder: Callable[[], Path],
+) -> None:
+    site = Site(new_folder())
     siege = Siege(site, site.prepare())
     try:
         siege.run(lambda: sum(siege.kills.values()) < KILLS)

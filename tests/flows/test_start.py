@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.receiver import ReceiverSite, make_site, receiver_template
-
-__all__ = ["make_site", "receiver_template"]
+from tests.receiver import ReceiverSite
 
 _RECEIVER = """
 import sys

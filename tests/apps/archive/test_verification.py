@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 import time
 import zipfile
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 
 from archive import verification
 from archive.models import AuditEvent, Destination, InstanceConflict
-from tests import factories
+from tests import databases, factories, product
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility, FacilityAE, Study
 
@@ -147,18 +145,11 @@ def test_the_report_shows_no_patient_id(images: list[DicomImage]) -> None:
 
 def test_the_script_says_the_same(tmp_path: Path) -> None:
     """`scripts/verify_storage.py` in a process of its own, on an empty archive."""
-    root = Path(django_settings.BASE_DIR)
-    environment = {**os.environ, "NOCTIS_DATA_DIR": str(tmp_path / "var")}
-    for command in (["manage.py", "migrate", "-v0"], ["scripts/verify_storage.py"]):
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    databases.place(tmp_path / "var")
+    done = product.run(
+        [sys.executable, "scripts/verify_storage.py"], product.environment(tmp_path / "var")
+    )
+    assert done.returncode == 0, done.stderr
     assert "Checked 0 rows and 0 files" in done.stdout
     assert "DICOM instances" in done.stdout
 

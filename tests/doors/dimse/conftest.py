@@ -8,9 +8,9 @@ import pytest
 
 from tests.dcmtk import storescp
 from tests.orthanc import start_orthanc
-from tests.receiver import ReceiverSite, make_site, receiver_template, run_receiver
+from tests.receiver import ReceiverSite, make_site, new_folder, receiver_template, run_receiver
 
-__all__ = ["make_site", "receiver_template", "start_orthanc", "storescp"]
+__all__ = ["make_site", "new_folder", "receiver_template", "start_orthanc", "storescp"]
 
 
 @pytest.fixture(scope="module", params=["1", "0"], ids=["own", "pynetdicom"])
