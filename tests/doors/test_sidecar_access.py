@@ -471,10 +471,8 @@ def test_pictures_in_memory_are_not_counted(
     settings.API_REQUESTS_PER_MINUTE = 3
     caller = sidecar.by_token(radiologist)
     path = filled("/api/v1/dicom/image/{image}/frames/1.png", image)
-    begin = time.monotonic()
     statuses = {caller.get(path).status_code for _ in range(20)}
     assert statuses == {200}
-    assert time.monotonic() - begin < 2
 
 
 # Traces --------------------------------------------------------------------------------------

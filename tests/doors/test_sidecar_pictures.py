@@ -425,9 +425,9 @@ def test_a_hostile_picture_is_ended_while_others_are_served(
         thread.join()
         decoding.close()
     assert_problem(answered[0], 422, "longer than 0.25 s")  # type: ignore[arg-type]
-    begin = time.monotonic()
+    # It is remembered: tried again with as much time as it needs, it would be decoded.
+    settings.DECODE_TIMEOUT_S = 60
     assert_problem(caller.get(frames(hostile, "jphc")), 422)
-    assert time.monotonic() - begin < 0.25
 
 
 def test_pictures_are_made_once_for_many_who_ask(

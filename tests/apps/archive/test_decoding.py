@@ -119,10 +119,10 @@ def test_a_picture_that_cost_a_worker_is_not_tried_again(
     slow = stored(compressed_instance([code, code], 2500, 2500), facility)
     with pytest.raises(UndecodableError):
         decode(slow, 0)
-    begin = time.monotonic()
+    # With as much time as it needs it would be decoded.
+    settings.DECODE_TIMEOUT_S = 60
     with pytest.raises(UndecodableError, match="longer than"):
         decode(slow, 1)
-    assert time.monotonic() - begin < 0.1
 
 
 def test_a_memory_bomb_grows_no_further_than_its_picture_justifies(
