@@ -12,7 +12,7 @@ from uuid import UUID
 from django.urls import reverse
 
 from accounts.models import User
-from archive import access, completeness, jobs, retrieve
+from archive import access, completeness, jobs, priors, retrieve
 from archive.access import EVERYTHING, Actor, Scope
 from archive.errors import NotFoundError, TransientError, UndecodableError
 from dicom_viewer import services
@@ -38,8 +38,29 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
         "presets": [preset_document(row) for row in services.presets_for(user.pk)],
         "measurements": [drawing_document(row) for row in services.drawings_of(study)],
         "user": {"id": str(user.pk), "name": str(user), "can_write": actor.can_annotate},
+        "priors": [prior_document(prior) for prior in priors.priors_of(actor.scope, study)],
         "session": session_document(services.session_of(actor, study)),
         "links": _links(study),
+    }
+
+
+def prior_document(prior: priors.Prior) -> dict[str, Any]:
+    """Return another study of the person as the list of priors shows it."""
+    study, relevance = prior.study, prior.relevance
+    return {
+        "id": str(study.pk),
+        "StudyInstanceUID": study.study_instance_uid,
+        "StudyDate": _day(study.study_date),
+        "StudyDescription": study.study_description or None,
+        "ModalitiesInStudy": study.modality_codes,
+        "BodyPartExamined": study.body_part_examined or None,
+        "NumberOfStudyRelatedInstances": study.instance_count,
+        "status": study.status,
+        "interval_days": relevance.interval_days,
+        "reasons": list(relevance.reasons),
+        "viewer_url": reverse("dicom_viewer:viewer", args=[study.pk]),
+        "manifest_url": reverse("dicom_viewer:study", args=[study.pk]),
+        "thumbnail_url": f"/api/v1/dicom/studies/{study.pk}/thumbnail",
     }
 
 
