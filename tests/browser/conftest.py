@@ -49,10 +49,11 @@ _FOLDERS = (
 
 @dataclass(frozen=True)
 class ReadingSite:
-    """A running site, and its studies by Study Instance UID."""
+    """A running site, its studies by Study Instance UID, and how its reader's programs sign in."""
 
     address: str
     studies: dict[str, str]
+    credentials: str
 
     def viewer(self, study_instance_uid: str) -> str:
         return f"{self.address}/viewer/{self.studies[study_instance_uid]}/"
@@ -79,7 +80,7 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         credentials = _basic(_USER, _PASSWORD)
         rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
         studies = {row["StudyInstanceUID"]: row["id"] for row in rows}
-        yield ReadingSite(f"http://127.0.0.1:{here.web_port}", studies)
+        yield ReadingSite(f"http://127.0.0.1:{here.web_port}", studies, credentials)
 
 
 def _basic(username: str, password: str) -> str:

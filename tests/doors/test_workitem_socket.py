@@ -1,17 +1,12 @@
-"""Event reports of work items, from a real web process to programs that subscribed by web."""
+"""Event reports of work items, from real web processes to programs that subscribed by web."""
 
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,13 +16,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from imaging import ups
+from tests import product, serving
 from tests.factories import PASSWORD
-from tests.product import environment, free_port
 from tests.workitems import completed, item, scheduled, state
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).resolve().parents[2]
 _PREPARE = """
 import json
 from django.test import Client
@@ -48,14 +42,17 @@ print(json.dumps(found))
 
 @dataclass
 class Site:
-    """One web process, and people's ways to sign in."""
+    """Web processes of either server, a sidecar of its own, and people's ways to sign in."""
 
-    port: int
+    webs: dict[str, int]
+    sidecar: int
     keys: dict[str, dict[str, str]]
 
-    def socket(self, title: str, headers: dict[str, str], origin: str = "") -> ClientConnection:
+    def socket(
+        self, title: str, headers: dict[str, str], origin: str = "", server: str = "uvicorn"
+    ) -> ClientConnection:
         return connect(
-            f"ws://127.0.0.1:{self.port}/ws/subscribers/{title}",
+            f"ws://127.0.0.1:{self.webs[server]}/ws/subscribers/{title}",
             origin=origin or None,  # type: ignore[arg-type]
             additional_headers=headers,
             open_timeout=60,
@@ -67,9 +64,10 @@ class Site:
     def send(
         self, name: str, path: str, content: Dataset | None = None, method: str = "POST"
     ) -> httpx.Response:
+        """Ask the sidecar: what it does is heard by way of the web processes."""
         return httpx.request(
             method,
-            f"http://127.0.0.1:{self.port}/dicom-web/workitems{path}",
+            f"http://127.0.0.1:{self.sidecar}/dicom-web/workitems{path}",
             content=json.dumps(content.to_json_dict()) if content is not None else None,
             headers={**self.bearer(name), "Content-Type": "application/dicom+json"},
             timeout=60,
@@ -83,53 +81,22 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    environ = environment(tmp_path_factory.mktemp("site"))
-    environ["DJANGO_SETTINGS_MODULE"] = "noctis_pro.settings"
-    environ["PYTHONPATH"] = str(PROJECT)
-    # Where the tests have a Redis, the product shares it, as it would in production.
-    environ["REDIS_URL"] = os.environ.get("REDIS_URL", "")
-    _run(environ, "manage.py", "migrate", "--verbosity", "0")
-    made = _run(environ, "-c", f"import django; django.setup()\n{_PREPARE}")
-    found = Site(free_port(), json.loads(made.splitlines()[-1]))
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(found.port)),
-            "noctis_pro.asgi:application",
-        ],
-        cwd=PROJECT,
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
+    made = serving.new_site(
+        tmp_path_factory.mktemp("site"),
+        _PREPARE,
+        # Where the tests have a Redis, the processes share it, as they would in production.
+        REDIS_URL=os.environ.get("REDIS_URL", ""),
+        DJANGO_SETTINGS_MODULE="noctis_pro.settings",
+        PYTHONPATH=str(product.PROJECT),
     )
-    try:
-        _wait_for(found.port)
-        yield found
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _run(environ: dict[str, str], *arguments: str) -> str:
-    command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, cwd=PROJECT, env=environ, check=True, capture_output=True, text=True, timeout=240
-    ).stdout
-
-
-def _wait_for(port: int) -> None:
-    until = time.monotonic() + 120
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        try:
-            connection.request("GET", "/health/live")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-        finally:
-            connection.close()
+    web = "noctis_pro.asgi:application"
+    with (
+        made.serving(("uvicorn", web, "--port", "{port}", "--lifespan", "off")) as embedded,
+        made.serving(("daphne", "-b", "127.0.0.1", "-p", "{port}", web)) as daphne,
+        made.serving() as sidecar,
+    ):
+        webs = {"uvicorn": embedded.port, "daphne": daphne.port}
+        yield Site(webs, sidecar.port, json.loads(" ".join(made.said)))
 
 
 def heard(socket: ClientConnection) -> tuple[int, str, Dataset]:
@@ -141,10 +108,13 @@ def heard(socket: ClientConnection) -> tuple[int, str, Dataset]:
 
 def test_a_subscriber_hears_all_that_becomes_of_an_item(site: Site) -> None:
     uid = site.create("nora")
-    with site.socket("WATCHER", site.bearer("nora")) as socket:
+    with (
+        site.socket("WATCHER", site.bearer("nora")) as socket,
+        site.socket("WATCHER", site.bearer("nora"), server="daphne") as other,
+    ):
         answer = site.send("nora", f"/{uid}/subscribers/WATCHER")
         assert answer.status_code == 201
-        assert answer.headers["content-location"].endswith(f":{site.port}/ws/subscribers/WATCHER")
+        assert answer.headers["content-location"].endswith("/ws/subscribers/WATCHER")
         kind, about, report = heard(socket)
         assert (kind, about, report.ProcedureStepState) == (1, uid, "SCHEDULED")
         assert "PatientName" not in report
@@ -166,6 +136,8 @@ def test_a_subscriber_hears_all_that_becomes_of_an_item(site: Site) -> None:
         kind, _, report = heard(socket)
         assert (kind, report.ProcedureStepState) == (1, "COMPLETED")
         assert report[0x00000110].value == 5
+        # Every connection under the title hears the same, in the same order.
+        assert [heard(other)[0] for _ in range(5)] == [1, 1, 3, 2, 1]
 
 
 def test_a_global_subscriber_hears_of_its_facility_alone(site: Site) -> None:
@@ -191,8 +163,9 @@ def test_a_global_subscriber_hears_of_its_facility_alone(site: Site) -> None:
         assert site.send("sam", path, method="DELETE").status_code == 200
 
 
-def test_who_may_open_it(site: Site) -> None:
-    own = f"http://127.0.0.1:{site.port}"
+@pytest.mark.parametrize("server", ["uvicorn", "daphne"])
+def test_who_may_open_it(site: Site, server: str) -> None:
+    own = f"http://127.0.0.1:{site.webs[server]}"
     cookie = {"Cookie": f"noctis_session={site.keys['nora']['cookie']}"}
     basic = base64.b64encode(f"nora:{PASSWORD}".encode()).decode()
     for headers, origin in (
@@ -200,7 +173,7 @@ def test_who_may_open_it(site: Site) -> None:
         ({"Authorization": f"Basic {basic}"}, ""),
         (site.bearer("nora"), own),
     ):
-        with site.socket("WATCHER", headers, origin):
+        with site.socket("WATCHER", headers, origin, server):
             pass
     wrong = base64.b64encode(b"nora:wrong").decode()
     for title, headers, origin in (
@@ -215,14 +188,14 @@ def test_who_may_open_it(site: Site) -> None:
         ("X" * 17, site.bearer("nora"), ""),
     ):
         with pytest.raises(InvalidStatus) as caught:
-            site.socket(title, headers, origin)
+            site.socket(title, headers, origin, server)
         assert caught.value.response.status_code == 403
 
 
 def test_a_revoked_token_ends_it(site: Site) -> None:
     with site.socket("WATCHER", site.bearer("ned")) as socket:
         answer = httpx.delete(
-            f"http://127.0.0.1:{site.port}/api/v1/auth/token", headers=site.bearer("ned")
+            f"http://127.0.0.1:{site.sidecar}/api/v1/auth/token", headers=site.bearer("ned")
         )
         assert answer.is_success
         with pytest.raises(ConnectionClosed) as caught:
