@@ -26,7 +26,7 @@ if not apps.ready:
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from fastapi_app import docs_page, errors
+from fastapi_app import docs_page, errors, heads
 from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
 from fastapi_app.routers import dicom, dicom_production, dicomweb, exports, tokens, wado
@@ -97,5 +97,6 @@ def create() -> FastAPI:
     return api
 
 
+heads.bound()
 api = create()
 app: ASGIApp = Edge(CrossOrigin(api))

@@ -36,6 +36,8 @@ _POLL_S = 0.1
 _STOP_AFTER_S = 15.0
 # Sockets of pages that stand open end only when they are told to.
 _WEB_ENDS_AFTER_S = 3
+# What pages say on a socket is a line or two.
+_WEB_SOCKET_BYTES = 64 * 1024
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 # A process that ran this long was healthy: its next fall starts with the short pause again.
@@ -70,6 +72,7 @@ def services(chosen: Config) -> list[Service]:
     web = [python, "-m", "uvicorn", "noctis_pro.asgi:application", "--host", chosen.web_host]
     web += ["--port", str(chosen.web_port), "--lifespan", "off", "--no-proxy-headers"]
     web += ["--no-server-header", "--no-access-log", "--log-level", "warning"]
+    web += ["--ws-max-size", str(_WEB_SOCKET_BYTES)]
     web += ["--timeout-graceful-shutdown", str(_WEB_ENDS_AFTER_S)]
     receiver = [python, "dicom_receiver.py", "--port", str(chosen.dicom_port)]
     receiver += ["--aet", chosen.dicom_aet]

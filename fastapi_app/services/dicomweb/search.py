@@ -81,6 +81,7 @@ _C_FIND_ALONE = frozenset({"QueryRetrieveLevel", "RetrieveAETitle"})
 _CONTROLS = frozenset({"limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching"})
 _MOST_KEYS = 200
 _MOST_UIDS = 2000
+_DEEPEST_KEY = 16
 _HEX = re.compile(r"[0-9a-fA-F]{8}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -195,7 +196,7 @@ def _warnings(keys: _Keys, *, has_more: bool) -> dict[str, str]:
     if has_more:
         said.append('299 noctispro "There are additional results that can be requested."')
     if keys.unmatched:
-        names = ", ".join(keys.unmatched[:10])
+        names = ", ".join(name[:100] for name in keys.unmatched[:10])
         said.append(f'299 noctispro "These keys are not matched: {names}."')
     return {"warning": ", ".join(said)} if said else {}
 
@@ -268,7 +269,7 @@ def _returned(level: str, *, study: str, series: str) -> list[str]:
 
 
 def _include(identifier: Dataset, value: str, supported: frozenset[str]) -> None:
-    for name in value.split(","):
+    for name in dict.fromkeys(value.split(",")):
         if name == "all":
             for keyword in sorted(supported):
                 place_key(identifier, (keyword,), "")
@@ -288,6 +289,8 @@ def read_path(name: str) -> tuple[str, ...]:
     """
     found = []
     parts = name.split(".")
+    if len(parts) > _DEEPEST_KEY:
+        raise bad_request(f"A key leads through no more than {_DEEPEST_KEY - 1} sequences.")
     for at, part in enumerate(parts):
         if _HEX.fullmatch(part):
             tag = int(part, 16)
