@@ -8,19 +8,12 @@ from uuid import UUID
 
 from archive.access import Scope
 from archive.errors import ForbiddenError, NotFoundError
-from archive.retrieval import StoredInstance
+from archive.retrieval import COLUMNS, StoredInstance
 from imaging.uid import is_valid_uid
 from worklist.models import DicomImage, Series
 
 _COLUMNS = (
-    "pk",
-    "series__study_id",
-    "sop_class_uid",
-    "sop_instance_uid",
-    "transfer_syntax_uid",
-    "storage_key",
-    "data_set_offset",
-    "size_bytes",
+    *COLUMNS,
     "series_id",
     "series__series_instance_uid",
     "sha256",

@@ -37,7 +37,8 @@ _FIELD_OF_KEY = {
 }
 # Values of one IN clause: SQLite and PostgreSQL both take far more.
 _MOST_VALUES = 5000
-_COLUMNS = (
+# Of an instance, in the order of `StoredInstance`.
+COLUMNS = (
     "pk",
     "series__study_id",
     "sop_class_uid",
@@ -142,7 +143,7 @@ def select(scope: Scope, selection: Selection) -> list[StoredInstance]:
         )
         # The facility of the study: an index of all its instances must not come first.
         mine = scope.filter(rows, "series__study__facility")
-        found += [StoredInstance(*row) for row in mine.values_list(*_COLUMNS)]
+        found += [StoredInstance(*row) for row in mine.values_list(*COLUMNS)]
     return found
 
 
@@ -151,7 +152,7 @@ def of_study(study: Study) -> list[StoredInstance]:
     rows = DicomImage.objects.filter(series__study=study).order_by(
         "series__series_number", "series_id", "instance_number", "pk"
     )
-    return [StoredInstance(*row) for row in rows.values_list(*_COLUMNS)]
+    return [StoredInstance(*row) for row in rows.values_list(*COLUMNS)]
 
 
 def with_ids(image_ids: Iterable[UUID]) -> list[StoredInstance]:
@@ -159,7 +160,7 @@ def with_ids(image_ids: Iterable[UUID]) -> list[StoredInstance]:
     found: list[StoredInstance] = []
     for some in _pieces(image_ids):
         rows = DicomImage.objects.filter(pk__in=some).order_by("series_id", "instance_number", "pk")
-        found += [StoredInstance(*row) for row in rows.values_list(*_COLUMNS)]
+        found += [StoredInstance(*row) for row in rows.values_list(*COLUMNS)]
     return found
 
 
