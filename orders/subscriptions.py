@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 # Open items that one subscription to all takes in at once.
 _MOST_ITEMS = 2000
 _MOST_SUBSCRIPTIONS = 100
-_PIECE = 200
+_PIECE = 50
+_MOST_REMOVED = 1000
 
 
 def subscribe(actor: Actor, item: Workitem, ae_title: str, *, wants_lock: bool) -> bool:
@@ -112,17 +113,32 @@ def subscribe_all(
             raise InvalidInputError(
                 f"More than {_MOST_SUBSCRIPTIONS} subscriptions of one account. End others first."
             )
-        open_items = actor.scope.filter(Workitem.objects.filter(state__in=OPEN_WORKITEMS))
-        for item in open_items.order_by("-id")[:_MOST_ITEMS].iterator(chunk_size=_PIECE):
+        audit.record(actor, "worklist.subscribe", row, is_filtered=keys is not None)
+    # From here on `follow` sees to what is new.
+    open_items = actor.scope.filter(Workitem.objects.filter(state__in=OPEN_WORKITEMS))
+    waiting = list(open_items.order_by("-id").values_list("pk", flat=True)[:_MOST_ITEMS])
+    for start in range(0, len(waiting), _PIECE):
+        _take_in(waiting[start : start + _PIECE], row)
+    return has_lock == wants_lock
+
+
+def _take_in(item_ids: list[UUID], row: WorklistSubscription) -> None:
+    """Subscribe to those of some items that match; few at a time, so that nobody waits long."""
+    keys = Dataset.from_json(row.filter)
+    with transaction.atomic():
+        # Locked: how an item stands is told before what becomes of it.
+        items = Workitem.objects.select_for_update().filter(pk__in=item_ids).order_by("-id")
+        for item in items:
             data_set = Dataset.from_json(item.attributes)
             data_set.SOPInstanceUID = item.sop_instance_uid
-            if keys is None or matching.matches(data_set, keys):
+            if matching.matches(data_set, keys):
                 WorkitemSubscription.objects.update_or_create(
-                    workitem=item, user_id=user_id, ae_title=title, defaults={"has_lock": has_lock}
+                    workitem=item,
+                    user_id=row.user_id,
+                    ae_title=row.ae_title,
+                    defaults={"has_lock": row.has_lock},
                 )
-                tell_one(item, [ups.state_report(data_set)], user_id, title)
-        audit.record(actor, "worklist.subscribe", row, is_filtered=keys is not None)
-    return has_lock == wants_lock
+                tell_one(item, [ups.state_report(data_set)], row.user_id, row.ae_title)
 
 
 def unsubscribe(actor: Actor, item: Workitem, ae_title: str) -> None:
@@ -206,7 +222,7 @@ def forget_ended() -> None:
 @jobs.handler("orders.forget_workitems")
 def remove_ended() -> None:
     """Remove work items that ended long ago and that nobody's deletion lock keeps."""
-    keys = list(_ended_long_ago().values_list("pk", flat=True)[: _PIECE * 5])
+    keys = list(_ended_long_ago().values_list("pk", flat=True)[:_MOST_REMOVED])
     for start in range(0, len(keys), _PIECE):
         Workitem.objects.filter(pk__in=keys[start : start + _PIECE]).delete()
     if keys:
