@@ -1,26 +1,30 @@
 """The outermost layer: lawful hosts, headers on every answer, and frames that are in memory.
 
 A frame that was made before and whose caller was recognised within the last second leaves from
-here, in the event loop, without a thread, a database or a router. Everything else goes on to
-FastAPI, which decides the same by the same functions.
+here, in the event loop, without a thread, a database or a router. Other frames and plain searches
+pass no router. Everything else goes on to FastAPI, which decides the same by the same functions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
 from django.http.request import split_domain_port, validate_host
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive import problems, retrieve
-from archive.errors import ArchiveError
+from archive.access import Actor
 from fastapi_app import auth, direct, errors, gate
 from fastapi_app.services import dicom_processor
+from fastapi_app.services.dicomweb import search
+from fastapi_app.services.dicomweb.asking import PREFIX, Asked
+from imaging.attributes import IMAGE, SERIES, STUDY
 
 _POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _BASE: list[tuple[bytes, bytes]] = [
@@ -112,33 +116,44 @@ class Edge:
         return True
 
     async def _made(self, scope: Scope, receive: Receive, send: Send) -> bool:
-        """Answer a plain request for a frame without a router, which takes half a millisecond.
+        """Answer a plain request for a frame or a search without a router: that takes as long.
 
         Returns whether that was possible; what is not plain goes on to the routes, which pass the
         same gate and the same work.
         """
         if scope["method"] != "GET":
             return False
-        asked = dicom_processor.asked_by(scope["path"], scope["query_string"])
-        if asked is None:
-            return False
         request = Request(scope)
-        work = dicom_processor.frame(
-            str(asked.image),
-            str(asked.frame_number),
-            asked.form,
-            request.query_params,
-            request.headers.get("if-none-match"),
-            is_for_eyes=dicom_processor.is_for_eyes(request.headers.get("accept")),
-        )
         try:
+            work = _plain_work(scope, request)
+            if work is None:
+                return False
             response = await gate.serve(request, work)
-        except (ArchiveError, auth.NotSignedInError, DatabaseError) as error:
+        except Exception as error:  # noqa: BLE001 - the request's edge: what is not meant is logged
             response = errors.answer_of(error, is_browser=errors.is_browser(request))
         await response(scope, receive, self._dressed(send))
         return True
 
 
+def _plain_work(scope: Scope, request: Request) -> Callable[[Actor], Response] | None:
+    """Return the work of a request that needs no router; None: it is none of these."""
+    level = _SEARCHES.get(scope["path"])
+    if level is not None and not settings.DICOMWEB_CORS_ORIGINS:
+        return search.search(Asked.of(request), level)
+    asked = dicom_processor.asked_by(scope["path"], scope["query_string"])
+    if asked is None:
+        return None
+    return dicom_processor.frame(
+        str(asked.image),
+        str(asked.frame_number),
+        asked.form,
+        request.query_params,
+        request.headers.get("if-none-match"),
+        is_for_eyes=dicom_processor.is_for_eyes(request.headers.get("accept")),
+    )
+
+
+_SEARCHES = {f"{PREFIX}/studies": STUDY, f"{PREFIX}/series": SERIES, f"{PREFIX}/instances": IMAGE}
 _WANTED = frozenset({b"host", b"authorization", b"cookie", b"if-none-match"})
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.perf.bench_dicomweb [--studies 1000] [-n 100] [--rounds 9] [--without-peer]
 
-One archive on SQLite is served by the sidecar (one process of uvicorn) and by the embedded default
-(Daphne); Orthanc holds the same instances. All are asked by turns, search after search and study
+One archive on SQLite is served by the sidecar (one process) and by the embedded default's web
+process; Orthanc holds the same instances. All are asked by turns, search after search and study
 after study, so that whatever else the machine does meets all of them: only ratios travel.
 """
 
@@ -107,7 +107,8 @@ def _ours(folder: Path) -> Iterator[Target]:
     headers = {"Authorization": f"Bearer {manage('add_token', 'bench').split()[-1]}"}
     commands = {
         "sidecar": "uvicorn fastapi_app.main:app --no-access-log --log-level warning --port",
-        "embedded": "daphne -v 0 --no-server-name -b 127.0.0.1 noctis_pro.asgi:application -p",
+        "embedded": "uvicorn noctis_pro.asgi:application --lifespan off --no-access-log"
+        " --log-level warning --port",
     }
     for name, words in commands.items():
         port = free_port()
