@@ -498,7 +498,8 @@ def test_rows_are_believed_again_only_while_nothing_changed(
     from archive import access, deletions
     from fastapi_app import gate
 
-    mine, path = sidecar.by_token(radiologist), filled(OBJECT_ROUTES[5], image)
+    mine = sidecar.by_token(radiologist)
+    path = filled("/api/v1/dicom/image/{image}/frames/{number}.png", image)
 
     def later() -> None:
         """Two seconds pass."""
