@@ -289,6 +289,7 @@ class Workitem(models.Model):
         ]
         indexes = [
             models.Index(fields=["facility", "state", "start", "id"], name="workitem_next"),
+            models.Index(fields=["start", "id"], name="workitem_order"),
             models.Index(fields=["sop_instance_uid"], name="workitem_uid"),
             models.Index(fields=["state", "ended_at"], name="workitem_ended"),
             models.Index(fields=["patient_identifier"], name="workitem_patient"),

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -63,18 +62,22 @@ def _matches(
     rows: QuerySet[Workitem], identifier: Dataset, options: matching.Options
 ) -> Iterator[Dataset]:
     until = time.monotonic() + _LONGEST_S
-    with database.shared():
-        waiting = iter(list(rows.values_list("pk", flat=True)))
+    last: Workitem | None = None
     # In pieces, each read whole: no connection is held while the caller takes its time.
-    while some := list(islice(waiting, _CHUNK)):
+    while last is None or time.monotonic() < until:
+        rest = rows
+        if last is not None:
+            rest = rows.filter(Q(start__gt=last.start) | Q(start=last.start, pk__gt=last.pk))
         with database.shared():
-            found = {row.pk: row for row in rows.filter(pk__in=some)}
-        for pk in some:
-            data_set = attributes_of(found[pk]) if pk in found else None
-            if data_set is not None and matching.matches(data_set, identifier, options):
+            found = list(rest[:_CHUNK])
+        for row in found:
+            data_set = attributes_of(row)
+            if matching.matches(data_set, identifier, options):
                 yield data_set
-        if time.monotonic() > until:
-            raise TooBroadError
+        if len(found) < _CHUNK:
+            return
+        last = found[-1]
+    raise TooBroadError
 
 
 def _candidates(scope: Scope, identifier: Dataset, options: matching.Options) -> QuerySet[Workitem]:

@@ -20,6 +20,7 @@ from accounts.models import Role, User
 from archive import runner
 from archive.models import AuditEvent, OutboxEvent
 from imaging import dicomxml, ups
+from orders import workitem_search
 from orders.models import Workitem, WorkitemSubscription, WorklistSubscription
 from tests import factories, stow
 from tests.sidecar import Caller, Sidecar, assert_problem, running
@@ -405,6 +406,23 @@ def test_items_are_found_by_what_they_hold(caller: Caller, foreigner: Caller) ->
     assert "00741216" not in model
     (model,) = caller.get(BASE, params={"PatientID": "P1", "includefield": "all"}).json()
     assert "00741216" in model
+
+
+def test_a_search_goes_on_behind_its_first_piece(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workitem_search, "_CHUNK", 2)
+    days = ["20260301", "20260301", "20260301", "20260302", "20260228"]
+    found = [
+        (day, made(caller, scheduled(ScheduledProcedureStepStartDateTime=day))) for day in days
+    ]
+    # Those of one day in the order in which they came.
+    assert uids(caller) == [uid for _, uid in sorted(found, key=lambda pair: pair[0])]
+    assert uids(caller, offset="3") == uids(caller)[3:]
+    monkeypatch.setattr(workitem_search, "_LONGEST_S", -1.0)
+    answer = caller.get(BASE, params={"PatientID": "P9", "ProcedureStepLabel": "Seg*"})
+    assert answer.status_code == 200
+    assert_problem(caller.get(BASE, params={"ProcedureStepLabel": "No*"}), 503, "Narrow")
 
 
 def test_searches_that_are_none(caller: Caller) -> None:
