@@ -415,7 +415,7 @@ def event_report(
     command: dict[str, Any] = {
         "00000002": {"vr": "UI", "Value": [EVENT]},
         "00000100": {"vr": "US", "Value": [0x0100]},
-        "00000110": {"vr": "US", "Value": [message_id % 0x10000]},
+        "00000110": {"vr": "US", "Value": [(message_id - 1) % 0xFFFF + 1]},
         "00000800": {"vr": "US", "Value": [0x0001]},
         "00001000": {"vr": "UI", "Value": [uid]},
         "00001002": {"vr": "US", "Value": [int(event_type)]},

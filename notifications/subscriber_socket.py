@@ -6,7 +6,6 @@ and hears what the same account subscribed to under this AE title.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -23,8 +22,6 @@ from notifications.feed import Message
 from notifications.identity import Identity, identify, key_of_account, key_of_token
 from notifications.origin import has_origin, is_lawful_host, is_own_origin
 from notifications.relay import RelayNotReadyError, relay
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_CREDENTIAL = 8192
 

@@ -259,3 +259,15 @@ def test_a_form_leads_back_to_its_own_site_alone(facility: Facility, technologis
 def test_a_waiting_item_says_what_for(facility: Facility, technologist: Client) -> None:
     make_task(facility, InputReadinessState="INCOMPLETE")
     assert "Waits for its input" in technologist.get("/tasks/").content.decode()
+
+
+def test_the_administration_shows_no_lock(facility: Facility, tess: User, admin_user: User) -> None:
+    task = make_task(facility)
+    workitems.change_state(actor_of(tess), task.pk, State.IN_PROGRESS, "1.2.3.777")
+    admin = signed_in(admin_user)
+    listed = admin.get("/admin/orders/workitem/").content.decode()
+    assert "Segment the lungs" in listed
+    answer = admin.get(f"/admin/orders/workitem/{task.pk}/change/")
+    assert answer.status_code == 200
+    assert task.sop_instance_uid in answer.content.decode()
+    assert "1.2.3.777" not in answer.content.decode()

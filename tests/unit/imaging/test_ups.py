@@ -187,3 +187,9 @@ def test_an_event_report_names_its_item_and_type() -> None:
     assert found[0x00001002].value == 1
     assert found.ProcedureStepState == "SCHEDULED"
     assert "PatientName" not in found
+    # An unsigned short, and no message has the number 0.
+    numbers = [
+        ups.event_report("1", "1.2.3", {}, message_id=n)["00000110"]["Value"][0]
+        for n in (65535, 65536)
+    ]
+    assert numbers == [65535, 1]
