@@ -353,6 +353,6 @@ H264 = (
 )
 # The index stands before the frames, so that players begin at once; the first frame is at 0.
 MP4 = (
-    *("-map_metadata", "-1", "-avoid_negative_ts", "make_zero", "-movflags", "+faststart"),
+    *("-map_metadata", "-1", "-movflags", "+faststart"),
     *("-f", "mp4", "-y"),
 )

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
-from archive import jobs, retrieve
+from archive import drawing, jobs, retrieve
 from archive.errors import UndecodableError
 from archive.runner import Payloads, subscriber
 from imaging import geometry, sopclass
@@ -24,7 +24,7 @@ from worklist.models import DicomImage, Series
 Image = dict[str, Any]
 
 # Raised when the shape of what is kept changes: older rows are then made again.
-_VERSION = 3
+_VERSION = 4
 _DELAY_S = 2.0
 
 _DISPLAY = (
@@ -159,8 +159,19 @@ def image_document(row: DicomImage) -> Image:
         "digest": version,
         "hidden": hidden,
         "file_url": f"/api/v1/dicom/image/{identity}/file",
+        "video": _video(identity, version) if drawing.is_video(row) else None,
         "document_url": None if row.has_pixels else _document_url(row),
         "problem": problem,
+    }
+
+
+def _video(identity: str, version: str) -> dict[str, str]:
+    """Return where a video is played, where its frames are told, and where it is as it came."""
+    url = f"/api/v1/dicom/image/{identity}/video"
+    return {
+        "url": f"{url}?v={version}",
+        "facts_url": f"{url}/facts",
+        "original_url": f"{url}?original=1",
     }
 
 

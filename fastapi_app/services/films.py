@@ -83,6 +83,8 @@ def video_facts(text: str) -> Callable[[Actor], Response]:
                 "frame_rate": facts.rate,
                 "Rows": facts.rows,
                 "Columns": facts.columns,
+                # When a player shows the first one: not every stored MP4 begins at 0.
+                "start_s": facts.start_s,
                 "duration_s": facts.times_s[-1] + 1 / facts.rate,
                 # Every frame has the same time, unless they are told one by one.
                 "times_s": None if facts.is_steady else facts.times_s,

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expec
 
 from tests import databases, product
 from tests.dicom import make_instance, to_bytes
+from tests.videos import H264, MPEG_2, clip, video_instance
 
 CHROMIUM = Path("/usr/bin/chromium")
 # The whole product, its browser and other tests share the machine.
@@ -27,6 +28,9 @@ _ARGUMENTS = [
 ]
 # A CT study whose files lack the rescale that makes HU of their values.
 UNCALIBRATED = "1.2.826.0.1.3680043.10.1338.4711"
+# A series of two videos, and a study with a damaged one.
+VIDEOS = "1.2.826.0.1.3680043.10.1338.4712"
+DAMAGED_VIDEO = "1.2.826.0.1.3680043.10.1338.4713"
 _USER, _PASSWORD = "reader", "a-long-passphrase-for-tests"
 _FOLDERS = (
     "ct/head_phantom_1mm",
@@ -74,13 +78,37 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert added.returncode == 0, added.stderr
         uncalibrated = folder / "uncalibrated.dcm"
         uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
-        paths = [str(uncalibrated), *(str(data / name) for name in _FOLDERS)]
+        paths = [
+            str(uncalibrated),
+            *_write_videos(folder),
+            *(str(data / name) for name in _FOLDERS),
+        ]
         imported = here.manage("import_dicom", *paths)
         assert imported.returncode == 0, imported.stdout + imported.stderr
         credentials = _basic(_USER, _PASSWORD)
         rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
         studies = {row["StudyInstanceUID"]: row["id"] for row in rows}
         yield ReadingSite(f"http://127.0.0.1:{here.web_port}", studies, credentials)
+
+
+def _write_videos(folder: Path) -> list[str]:
+    found = []
+    films = (
+        (VIDEOS, clip("mpeg2video", "mpegts"), MPEG_2),
+        (VIDEOS, clip("libx264", "mpegts"), H264),
+        (DAMAGED_VIDEO, clip("libx264", "mp4")[:60] + bytes(5000), H264),
+    )
+    for number, (study, stream, syntax) in enumerate(films, start=1):
+        path = folder / f"video-{number}.dcm"
+        path.write_bytes(
+            video_instance(
+                stream, syntax, StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1",
+                SeriesDescription="Colonoscopy", InstanceNumber=number,
+                PatientName="Film^Fiona", PatientID="FILM1",
+            )
+        )  # fmt: skip
+        found.append(str(path))
+    return found
 
 
 def _basic(username: str, password: str) -> str:

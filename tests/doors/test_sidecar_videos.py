@@ -100,6 +100,7 @@ def test_players_are_told_which_frame_is_when(caller: Caller, facility: Facility
         "frame_rate": RATE,
         "Rows": 64,
         "Columns": 128,
+        "start_s": 0.0,
         "duration_s": pytest.approx(FRAMES / RATE),
         "times_s": None,
         "stored_codec": "mpeg2video",

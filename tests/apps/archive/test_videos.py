@@ -87,6 +87,7 @@ def test_what_browsers_are_given_has_the_same_frames_at_the_same_times(
     assert (made.facts.codec, made.facts.pixel_format) == ("h264", "yuv420p")
     assert made.facts.frame_count == FRAMES
     assert made.facts.is_steady
+    assert made.facts.start_s == 0
     assert made.facts.rate == pytest.approx(RATE)
     if made.path is None:
         assert (codec, container) == ("libx264", "mp4")

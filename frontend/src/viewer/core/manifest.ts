@@ -84,9 +84,20 @@ export interface ImageFacts {
   file_url: string;
   /** Where a report, PDF or waveform is shown; absent or null for whatever else. */
   document_url?: string | null;
+  /** Where a video is played; absent or null for whatever else. */
+  video?: VideoPlaces | null;
   problem: string | null;
   /** Keywords of what the file carries and no picture of it here shows. */
   hidden?: readonly string[];
+}
+
+export interface VideoPlaces {
+  /** An MP4 that browsers play. */
+  url: string;
+  /** How many frames it has, and when they are shown. */
+  facts_url: string;
+  /** The bit stream as it came. */
+  original_url: string;
 }
 
 export interface SeriesFacts {

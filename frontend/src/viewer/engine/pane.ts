@@ -44,6 +44,15 @@ interface Events {
   focus: undefined;
 }
 
+/** What shows a video in a viewport: it takes the keys that step and play. */
+export interface Player {
+  play(): void;
+  stop(): void;
+  /** Returns false where there is no further frame in that direction. */
+  step(by: number): boolean;
+  go(index: number): void;
+}
+
 interface PreviewImage {
   key: string;
   image: HTMLImageElement;
@@ -62,6 +71,8 @@ export class Pane extends Emitter<Events> {
   invert = false;
   state: PaneState = "empty";
   problem: FrameProblem | null = null;
+  /** Of the video that is shown here, if one is. */
+  player: Player | null = null;
   cine: Cine = { isPlaying: false, fps: 10, loops: true };
   size: Size = { width: 1, height: 1 };
   surface: Surface;
@@ -178,7 +189,27 @@ export class Pane extends Emitter<Events> {
     this.requestDraw();
   }
 
+  /** Hands keys that step and play to what shows a video here. */
+  setPlayer(player: Player): void {
+    this.player = player;
+  }
+
+  dropPlayer(player: Player): void {
+    if (this.player === player) {
+      this.player = null;
+      this.cine = { ...this.cine, isPlaying: false };
+    }
+  }
+
   go(index: number): void {
+    if (this.player) {
+      this.player.go(index);
+    } else {
+      this.hang(index);
+    }
+  }
+
+  private hang(index: number): void {
     if (!this.stack) {
       return;
     }
@@ -193,7 +224,10 @@ export class Pane extends Emitter<Events> {
   }
 
   step(by: number): void {
-    this.go(this.index + by);
+    if (this.player?.step(by)) {
+      return;
+    }
+    this.hang(this.index + by);
   }
 
   setWindow(window: Window | null): void {
@@ -268,6 +302,10 @@ export class Pane extends Emitter<Events> {
   }
 
   play(): void {
+    if (this.player) {
+      this.player.play();
+      return;
+    }
     if (!this.stack || this.stack.frames.length < 2 || this.cine.isPlaying) {
       return;
     }
@@ -279,6 +317,7 @@ export class Pane extends Emitter<Events> {
 
   stop(): void {
     clearTimeout(this.cineTimer);
+    this.player?.stop();
     if (this.cine.isPlaying) {
       this.cine = { ...this.cine, isPlaying: false };
       this.emit("change", undefined);

@@ -38,6 +38,8 @@ import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
 import one from "lucide-static/icons/square.svg?raw";
 import open from "lucide-static/icons/square-arrow-out-up-right.svg?raw";
 import rectangle from "lucide-static/icons/square-dashed.svg?raw";
+import stepBack from "lucide-static/icons/step-back.svg?raw";
+import stepForward from "lucide-static/icons/step-forward.svg?raw";
 import theme from "lucide-static/icons/sun-moon.svg?raw";
 import table from "lucide-static/icons/table.svg?raw";
 import remove from "lucide-static/icons/trash-2.svg?raw";
@@ -84,6 +86,8 @@ const ICONS = {
   saved,
   saving,
   series,
+  stepBack,
+  stepForward,
   table,
   texts,
   theme,

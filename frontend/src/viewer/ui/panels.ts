@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import type { SeriesFacts } from "../core/manifest";
+import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
@@ -34,6 +35,9 @@ const KIND_NAMES = {
 
 export function kindName(series: SeriesFacts): string {
   const uid = series.images[0]?.SOPClassUID ?? "";
+  if (videosOf(series).length > 0) {
+    return "Video";
+  }
   return (
     CLASS_NAMES[uid] ??
     MODALITY_NAMES[series.Modality ?? ""] ??

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import type { SeriesFacts } from "../core/manifest";
 import { isDocument } from "../core/stack";
+import { videosOf } from "../core/video";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
@@ -89,7 +90,8 @@ export class StripElement extends ViewerElement {
   }
 
   private thumbnail(series: SeriesFacts, document: boolean): TemplateResult {
-    if (document || !series.thumbnail_url || this.broken.has(series.id)) {
+    const isBare = document && videosOf(series).length === 0;
+    if (isBare || !series.thumbnail_url || this.broken.has(series.id)) {
       return html`<span class="glyph">${icon(document ? "document" : "series")}</span>`;
     }
     return html`<img

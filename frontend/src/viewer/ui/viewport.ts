@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import type { Box } from "../core/labels";
-import type { MeasurementFacts } from "../core/manifest";
+import type { ImageFacts, MeasurementFacts } from "../core/manifest";
+import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
 import { renamed } from "../tools/drawing";
 import { PointerController } from "../tools/pointer";
@@ -11,6 +12,7 @@ import { drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel } from "./panels";
 import "./scrollbar";
 import { cornerTexts } from "./texts";
+import "./video";
 
 /** One viewport on the page: the surface, what is drawn over it, and the hand on it. */
 export class ViewportElement extends ViewerElement {
@@ -92,7 +94,7 @@ export class ViewportElement extends ViewerElement {
         }
         <div class="pointer" tabindex="-1"></div>
         ${this.panel()} ${this.textInput()}
-        ${this.showsCine || pane.cine.isPlaying ? cineBar(pane) : nothing}
+        ${!pane.player && (this.showsCine || pane.cine.isPlaying) ? cineBar(pane) : nothing}
       </div>
       <noctis-scrollbar
         .workspace=${workspace}
@@ -131,10 +133,24 @@ export class ViewportElement extends ViewerElement {
     }));
   }
 
+  /** The videos that stand in the place of pictures here. */
+  private videos(): ImageFacts[] {
+    const { pane } = this;
+    if (pane.state === "document" && pane.stack) {
+      return videosOf(pane.stack.series);
+    }
+    const image = pane.state === "error" ? pane.wantedFrame?.image : null;
+    return image?.video ? [image] : [];
+  }
+
   private panel(): TemplateResult | typeof nothing {
     const { pane, workspace } = this;
     if (pane.state === "empty") {
       return emptyPanel(workspace.stacks.length > 0);
+    }
+    const videos = this.videos();
+    if (videos.length > 0) {
+      return html`<noctis-video .pane=${pane} .images=${videos}></noctis-video>`;
     }
     if (pane.state === "document" && pane.stack) {
       return html`<noctis-document
