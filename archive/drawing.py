@@ -29,6 +29,7 @@ from imaging.pixels import PixelFacts
 from imaging.render import Presentation
 from imaging.softcopy import SUPPORTED, FrameState, SoftcopyState, read_softcopy
 from imaging.softcopy_drawing import draw_state, presented
+from imaging.softcopy_mask import Mask, subtracted
 from imaging.video import Video, read_video
 from imaging.viewport import view_of
 from imaging.voi import LookupTables, Window
@@ -180,6 +181,7 @@ def draw(
     pixels: Pixels,
     rendering: Rendering,
     state: FrameState | None = None,
+    read: Callable[[int], Pixels] | None = None,
 ) -> Entry:
     """Draw an exact frame as 8-bit grey or RGB, and encode it.
 
@@ -190,6 +192,7 @@ def draw(
     pixels : the exact frame
     rendering : of a drawn form
     state : what a presentation state says of the frame
+    read : of a frame number, the exact frame: those that a state subtracts
 
     Raises
     ------
@@ -202,7 +205,7 @@ def draw(
     ----------
     DICOM PS3.4 section N.2; PS3.18 section 8.3.5.1.
     """
-    picture, window = shown(image, facts, frame_number, pixels, rendering, state)
+    picture, window = shown(image, facts, frame_number, pixels, rendering, state, read)
     try:
         own = None
         if rendering.icc_profile != "no" and picture.ndim == 3:
@@ -231,10 +234,17 @@ def shown(
     pixels: Pixels,
     rendering: Rendering,
     state: FrameState | None = None,
+    read: Callable[[int], Pixels] | None = None,
 ) -> tuple[NDArray[np.uint8], Window | None]:
     """Return the picture that is to be encoded, and the window that was applied; see `draw`."""
     presentation = presentation_of(image, frame_number)
     if state is not None:
+        mask = None if pixels.ndim == 3 else state.mask_of(frame_number)
+        if mask is not None:
+            pixels = _subtracted(image, frame_number, pixels, mask, state, read)
+            # These are modality values, and none of them is padding.
+            state = replace(state, slope=1.0, intercept=0.0, modality_lut=None)
+            presentation = replace(presentation, padding=None, padding_limit=None)
         presentation = presented(presentation, state, pixels, facts)
     function = rendering.window_function or image.value("VOILUTFunction")
     window = Window.of(rendering.window_center, rendering.window_width, function) or window_of(
@@ -258,6 +268,31 @@ def shown(
     if rendering.annotations:
         picture = burn_in(picture, words_of(image, frame_number, rendering, window))
     return picture, window
+
+
+def _subtracted(
+    image: DicomImage,
+    frame_number: int,
+    pixels: Pixels,
+    mask: Mask,
+    state: FrameState,
+    read: Callable[[int], Pixels] | None,
+) -> Pixels:
+    def one(number: int) -> Pixels:
+        return pixels if number == frame_number or read is None else read(number)
+
+    try:
+        return subtracted(
+            mask,
+            frame_number,
+            image.number_of_frames,
+            one,
+            slope=state.slope,
+            intercept=state.intercept,
+            modality_lut=state.modality_lut,
+        )
+    except ImagingError as error:
+        raise UndecodableError(str(error)) from error
 
 
 def _with_state(

@@ -453,7 +453,15 @@ def _make(
         pixels = _stored(image, facts, frame_number)
         with _makers:
             if rendering.is_drawn:
-                return drawing.draw(image, facts, frame_number, pixels, rendering, said)
+                return drawing.draw(
+                    image,
+                    facts,
+                    frame_number,
+                    pixels,
+                    rendering,
+                    said,
+                    lambda number: _stored(image, facts, number),
+                )
             return _as_exact(_through_modality_lut(image, pixels), rendering.form)
 
 

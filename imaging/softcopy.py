@@ -21,6 +21,7 @@ from imaging.softcopy_graphics import (
     read_graphics,
     read_layers,
 )
+from imaging.softcopy_mask import MASK_TAGS, Mask, read_masks
 from imaging.values import Reader
 from imaging.voi import LUT_TAGS, LookupTable, Window, read_table
 
@@ -52,6 +53,7 @@ _WANTED = (
     | LUT_TAGS
     | shutter_tags()
     | GRAPHIC_TAGS
+    | MASK_TAGS
 )
 
 
@@ -100,6 +102,7 @@ class FrameState:
     presentation_lut : after window or VOI LUT
     palette : of a pseudo-colour state
     turns : quarter turns clockwise; then `is_flipped` left to right
+    masks : of an image of several frames; the first one that is for a frame counts
     activations : group of the image's overlay planes that are shown, to the layer
     """
 
@@ -121,6 +124,11 @@ class FrameState:
     layers: tuple[Layer, ...] = ()
     graphics: tuple[Graphic, ...] = ()
     texts: tuple[Text, ...] = ()
+    masks: tuple[Mask, ...] = ()
+
+    def mask_of(self, frame_number: int) -> Mask | None:
+        """Return what is subtracted from a frame; None where nothing is."""
+        return next((mask for mask in self.masks if mask.is_for(frame_number)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,7 @@ def read_softcopy(source: Source, *, limits: HeaderLimits | None = None) -> Soft
 
     References
     ----------
-    DICOM PS3.3 sections A.33, C.10.4 to C.10.7, C.11.6, C.11.8, C.11.11; PS3.4 Annex N.
+    DICOM PS3.3 sections A.33, C.10.4 to C.10.7, C.10.13, C.11.6, C.11.8, C.11.11; PS3.4 Annex N.
     """
     with opened(source) as file:
         data_set = scan_data_set(file, _WANTED, limits=limits or HeaderLimits())
@@ -232,6 +240,7 @@ def read_softcopy(source: Source, *, limits: HeaderLimits | None = None) -> Soft
         overlays=overlays,
         activations=activations,
         layers=read_layers(root, reader),
+        masks=read_masks(root, reader),
     )
     return SoftcopyState(
         references,

@@ -208,6 +208,30 @@ def test_a_state_shows_the_images_overlay_in_its_layers_grey(
     np.testing.assert_array_equal(shown, np.where(MASK, 0x40, PIXELS))
 
 
+def test_a_state_subtracts_a_mask(store: Path, facility: Facility) -> None:
+    frames = np.stack([PIXELS, np.clip(PIXELS.astype(int) + 30, 0, 255).astype(np.uint8)])
+    ds = make_instance(frames[0], NumberOfFrames=2)
+    ds.PixelData = frames.tobytes()
+    image = stored(ds, facility)
+    mask, voi = Dataset(), Dataset()
+    mask.MaskOperation, mask.MaskFrameNumbers = "AVG_SUB", [1]
+    voi.WindowCenter, voi.WindowWidth, voi.VOILUTFunction = 0, 100, "LINEAR_EXACT"
+    state = stored(
+        state_of(
+            image, PresentationLUTShape="IDENTITY", MaskSubtractionSequence=[mask],
+            SoftcopyVOILUTSequence=[voi], RecommendedViewingMode="SUB",
+        ),
+        facility,
+    )  # fmt: skip
+    shown = picture(retrieve.frame(image, 2, Rendering(Form.PNG), state=state))
+    difference = frames[1].astype(float) - frames[0]
+    expected = np.floor((difference / 100 + 0.5) * 255 + 0.5)
+    np.testing.assert_array_equal(shown, expected)
+    assert set(np.unique(picture(retrieve.frame(image, 1, Rendering(Form.PNG), state=state)))) == {
+        128
+    }
+
+
 def test_a_state_of_another_image_is_refused(store: Path, facility: Facility) -> None:
     image, other = stored(make_instance(PIXELS), facility), stored(make_instance(PIXELS), facility)
     state = stored(state_of(other), facility)
