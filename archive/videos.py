@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from archive.stores import instances
 from imaging.errors import ImagingError
 from imaging.videofacts import MPEG_2_CODECS, VideoFacts, container_of
 from worklist.models import DicomImage
+
+logger = logging.getLogger(__name__)
 
 # Part of the tag of what is made for browsers: a change of how makes another one.
 VERSION = 1
@@ -58,16 +61,16 @@ class Playable:
 
 _facts: LRUCache[str, VideoFacts] = LRUCache(64)
 _lock = threading.Lock()
-_makers = ThreadPoolExecutor(1, "video")
+_one_at_a_time = threading.Lock()
 _making: dict[str, Future[Playable]] = {}
 # Who comes again for a video that cannot be made ready is told why, without another try.
 _refused: TTLCache[str, str] = TTLCache(256, _REFUSED_S)
 
 
 def _after_fork() -> None:
-    """Start anew in a child: the parent's thread is not here."""
-    global _lock, _makers
-    _lock, _makers = threading.Lock(), ThreadPoolExecutor(1, "video")
+    """Start anew in a child: the parent's threads are not here."""
+    global _lock, _one_at_a_time
+    _lock, _one_at_a_time = threading.Lock(), threading.Lock()
     _making.clear()
 
 
@@ -274,14 +277,28 @@ def playable(image: DicomImage) -> Playable:
             raise UndecodableError(reason)
         making = _making.get(image.sha256)
         if making is None:
-            making = _makers.submit(_make_playable, image, facts)
-            _making[image.sha256] = making
+            making = _making[image.sha256] = Future()
+            # A process that is told to end does not wait for it.
+            threading.Thread(target=_make, args=(making, image, facts), daemon=True).start()
     try:
         return making.result(_WAIT_S)
     except NotYetError as error:
         raise TransientError(
             "The video is being made ready for playing. Try again in a moment."
         ) from error
+
+
+def _make(making: Future[Playable], image: DicomImage, facts: VideoFacts) -> None:
+    """Do in a thread of its own what somebody, or nobody any more, waits for."""
+    try:
+        with _one_at_a_time:
+            made = _make_playable(image, facts)
+    except BaseException as error:
+        if not isinstance(error, UndecodableError):
+            logger.exception("The video of instance %s could not be made ready.", image.pk)
+        making.set_exception(error)
+    else:
+        making.set_result(made)
 
 
 def _make_playable(image: DicomImage, facts: VideoFacts) -> Playable:
