@@ -107,17 +107,3 @@ def test_a_damaged_video_says_why(reading_site: ReadingSite, new_page: NewPage) 
     with page.expect_download() as taken:
         alert.get_by_role("link", name="Video", exact=True).click()
     assert taken.value.path().stat().st_size >= 5000
-
-
-def test_fits_360_pixels(reading_site: ReadingSite, new_page: NewPage) -> None:
-    page = opened(new_page(width=360, height=740), reading_site)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    for name in ("Play", "Previous frame", "Next frame"):
-        button = page.get_by_role("button", name=name)
-        expect(button).to_be_in_viewport()
-        box = button.bounding_box()
-        assert box is not None
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= 360
-    page.get_by_role("button", name="Next frame").click()
-    expect_frame(page, 2)
