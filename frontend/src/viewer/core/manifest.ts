@@ -179,6 +179,20 @@ export interface SessionFacts {
   viewport?: Record<string, unknown> | null;
 }
 
+/** Another study of the same person, the most telling first. */
+export interface PriorFacts {
+  id: string;
+  StudyDate: string | null;
+  StudyDescription: string | null;
+  ModalitiesInStudy: readonly string[];
+  NumberOfStudyRelatedInstances: number | null;
+  /** From it to this study; negative: it is later. */
+  interval_days: number | null;
+  reasons: readonly string[];
+  viewer_url: string;
+  thumbnail_url: string;
+}
+
 export interface Manifest {
   study: {
     id: string;
@@ -209,11 +223,17 @@ export interface Manifest {
   presets: readonly PresetFacts[];
   measurements: readonly MeasurementFacts[];
   user: { id: string; name: string; can_write: boolean };
+  priors?: readonly PriorFacts[];
   session?: SessionFacts | null;
   links: {
     self: string;
     worklist: string;
     measurements: string;
+    found?: string;
+    results?: string;
+    sheet?: string;
+    disc?: string;
+    anonymised?: string;
     presets: string;
     session: string;
     study: string;

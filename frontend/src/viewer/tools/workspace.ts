@@ -1,5 +1,6 @@
 import { type Appearance, INITIAL_APPEARANCE, isInitial, readAppearance } from "../core/appearance";
 import { Emitter } from "../core/emitter";
+import { FoundList } from "../core/found";
 import { hiddenTexts } from "../core/hidden";
 import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { evaluate, toPatient } from "../core/measure";
@@ -55,6 +56,8 @@ export class Workspace extends Emitter<Events> {
   readonly frames: FrameService;
   readonly panes: readonly Pane[];
   readonly list = new MeasurementList();
+  /** What others measured, read-only. */
+  readonly found = new FoundList();
   readonly saver: MeasurementSaver;
   layout: Layout = "1x1";
   maximised = false;

@@ -4,6 +4,7 @@ import type { Item } from "../core/measurements";
 import { renamed } from "../tools/drawing";
 import { belongs, type Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
+import { foundSection } from "./found";
 import { icon } from "./icons";
 
 const STATE_TEXTS = {
@@ -33,6 +34,7 @@ export class MeasurementTableElement extends ViewerElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.until(this.workspace.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.found.on("change", () => this.requestUpdate()));
   }
 
   override render(): TemplateResult {
@@ -52,6 +54,7 @@ export class MeasurementTableElement extends ViewerElement {
             </p>`
           : this.table(items)
       }
+      ${foundSection(this.workspace)}
     `;
   }
 

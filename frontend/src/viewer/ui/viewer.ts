@@ -3,10 +3,14 @@ import { ageAt, ageText, personName, sexText } from "../core/format";
 import type { Pane } from "../engine/pane";
 import { toggleTheme } from "../tools/theme";
 import type { Workspace } from "../tools/workspace";
+import { iconButton } from "./button";
 import { helpDialog, windowDialog } from "./dialogs";
 import { ViewerElement } from "./element";
+import "./export";
+import type { ExportElement } from "./export";
 import { icon } from "./icons";
 import { listenToKeys } from "./keyboard";
+import "./priors";
 import "./strip";
 import "./table";
 import "./toolbar";
@@ -105,6 +109,7 @@ export class ViewerPageElement extends ViewerElement {
                       : undefined
                   }
                 ></noctis-series-strip>
+                <noctis-priors .workspace=${workspace}></noctis-priors>
               </nav>`
             : nothing
         }
@@ -132,6 +137,7 @@ export class ViewerPageElement extends ViewerElement {
       ${this.isNarrow ? html`<footer class="bottom-bar">${bar}</footer>` : nothing}
       <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
       ${helpDialog(workspace)} ${windowDialog(workspace.active)}
+      <noctis-export .workspace=${workspace}></noctis-export>
     `;
   }
 
@@ -168,6 +174,11 @@ export class ViewerPageElement extends ViewerElement {
   private toggles(): TemplateResult {
     return html`<div class="toggles">
       ${this.saveSign()}
+      ${iconButton({
+        name: "Export",
+        icon: "download",
+        run: () => this.querySelector<ExportElement>("noctis-export")?.open(),
+      })}
       <button
         type="button"
         class="tool"

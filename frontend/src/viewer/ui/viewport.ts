@@ -8,6 +8,7 @@ import { PointerController } from "../tools/pointer";
 import type { Workspace } from "../tools/workspace";
 import "./document";
 import { ViewerElement } from "./element";
+import { drawFound } from "./found";
 import { drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel } from "./panels";
 import "./scrollbar";
@@ -46,6 +47,7 @@ export class ViewportElement extends ViewerElement {
     super.connectedCallback();
     this.until(this.pane.on("change", () => this.requestUpdate()));
     this.until(this.workspace.list.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.found.on("change", () => this.requestUpdate()));
     this.addEventListener("dragover", (event) => this.dragOver(event));
     this.addEventListener("dragleave", () => {
       this.isDropTarget = false;
@@ -118,7 +120,12 @@ export class ViewportElement extends ViewerElement {
     if (draft) {
       items.push({ facts: draft, isSelected: true });
     }
+    const frame = workspace.showsTexts ? pane.shownFrame : null;
+    const found = frame
+      ? workspace.found.onFrame(frame.image.SOPInstanceUID, frame.frame_number)
+      : [];
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
+      ${drawFound(found, workspace.found.selected, matrix)}
       ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
     </svg>`;
   }

@@ -1,0 +1,44 @@
+import { html, type TemplateResult } from "lit";
+import type { Workspace } from "../tools/workspace";
+import { ViewerElement } from "./element";
+import "./export-download";
+import "./export-print";
+import "./export-store";
+import type { ExportStoreElement } from "./export-store";
+import { icon } from "./icons";
+
+/** The dialog by which things leave the viewer. */
+export class ExportElement extends ViewerElement {
+  static override properties = { workspace: { attribute: false } };
+  declare workspace: Workspace;
+
+  open(): void {
+    this.querySelector<HTMLDialogElement>("#export")?.showModal();
+    void this.querySelector<ExportStoreElement>("noctis-export-store")?.refresh();
+  }
+
+  override render(): TemplateResult {
+    return html`<dialog class="sheet export" id="export" aria-label="Export" @click=${closeOutside}>
+      <header>
+        <h2>Export</h2>
+        <form method="dialog">
+          <button class="tool" aria-label="Close" title="Close (Esc)">${icon("close")}</button>
+        </form>
+      </header>
+      <div class="export-parts">
+        <noctis-export-print .workspace=${this.workspace}></noctis-export-print>
+        <noctis-export-download .workspace=${this.workspace}></noctis-export-download>
+        <noctis-export-store .workspace=${this.workspace}></noctis-export-store>
+      </div>
+    </dialog>`;
+  }
+}
+
+function closeOutside(event: MouseEvent): void {
+  const dialog = event.currentTarget as HTMLDialogElement;
+  if (event.target === dialog) {
+    dialog.close();
+  }
+}
+
+customElements.define("noctis-export", ExportElement);

@@ -1,0 +1,81 @@
+import { html, nothing, type TemplateResult } from "lit";
+import type { PriorFacts } from "../core/manifest";
+import { intervalText, nextPrior } from "../core/priors";
+import type { Workspace } from "../tools/workspace";
+import { ViewerElement } from "./element";
+
+/** One window for priors, beside this one: opening the next replaces the last. */
+const WINDOW = "noctis-prior";
+
+/** Other studies of the same person, the most telling first; Tab opens the next. */
+export class PriorsElement extends ViewerElement {
+  static override properties = {
+    workspace: { attribute: false },
+    opened: { state: true },
+  };
+  declare workspace: Workspace;
+  declare opened: string | null;
+
+  constructor() {
+    super();
+    this.opened = null;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    const onKey = (event: KeyboardEvent): void => this.key(event);
+    window.addEventListener("keydown", onKey);
+    this.until(() => window.removeEventListener("keydown", onKey));
+  }
+
+  override render(): TemplateResult | typeof nothing {
+    const priors = this.workspace.manifest.priors ?? [];
+    return html`<section class="priors" aria-label="Priors">
+      <h3>Priors</h3>
+      ${
+        priors.length === 0
+          ? html`<p class="dim">No other study of this person.</p>`
+          : html`<ul class="plain">${priors.map((prior) => html`<li>${this.entry(prior)}</li>`)}</ul>`
+      }
+    </section>`;
+  }
+
+  private entry(prior: PriorFacts): TemplateResult {
+    return html`<a
+      class="prior"
+      href=${prior.viewer_url}
+      target=${WINDOW}
+      aria-current=${prior.id === this.opened ? "true" : nothing}
+      title=${`${prior.reasons.join(", ")}. Opens beside this window (Tab: the next)`}
+      @click=${() => {
+        this.opened = prior.id;
+      }}
+    >
+      <b>${intervalText(prior.interval_days)}</b>
+      <span class="modality">${prior.ModalitiesInStudy.join(", ")}</span>
+      <span class="name">${prior.StudyDescription ?? "No description"}</span>
+      <span class="dim">${prior.StudyDate ?? "no date"} · ${prior.NumberOfStudyRelatedInstances ?? 0} images</span>
+    </a>`;
+  }
+
+  /** Tab means the next prior while the hand is on the pictures; on buttons it moves the focus. */
+  private key(event: KeyboardEvent): void {
+    const isPlain = !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
+    const { activeElement } = document;
+    const isOnPicture =
+      activeElement === null ||
+      activeElement === document.body ||
+      activeElement.classList.contains("pointer");
+    if (event.key !== "Tab" || !isPlain || !isOnPicture || document.querySelector("dialog[open]")) {
+      return;
+    }
+    const prior = nextPrior(this.workspace.manifest.priors ?? [], this.opened);
+    if (prior) {
+      event.preventDefault();
+      this.opened = prior.id;
+      window.open(prior.viewer_url, WINDOW);
+    }
+  }
+}
+
+customElements.define("noctis-priors", PriorsElement);
