@@ -155,6 +155,10 @@ def burned_in_risk(header: Dataset) -> str:
     ----------
     DICOM PS3.3 C.7.6.1.1.7 (Burned In Annotation); PS3.15 E.3.1.
     """
+    for group in range(0x6000, 0x6020, 2):
+        if (group, 0x0102) in header and header[group, 0x0102].value:
+            # PS3.3 C.9.2.1.1.1 (retired): the plane lies in bits that nobody else uses.
+            return "drawings lie in unused bits of its pixels"
     told = str(header.get("BurnedInAnnotation") or "").upper()
     if told == "YES":
         return "it says that words are burned into its picture"

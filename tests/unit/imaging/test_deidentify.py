@@ -179,6 +179,14 @@ def test_pictures_with_words_are_told(keywords: dict[str, str], words: str) -> N
     assert (words in risk) if words else risk == ""
 
 
+def test_overlays_inside_of_pixels_are_told() -> None:
+    made = make_instance(BurnedInAnnotation="NO")
+    made.add_new(0x60000102, "US", 0)
+    assert burned_in_risk(made) == ""
+    made.add_new(0x60020102, "US", 15)
+    assert "unused bits" in burned_in_risk(made)
+
+
 REAL = {
     "ct": "study_ct_sr",
     "mr": "study_mr_multiseries",
