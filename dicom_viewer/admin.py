@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from dicom_viewer import hanging
 from dicom_viewer.models import (
     Annotation,
     DrawingRevision,
@@ -113,11 +114,14 @@ class WindowLevelPresetAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # as a
 class HangingProtocolAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # as above
     """How studies of a kind are laid out."""
 
-    list_display = (
-        "name", "priority", "modality", "body_part_examined", "rows", "columns", "user",
-        "is_active",
-    )  # fmt: skip
-    list_filter = ("is_active", "modality")
+    list_display = ("name", "priority", "in_words", "user", "is_active")
+    list_filter = ("is_active", "modality", ("user", admin.EmptyFieldListFilter))
+    readonly_fields = ("in_words",)
     list_select_related = ("user",)
     search_fields = ("name", "study_description", "user__username")
     raw_id_fields = ("user",)
+
+    @admin.display(description="In words")
+    def in_words(self, row: HangingProtocol) -> str:
+        """Say what it is for and does."""
+        return str(hanging.protocol_document(row)["sentence"])

@@ -26,6 +26,7 @@ MOST_BYTES = 256 * 1024
 _Coordinate = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
 _Number = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
+_Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{0,16}$")]
 _Short = Annotated[str, StringConstraints(max_length=16)]
 _FrameNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -139,6 +140,55 @@ class SheetBody(Body):
     is_landscape: bool = False
     is_true_size: bool = False
     with_drawings: bool = True
+
+
+class PlaceBody(Body):
+    """What stands in one viewport; what is empty fits everything."""
+
+    prior: Annotated[int, Field(ge=0, le=8)] = 0
+    Modality: _Code = ""
+    SeriesDescription: Annotated[str, StringConstraints(max_length=255)] = ""
+    Laterality: Annotated[str, StringConstraints(pattern=r"^[LRB]?$")] = ""
+    ViewPosition: _Code = ""
+
+
+class StageBody(Body):
+    """One layout of a hanging protocol."""
+
+    name: Annotated[str, StringConstraints(max_length=64)] = ""
+    rows: Annotated[int, Field(ge=1, le=4)] = 1
+    columns: Annotated[int, Field(ge=1, le=4)] = 1
+    places: Annotated[list[PlaceBody], Field(max_length=16)] = []
+
+
+class HangingBody(Body):
+    """A hanging protocol."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    priority: Annotated[int, Field(ge=0, le=32000)] = 100
+    is_site: bool = False
+    is_active: bool = True
+    Modality: _Code = ""
+    BodyPartExamined: Annotated[str, StringConstraints(max_length=64)] = ""
+    StudyDescription: Annotated[str, StringConstraints(max_length=255)] = ""
+    Laterality: Annotated[str, StringConstraints(pattern=r"^[LRB]?$")] = ""
+    ViewPosition: _Code = ""
+    priors: Annotated[int, Field(ge=0, le=8)] = 0
+    stages: Annotated[list[StageBody], Field(min_length=1, max_length=16)]
+
+
+class HangingSetBody(Body):
+    """Hanging protocols from another site or person."""
+
+    protocols: Annotated[list[HangingBody], Field(min_length=1, max_length=200)]
+    is_site: bool = False
+
+
+class LikeThisBody(Body):
+    """A layout that studies like one are to have."""
+
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    stages: Annotated[list[StageBody], Field(min_length=1, max_length=16)]
 
 
 class SessionBody(Body):

@@ -15,7 +15,7 @@ from accounts.models import User
 from archive import access, completeness, jobs, priors, retrieve
 from archive.access import EVERYTHING, Actor, Scope
 from archive.errors import NotFoundError, TransientError, UndecodableError
-from dicom_viewer import services
+from dicom_viewer import hanging, services
 from dicom_viewer.documents import drawing_document, preset_document, session_document
 from dicom_viewer.series import Image, describe, kept_images
 from imaging import sopclass
@@ -30,6 +30,7 @@ _VOLUME_SLICES = 5
 def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
     """Return the manifest; the number of queries does not depend on the number of images."""
     series = series_documents(study)
+    others = priors.priors_of(actor.scope, study)
     return {
         "study": study_document(study),
         "patient": _patient_document(study),
@@ -38,7 +39,8 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
         "presets": [preset_document(row) for row in services.presets_for(user.pk)],
         "measurements": [drawing_document(row) for row in services.drawings_of(study)],
         "user": {"id": str(user.pk), "name": str(user), "can_write": actor.can_annotate},
-        "priors": [prior_document(prior) for prior in priors.priors_of(actor.scope, study)],
+        "priors": [prior_document(prior) for prior in others],
+        "hanging": hanging.hung(actor, study, series, others),
         "session": session_document(services.session_of(actor, study)),
         "links": _links(study),
     }
@@ -245,6 +247,8 @@ def _links(study: Study) -> dict[str, str]:
         "disc": f"/api/v1/dicom/studies/{study.pk}/disc",
         "anonymised": f"/api/v1/dicom/studies/{study.pk}/anonymised",
         "results": reverse("dicom_viewer:result-list", args=[study.pk]),
+        "hanging": reverse("dicom_viewer:hanging-list"),
+        "hanging_like_this": reverse("dicom_viewer:hanging-like", args=[study.pk]),
         "presets": reverse("dicom_viewer:preset-list"),
         "session": reverse("dicom_viewer:session", args=[study.pk]),
         "study": reverse("worklist:study-detail", args=[study.pk]),

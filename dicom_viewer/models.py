@@ -223,12 +223,27 @@ class HangingProtocol(models.Model):
     study_description = models.CharField(
         max_length=255, blank=True, help_text="A part of the description. Empty: any."
     )
+    laterality = models.CharField(
+        max_length=1,
+        blank=True,
+        choices=[("L", "Left"), ("R", "Right"), ("B", "Both")],
+        help_text="Empty: any.",
+    )
+    view_position = models.CharField(
+        max_length=16, blank=True, help_text="Of a projection, as CC, MLO, PA. Empty: any."
+    )
+    number_of_priors = models.PositiveSmallIntegerField(
+        default=0, help_text="Only for studies with so many priors."
+    )
     rows = models.PositiveSmallIntegerField(default=1)
     columns = models.PositiveSmallIntegerField(default=1)
     viewports = models.JSONField(
         default=list,
         blank=True,
         help_text="For each place which series goes there: words of its description, modality.",
+    )
+    more_stages = models.JSONField(
+        default=list, blank=True, help_text="Layouts that follow: name, rows, columns, viewports."
     )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -19,6 +19,10 @@ urlpatterns = [
     path("api/measurements/<uuid:drawing_id>/", views.measurement, name="measurement"),
     path("api/series/<uuid:series_id>/images/", views.series_images, name="series-images"),
     path("api/images/<uuid:image_id>/metadata/", views.image_metadata, name="image-metadata"),
+    path("api/studies/<uuid:study_id>/hanging/", views.hanging_like_this, name="hanging-like"),
+    path("api/hanging/", views.hanging_protocols, name="hanging-list"),
+    path("api/hanging/import/", views.hanging_import, name="hanging-import"),
+    path("api/hanging/<uuid:protocol_id>/", views.hanging_protocol, name="hanging"),
     path("api/presets/", views.presets, name="preset-list"),
     path("api/presets/<uuid:preset_id>/", views.preset, name="preset"),
 ]

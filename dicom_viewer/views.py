@@ -15,8 +15,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.guards import actor_of, api_login_required, user_of
 from archive import problems
 from archive.errors import InvalidInputError
-from dicom_viewer import facts, found, manifest, results, services, sheets
-from dicom_viewer.bodies import DrawingBody, PresetBody, ResultsBody, SessionBody, SheetBody, parse
+from dicom_viewer import facts, found, hanging, manifest, results, services, sheets
+from dicom_viewer.bodies import (
+    DrawingBody,
+    HangingBody,
+    HangingSetBody,
+    LikeThisBody,
+    PresetBody,
+    ResultsBody,
+    SessionBody,
+    SheetBody,
+    parse,
+)
 from dicom_viewer.documents import drawing_document, preset_document
 from dicom_viewer.services import VersionConflictError
 from imaging.sheet import MEDIA_TYPES
@@ -163,6 +173,49 @@ def preset(request: HttpRequest, preset_id: UUID) -> HttpResponse:
     """Delete one of the person's own presets."""
     services.delete_preset(actor_of(request), preset_id)
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+@api_login_required
+@require_http_methods(["GET", "POST"])
+@never_cache
+def hanging_protocols(request: HttpRequest) -> HttpResponse:
+    """Answer the person's and the site's hanging protocols, or keep a new one."""
+    actor = actor_of(request)
+    if request.method == "GET":
+        rows = hanging.protocols_for(actor.user_id)
+        return JsonResponse({"protocols": [hanging.protocol_document(row) for row in rows]})
+    row = hanging.create_protocol(actor, parse(HangingBody, request.body))
+    return JsonResponse(hanging.protocol_document(row), status=HTTPStatus.CREATED)
+
+
+@api_login_required
+@require_http_methods(["PUT", "DELETE"])
+def hanging_protocol(request: HttpRequest, protocol_id: UUID) -> HttpResponse:
+    """Replace or delete one hanging protocol."""
+    actor = actor_of(request)
+    if request.method == "DELETE":
+        hanging.delete_protocol(actor, protocol_id)
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    row = hanging.replace_protocol(actor, protocol_id, parse(HangingBody, request.body))
+    return JsonResponse(hanging.protocol_document(row))
+
+
+@api_login_required
+@require_http_methods(["POST"])
+def hanging_import(request: HttpRequest) -> HttpResponse:
+    """Keep hanging protocols of another site, as the list of them answers."""
+    rows = hanging.import_protocols(actor_of(request), parse(HangingSetBody, request.body))
+    documents = [hanging.protocol_document(row) for row in rows]
+    return JsonResponse({"protocols": documents}, status=HTTPStatus.CREATED)
+
+
+@api_login_required
+@require_http_methods(["POST"])
+def hanging_like_this(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Keep a layout for studies like this one."""
+    body = parse(LikeThisBody, request.body)
+    row = hanging.like_this(actor_of(request), study_id, body)
+    return JsonResponse(hanging.protocol_document(row), status=HTTPStatus.CREATED)
 
 
 @api_login_required

@@ -123,6 +123,14 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
                 200,
             )
         ],
+        "hanging-like": [
+            (
+                "POST",
+                reverse("dicom_viewer:hanging-like", args=[study]),
+                {"name": "Mine", "stages": [{"rows": 1, "columns": 2}]},
+                201,
+            )
+        ],
         "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
         "result-list": [
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
@@ -133,7 +141,7 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
 
 PAGES = {"viewer", "document", "document-pdf"}
 # Routes that name nothing of a study.
-PERSONAL = {"preset-list", "preset"}
+PERSONAL = {"preset-list", "preset", "hanging-list", "hanging", "hanging-import"}
 # What roles that only look may not do.
 DRAWING = {
     ("measurement-list", "POST"),
@@ -162,6 +170,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/documents/{image}/",
         f"/viewer/documents/{image}/pdf/",
         f"/viewer/api/studies/{study}/sheet/",
+        f"/viewer/api/studies/{study}/hanging/",
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
     ]
@@ -182,6 +191,11 @@ def test_without_a_session(ours: Place) -> None:
         ("GET", reverse("dicom_viewer:preset-list")),
         ("POST", reverse("dicom_viewer:preset-list")),
         ("DELETE", reverse("dicom_viewer:preset", args=[uuid4()])),
+        ("GET", reverse("dicom_viewer:hanging-list")),
+        ("POST", reverse("dicom_viewer:hanging-list")),
+        ("POST", reverse("dicom_viewer:hanging-import")),
+        ("PUT", reverse("dicom_viewer:hanging", args=[uuid4()])),
+        ("DELETE", reverse("dicom_viewer:hanging", args=[uuid4()])),
     ):
         assert send(Client(), method, url, {}).status_code == 401
     assert not AuditEvent.objects.filter(verb__startswith="study.").exists()
@@ -225,7 +239,16 @@ def test_an_administrator_sees_every_facility(theirs: Place, admin_user: User) -
 
 def test_what_is_not_there(ours: Place, site: Client) -> None:
     nowhere = Place(Study(pk=uuid4()), ours.image)
-    for name in ("viewer", "study", "measurement-list", "session", "found", "result-list", "sheet"):
+    for name in (
+        "viewer",
+        "study",
+        "measurement-list",
+        "session",
+        "found",
+        "result-list",
+        "sheet",
+        "hanging-like",
+    ):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
     for name in ("series-images", "image-metadata", "measurement", "preset", *PAGES - {"viewer"}):
