@@ -13,6 +13,7 @@ import { loadFound } from "./net/found";
 import { shareStrokes } from "./net/strokes";
 import { keepSession, restoreSession } from "./tools/session";
 import { Workspace } from "./tools/workspace";
+import "./ui/priors";
 import "./ui/viewer";
 import type { ViewerPageElement } from "./ui/viewer";
 

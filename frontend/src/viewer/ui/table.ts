@@ -3,8 +3,8 @@ import { KIND_NAMES, measurementValue, sourceText } from "../core/format";
 import type { Item } from "../core/measurements";
 import { renamed } from "../tools/drawing";
 import { belongs, type Workspace } from "../tools/workspace";
+import { foundSection } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
-import { foundSection } from "./found";
 import { icon } from "./icons";
 
 const STATE_TEXTS = {

@@ -10,7 +10,6 @@ import "./export";
 import type { ExportElement } from "./export";
 import { icon } from "./icons";
 import { listenToKeys } from "./keyboard";
-import "./priors";
 import "./strip";
 import "./table";
 import "./toolbar";

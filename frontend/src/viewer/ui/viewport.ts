@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import type { Affine } from "../core/affine";
 import type { Box } from "../core/labels";
 import type { ImageFacts, MeasurementFacts } from "../core/manifest";
 import { videosOf } from "../core/video";
@@ -7,8 +8,8 @@ import { renamed } from "../tools/drawing";
 import { PointerController } from "../tools/pointer";
 import type { Workspace } from "../tools/workspace";
 import "./document";
+import { drawFound } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
-import { drawFound } from "./found";
 import { drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel } from "./panels";
 import "./scrollbar";
@@ -45,9 +46,9 @@ export class ViewportElement extends ViewerElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.until(this.workspace.found.on("change", () => this.requestUpdate()));
     this.until(this.pane.on("change", () => this.requestUpdate()));
     this.until(this.workspace.list.on("change", () => this.requestUpdate()));
-    this.until(this.workspace.found.on("change", () => this.requestUpdate()));
     this.addEventListener("dragover", (event) => this.dragOver(event));
     this.addEventListener("dragleave", () => {
       this.isDropTarget = false;
@@ -120,14 +121,23 @@ export class ViewportElement extends ViewerElement {
     if (draft) {
       items.push({ facts: draft, isSelected: true });
     }
-    const frame = workspace.showsTexts ? pane.shownFrame : null;
-    const found = frame
-      ? workspace.found.onFrame(frame.image.SOPInstanceUID, frame.frame_number)
-      : [];
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
-      ${drawFound(found, workspace.found.selected, matrix)}
       ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
+      ${this.foundMarks(matrix)}
     </svg>`;
+  }
+
+  /** What other systems drew on the frame. */
+  private foundMarks(matrix: Affine): ReturnType<typeof drawFound> {
+    const { found, showsTexts } = this.workspace;
+    const frame = showsTexts ? this.pane.shownFrame : null;
+    return frame
+      ? drawFound(
+          found.onFrame(frame.image.SOPInstanceUID, frame.frame_number),
+          found.selected,
+          matrix,
+        )
+      : [];
   }
 
   /** Where the texts of the corners stand, which labels leave free. */
