@@ -95,8 +95,10 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         PYTHONPATH=str(PROJECT),
     )
     daphne = ("daphne", "-b", "127.0.0.1", "-p", "{port}", "noctis_pro.asgi:application")
-    with site.serving(daphne) as one, site.serving(daphne) as other:
-        yield Web([one.port, other.port], site.environ, json.loads(" ".join(site.said)))
+    uvicorn = ("uvicorn", "noctis_pro.asgi:application", "--port", "{port}", "--lifespan", "off")
+    # Behind nginx it is the first, under `make run` the other.
+    with site.serving(daphne) as one, site.serving(uvicorn) as other:
+        yield Web([other.port, one.port], site.environ, json.loads(" ".join(site.said)))
 
 
 def told_until_new(socket: ClientConnection, study_id: str) -> list[dict[str, Any]]:
@@ -161,7 +163,7 @@ def test_signing_out_closes_every_socket(web: Web) -> None:
         token = next(
             value.split("=", 1)[1].split(";")[0]
             for name, value in answer.getheaders()
-            if name == "Set-Cookie" and value.startswith("noctis_csrf=")
+            if name.lower() == "set-cookie" and value.startswith("noctis_csrf=")
         )
         headers = {"Cookie": f"{cookie}; noctis_csrf={token}", "X-CSRFToken": token}
         connection.request("POST", "/accounts/logout/", headers=headers)
