@@ -29,13 +29,18 @@ _LENGTHS = struct.Struct("<IQ")
 MOST_HEAD_BYTES = 1024 * 1024
 _GRACE_S = 2
 # What a decoder may take beyond what the process has: measured are up to 6 bytes a sample for the
-# quick decoders and 29 for the second ones. A frame that was compressed more than a thousandfold is
-# blank or a bomb (166 bytes of JPEG 2000 with tiny precincts take gigabytes): quick ones will do.
+# quick decoders and 29 for the second ones. But it grows with what a frame claims only as far as
+# its compressed bytes, with pictures that anybody reads compressed thirtyfold at most, bear it out:
+# 166 bytes of JPEG 2000 with tiny precincts would take gigabytes.
 _HEADROOM_BYTES = 64 * 1024**2
 _PER_BYTE = 3
 _PER_SAMPLE = 32
-_PER_SAMPLE_OF_BLANK = 8
-_BLANK_RATIO = 1000
+_UNFOUNDED_BYTES = 232 * 1024**2
+_FOUNDED_PER_BYTE = 64
+_TOO_BLANK = (
+    "The picture claims to be larger than its compressed data can hold. Have it sent again, or "
+    "download the file to open it elsewhere."
+)
 # Quiet workers leave, so that a resting site needs little memory.
 IDLE_EXIT_S = 300.0
 
@@ -98,9 +103,10 @@ def _restrict(memory_bytes: int) -> None:
 
 def _headroom(samples: int, compressed_bytes: int) -> int:
     """Return how many bytes decoding a sound frame may take at most."""
-    is_blank = samples > _BLANK_RATIO * compressed_bytes
-    per_sample = _PER_SAMPLE_OF_BLANK if is_blank else _PER_SAMPLE
-    return _HEADROOM_BYTES + _PER_BYTE * compressed_bytes + per_sample * samples
+    return min(
+        _HEADROOM_BYTES + _PER_BYTE * compressed_bytes + _PER_SAMPLE * samples,
+        _UNFOUNDED_BYTES + _FOUNDED_PER_BYTE * compressed_bytes,
+    )
 
 
 @contextlib.contextmanager
@@ -125,8 +131,11 @@ def _decode(head: dict[str, Any], body: bytearray, statm: int) -> tuple[dict[str
     facts = pixels.PixelFacts.from_json(head["facts"])
     limits = pixels.PixelLimits(**head["limits"])
     photometric = ""
+    samples = facts.frame_samples
+    if samples * facts.dtype.itemsize > _headroom(samples, len(body)):
+        return {"error": _TOO_BLANK}, b""
     try:
-        with _memory_for(facts.frame_samples, len(body), statm):
+        with _memory_for(samples, len(body), statm):
             if facts.is_palette or head.get("is_stored"):
                 frame, photometric = pixels.stored_frame(
                     body, facts, head["frame_index"], limits=limits

@@ -175,7 +175,7 @@ def check_facts(facts: PixelFacts, limits: PixelLimits) -> None:
     if facts.frame_samples > limits.samples:
         raise LimitError(
             f"A frame of {facts.columns} x {facts.rows} pixels is larger than this system shows. "
-            "Raise the pixel limit if such pictures are wanted."
+            "Raise NOCTIS_MAX_FRAME_PIXELS if such pictures are wanted."
         )
     if facts.samples_per_pixel not in (1, 3):
         raise UnsupportedError(

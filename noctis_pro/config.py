@@ -97,6 +97,7 @@ class Config:
     orthanc_url: str
     signed_urls: bool
     signed_url_ttl_s: int
+    max_frame_pixels: int
     secret_key: str
     debug: bool
     allowed_hosts: tuple[str, ...]
@@ -295,6 +296,9 @@ def load(environ: Mapping[str, str]) -> Config:
         orthanc_url=read.url("ORTHANC_URL", schemes=("http", "https")),
         signed_urls=read.flag("RADIOLOGY_SIGNED_URLS", default=True),
         signed_url_ttl_s=read.whole("SIGNED_URL_TTL", default=3600, least=1, most=86400),
+        max_frame_pixels=read.whole(
+            "NOCTIS_MAX_FRAME_PIXELS", default=2**26, least=2**20, most=2**28
+        ),
         secret_key=read.text("SECRET_KEY"),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),

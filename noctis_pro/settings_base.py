@@ -232,10 +232,11 @@ SCRUB_BYTES_PER_S = 16 * 1024**2
 MAX_ARCHIVE_MEMBERS = 20_000
 MAX_ARCHIVE_RATIO = 200
 MAX_ARCHIVE_BYTES = 16 * 1024**3
-# Samples of one frame: 8192 x 8192 grey. It takes some 300 MB to decode and draw at once.
-MAX_FRAME_PIXELS = 2**26
+# Samples of one frame, 8192 x 8192 grey: it takes some 300 MB to decode and draw at once.
+MAX_FRAME_PIXELS = CONFIG.max_frame_pixels
 DECODE_TIMEOUT_S = 30
-DECODE_MEMORY_BYTES = 2 * 1024**3
+# Of address space: a decoder's libraries, and the largest frame in its quick decoders.
+DECODE_MEMORY_BYTES = 1024**3 + 20 * MAX_FRAME_PIXELS
 # Videos are looked into by Debian's ffmpeg, where it is installed: what one run may take.
 FFMPEG_PATH = ""  # folders, as in PATH; empty: the system's
 VIDEO_MEMORY_BYTES = 2 * 1024**3

@@ -45,6 +45,11 @@ def jpeg_2000(pixels: np.ndarray) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k"))
 
 
+def blank_jpeg_2000(side: int) -> bytes:
+    """A sound picture of zeros, side by side, in some hundred bytes."""
+    return jpeg_2000(np.zeros((side, side), np.uint16))
+
+
 def memory_bomb(rows: int, columns: int) -> bytes:
     """166 bytes of JPEG 2000 (ISO/IEC 15444-1 Annex A) with precincts of 2 x 2 samples.
 

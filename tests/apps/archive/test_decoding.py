@@ -20,6 +20,7 @@ from pytest_django import Settings
 
 from archive import decode_worker, decoding, retrieve
 from archive.errors import TransientError, UndecodableError
+from imaging.encoding import JPEG_LS_LOSSLESS, encode_frame
 from tests import codestreams, factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2000
 from worklist.models import DicomImage, Facility
@@ -138,6 +139,55 @@ def test_a_memory_bomb_grows_no_further_than_its_picture_justifies(
     if worker in children():
         assert peak_bytes(worker) - before < 256 * 1024**2
     decode(sound)
+
+
+@pytest.mark.parametrize("is_blank", [False, True], ids=["precincts", "blank"])
+def test_what_a_small_frame_claims_costs_no_more_than_its_bytes_bear_out(
+    store: Path, facility: Facility, *, is_blank: bool
+) -> None:
+    """8192 x 8192 samples in some hundred bytes: twice they are 537 MB."""
+    side = 8192
+    code = codestreams.blank_jpeg_2000(side) if is_blank else codestreams.memory_bomb(side, side)
+    assert len(code) < 1000
+    sound = stored(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64), facility)
+    decode(sound)
+    (worker,) = children()
+    before = peak_bytes(worker)
+    claim = stored(compressed_instance([code], side, side), facility)
+    with pytest.raises(UndecodableError):
+        decode(claim)
+    if worker in children():
+        assert peak_bytes(worker) - before < 256 * 1024**2
+    decode(sound)
+
+
+def test_a_frame_larger_than_all_that_it_may_take_is_not_tried(
+    store: Path, facility: Facility, settings: Settings
+) -> None:
+    settings.MAX_FRAME_PIXELS = 2**28
+    sound = stored(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64), facility)
+    decode(sound)
+    (worker,) = children()
+    before = peak_bytes(worker)
+    side = 14_000
+    claim = stored(compressed_instance([codestreams.memory_bomb(side, side)], side, side), facility)
+    with pytest.raises(UndecodableError, match="larger than its compressed data can hold"):
+        decode(claim)
+    assert worker in children()
+    assert peak_bytes(worker) - before < 16 * 1024**2
+
+
+def test_large_frames_are_shown_up_to_the_setting(
+    store: Path, facility: Facility, settings: Settings
+) -> None:
+    # As of a mammogram: 6000 x 5000 samples of 16 bits.
+    pixels = np.add.outer(np.arange(6000), np.arange(5000)).astype(np.uint16) % 4096
+    code = encode_frame(pixels, JPEG_LS_LOSSLESS, bits_stored=16)
+    image = stored(compressed_instance([code], 6000, 5000, JPEG_LS_LOSSLESS), facility)
+    assert np.array_equal(decode(image), pixels)
+    settings.MAX_FRAME_PIXELS = 6000 * 5000 - 1
+    with pytest.raises(UndecodableError, match="NOCTIS_MAX_FRAME_PIXELS"):
+        decode(image)
 
 
 def peak_bytes(pid: int) -> int:
