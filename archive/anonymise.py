@@ -24,7 +24,7 @@ from archive.discs import Archive
 from archive.errors import ArchiveError, InvalidInputError, PermanentError
 from blobs import BlobMissingError
 from imaging import deidentify
-from imaging.deidentify import Identity, Options, Secrets
+from imaging.deidentify import Identity, Options
 from imaging.errors import ImagingError
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from worklist.models import DicomImage, Study
@@ -35,9 +35,10 @@ logger = logging.getLogger(__name__)
 _MOST_FILE_BYTES = 512 * 2**20
 _LONGEST_SUBJECT = 64
 _MOST_SHIFT_DAYS = 3650
+# So many are in memory at once, whoever asks.
+_turns = threading.BoundedSemaphore(2)
 # What pydicom raises at data sets that are built wrongly.
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, NotImplementedError)
-_one = threading.BoundedSemaphore(2)
 
 
 class LeftOutError(Exception):
@@ -149,7 +150,7 @@ def anonymised(image: DicomImage, options: Options, identity: Identity) -> bytes
     if image.size_bytes > _MOST_FILE_BYTES:
         raise LeftOutError("it is larger than 512 MiB")
     try:
-        with _one, warnings.catch_warnings():
+        with _turns, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _changed(image, options, identity)
     except LeftOutError:
@@ -178,14 +179,10 @@ def _changed(image: DicomImage, options: Options, identity: Identity) -> bytes:
     out = io.BytesIO()
     dataset.save_as(out, enforce_file_format=True)
     content = out.getvalue()
-    found = _left(content, secrets, options)
+    found = deidentify.left_of(content, secrets, options)
     if found:
         raise LeftOutError(f"{found} of the original was still found in it")
     return content
-
-
-def _left(content: bytes, secrets: Secrets, options: Options) -> str:
-    return deidentify.left_of(content, secrets, options)
 
 
 def _read(image: DicomImage) -> FileDataset:
