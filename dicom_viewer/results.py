@@ -41,6 +41,8 @@ Kind = StoredResult.Kind
 
 # Beyond this an object would be too long for those who read it.
 _MOST_IMAGES = 2000
+# A report of so many takes seconds of a processor: highdicom copies its tree at each step.
+_MOST_DRAWINGS = 500
 # Above the numbers that equipment gives, so that results stand behind the pictures.
 _FIRST_SERIES_NUMBER = 9001
 _DESCRIPTIONS = {
@@ -155,6 +157,11 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
         keys = list(dict.fromkeys((row.sop_instance_uid, row.frame_number) for row in drawings))
     if not drawings and kinds.keys() & {Kind.REPORT, Kind.STATE}:
         raise InvalidInputError("Nothing is drawn on this study yet. Measure something first.")
+    if len(drawings) > _MOST_DRAWINGS and kinds.keys() & {Kind.REPORT, Kind.STATE}:
+        raise TooLargeError(
+            f"{len(drawings)} drawings are more than one report takes ({_MOST_DRAWINGS}). Delete "
+            "those that nobody needs any more."
+        )
     if not keys and Kind.KEY_OBJECTS in kinds:
         raise InvalidInputError("No image is marked yet. Name key images, or measure first.")
     images = _images(study, drawings, keys)

@@ -13,7 +13,13 @@ from pydicom import Dataset, dcmread
 
 from archive import access, stores
 from archive.access import Actor
-from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from archive.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    TooLargeError,
+)
 from archive.models import AuditEvent
 from dicom_viewer import found, results, services
 from dicom_viewer.bodies import DrawingBody, ResultsBody
@@ -148,6 +154,17 @@ def test_what_cannot_be_written_says_why(
     with pytest.raises(ForbiddenError):
         results.store_results(onlooker, study.pk, asked("sr"))
     assert not StoredResult.objects.exists()
+
+
+def test_a_report_has_an_end(
+    reader: Actor, study: Study, draw: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_MOST_DRAWINGS", 1)
+    draw()
+    draw()
+    with pytest.raises(TooLargeError, match="2 drawings are more"):
+        results.store_results(reader, study.pk, asked("sr"))
+    assert results.store_results(reader, study.pk, asked("ko"))
 
 
 def found_in(actor: Actor, study_id: UUID) -> list[dict[str, Any]]:
