@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,11 +62,14 @@ def _migrated() -> Path:
     for path in sorted(product.PROJECT.glob("*/migrations/*.py")):
         digest.update(str(path.relative_to(product.PROJECT)).encode() + b"\0" + path.read_bytes())
     kept = Path(sys.prefix) / f".migrated-{digest.hexdigest()[:16]}.sqlite3"
-    if not kept.exists():
-        made = once("sqlite", _migrate) / _DATABASE
-        half_copied = kept.with_suffix(f".{os.getpid()}")
-        shutil.copyfile(made, half_copied)
-        half_copied.replace(kept)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            with tempfile.TemporaryDirectory() as folder:
+                _migrate(Path(folder))
+                half_copied = kept.with_suffix(".new")
+                shutil.copyfile(Path(folder) / _DATABASE, half_copied)
+                half_copied.replace(kept)
     return kept
 
 
