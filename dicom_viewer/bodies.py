@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar
 from uuid import UUID
 
@@ -24,20 +25,37 @@ B = TypeVar("B", bound="Body")
 MOST_BYTES = 256 * 1024
 # Pixels and millimetres beyond this are no place in any picture or patient.
 _Coordinate = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
+_Cosine = Annotated[FiniteFloat, Field(ge=-1.001, le=1.001)]
 _Number = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
 _Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{0,16}$")]
 _Short = Annotated[str, StringConstraints(max_length=16)]
 _FrameNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
+# Outlines have as many points as their shape needs.
+OUTLINE = range(3, 2001)
 # How many points a kind has; ellipse and rectangle are told by two corners or by four points.
-POINT_COUNTS: dict[str, tuple[int, ...]] = {
+POINT_COUNTS: dict[str, Sequence[int]] = {
     "length": (2,),
     "angle": (3,),
     "ellipse": (2, 4),
     "rectangle": (2, 4),
     "probe": (1,),
     "arrow": (1, 2),
+    "text": (1,),
+    # Both axes, two ends each.
+    "bidirectional": (4,),
+    # Two lines, two ends each.
+    "cobb": (4,),
+    "height": (2,),
+    # The middle and a point of the edge.
+    "circle": (2,),
+    "profile": (2,),
+    "calibration": (2,),
+    # The corners of an outline; of a spline the points that it runs through.
+    "freehand": OUTLINE,
+    "spline": OUTLINE,
+    "livewire": OUTLINE,
 }
 
 
@@ -64,15 +82,20 @@ class DrawingBody(Body):
     """One measurement or annotation."""
 
     id: UUID | None = None
-    kind: Literal["length", "angle", "ellipse", "rectangle", "probe", "arrow"]
+    kind: Literal[
+        "length", "angle", "ellipse", "rectangle", "probe", "arrow", "text", "bidirectional",
+        "cobb", "height", "circle", "profile", "calibration", "freehand", "spline", "livewire",
+    ]  # fmt: skip
     SeriesInstanceUID: _Uid
     SOPInstanceUID: _Uid
     frame_number: _FrameNumber = 1
     FrameOfReferenceUID: _Uid | None = None
     points: list[tuple[_Coordinate, _Coordinate]]
     points_mm: list[tuple[_Coordinate, _Coordinate, _Coordinate]] | None = None
+    plane: Annotated[list[_Cosine], Field(min_length=6, max_length=6)] | None = None
     label: Annotated[str, StringConstraints(max_length=1024)] = ""
     value: _Number | None = None
+    second_value: _Number | None = None
     unit: _Short | None = None
     unit_source: Annotated[str, StringConstraints(max_length=64)] = "none"
     statistics: StatisticsBody | None = None
@@ -82,10 +105,16 @@ class DrawingBody(Body):
     def _agree(self) -> Self:
         counts = POINT_COUNTS[self.kind]
         if len(self.points) not in counts:
-            wanted = " or ".join(map(str, counts))
+            wanted = (
+                f"{counts[0]} to {counts[-1]}"
+                if isinstance(counts, range)
+                else " or ".join(map(str, counts))
+            )
             raise ValueError(f"a drawing of the kind {self.kind} has {wanted} points")
         if self.points_mm is not None and len(self.points_mm) != len(self.points):
             raise ValueError("points_mm has as many points as points, or is null")
+        if self.plane is not None and self.points_mm is None:
+            raise ValueError("a drawing in a reformatted plane needs points_mm")
         for name in ("SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
             uid = getattr(self, name)
             if uid is not None and not is_valid_uid(uid):

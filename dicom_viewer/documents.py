@@ -11,6 +11,7 @@ def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
     """Return one measurement or annotation."""
     measured: dict[str, Any] = {
         "value": None,
+        "second_value": None,
         "unit": None,
         "unit_source": "none",
         "statistics": None,
@@ -18,6 +19,7 @@ def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
     if isinstance(row, Measurement):
         measured = {
             "value": row.value,
+            "second_value": row.second_value,
             "unit": row.unit or None,
             "unit_source": row.unit_source,
             "statistics": row.statistics,
@@ -31,6 +33,7 @@ def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
         "FrameOfReferenceUID": row.frame_of_reference_uid or None,
         "points": row.points,
         "points_mm": row.points_mm,
+        "plane": row.plane,
         "label": row.label,
         **measured,
         "author": {

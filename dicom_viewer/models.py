@@ -22,6 +22,20 @@ class DrawingKind(models.TextChoices):
     RECTANGLE = "rectangle", "Rectangle ROI"
     PROBE = "probe", "Probe"
     ARROW = "arrow", "Arrow"
+    BIDIRECTIONAL = "bidirectional", "Bidirectional"
+    COBB = "cobb", "Cobb angle"
+    HEIGHT = "height", "Height"
+    CIRCLE = "circle", "Circle ROI"
+    FREEHAND = "freehand", "Freehand ROI"
+    SPLINE = "spline", "Spline ROI"
+    LIVEWIRE = "livewire", "Livewire ROI"
+    PROFILE = "profile", "Density profile"
+    CALIBRATION = "calibration", "Calibration line"
+    TEXT = "text", "Text"
+
+
+# Drawings that say something and measure nothing.
+ANNOTATIONS = frozenset({DrawingKind.ARROW, DrawingKind.TEXT})
 
 
 class Drawing(models.Model):
@@ -38,6 +52,11 @@ class Drawing(models.Model):
     frame_of_reference_uid = models.CharField(max_length=64, blank=True)
     points = models.JSONField(help_text="[[column, row], ...]; 0,0 is the first pixel's centre.")
     points_mm = models.JSONField(null=True, blank=True, help_text="[[x, y, z], ...], patient LPS.")
+    plane = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Directions of rows and columns of the reformatted plane it was drawn in.",
+    )
     label = models.CharField(max_length=1024, blank=True)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="%(class)ss"
@@ -68,6 +87,9 @@ class Measurement(Drawing):
     """A drawing that has a value."""
 
     value = models.FloatField(null=True, blank=True)
+    second_value = models.FloatField(
+        null=True, blank=True, help_text="The short axis of a bidirectional measurement."
+    )
     unit = models.CharField(max_length=16, blank=True)
     unit_source = models.CharField(
         max_length=64, blank=True, help_text="Where the millimetres come from."

@@ -22,8 +22,8 @@ from archive.errors import (
 )
 from dicom_viewer.documents import drawing_document
 from dicom_viewer.models import (
+    ANNOTATIONS,
     Annotation,
-    DrawingKind,
     DrawingRevision,
     Measurement,
     ViewerSession,
@@ -294,7 +294,7 @@ def user_of(actor: Actor) -> User:
 
 
 def _model_of(kind: str) -> type[Measurement] | type[Annotation]:
-    return Annotation if kind == DrawingKind.ARROW else Measurement
+    return Annotation if kind in ANNOTATIONS else Measurement
 
 
 def _counts(study: Study) -> tuple[int, int]:
@@ -355,9 +355,11 @@ def _fill(row: AnyDrawing, body: DrawingBody) -> None:
     row.frame_of_reference_uid = body.FrameOfReferenceUID or ""
     row.points = [list(point) for point in body.points]
     row.points_mm = [list(point) for point in body.points_mm] if body.points_mm else None
+    row.plane = list(body.plane) if body.plane else None
     row.label = body.label
     if isinstance(row, Measurement):
         row.value = body.value
+        row.second_value = body.second_value
         row.unit = body.unit or ""
         row.unit_source = body.unit_source
         row.statistics = body.statistics.model_dump() if body.statistics else None

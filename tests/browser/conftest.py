@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import databases, product
+from tests.browser import phantoms
 from tests.dicom import make_instance, to_bytes
 from tests.videos import H264, MPEG_2, clip, video_instance
 
@@ -78,8 +79,13 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         assert added.returncode == 0, added.stderr
         uncalibrated = folder / "uncalibrated.dcm"
         uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
+        made = folder / "phantoms"
+        made.mkdir()
+        for instance in phantoms.studies():
+            (made / f"{instance.SOPInstanceUID}.dcm").write_bytes(to_bytes(instance))
         paths = [
             str(uncalibrated),
+            str(made),
             *_write_videos(folder),
             *(str(data / name) for name in _FOLDERS),
         ]

@@ -48,11 +48,19 @@ function showPreview(workspace: Workspace): void {
 
 function markMoments(workspace: Workspace): void {
   const firstSeries = workspace.active.stack;
-  for (const pane of workspace.panes) {
-    pane.on("drawn", ({ exact }) => {
-      markOnce(exact ? "viewer:first-lossless" : "viewer:first-preview");
-    });
-  }
+  workspace.active.on("drawn", ({ exact }) => {
+    markOnce(exact ? "viewer:first-lossless" : "viewer:first-preview");
+  });
+  workspace.mpr.on("change", () => {
+    for (const { pane } of workspace.mpr.panes()) {
+      const stopWaiting = pane.on("drawn", () => {
+        stopWaiting();
+        if (workspace.mpr.panes().every(({ pane: each }) => each.shownIndex >= 0)) {
+          markOnce("viewer:mpr-lit");
+        }
+      });
+    }
+  });
   const stop = workspace.on("loaded", () => {
     if (firstSeries?.frames.every(({ key }) => workspace.frames.has(key))) {
       markOnce("viewer:series-complete");
@@ -68,9 +76,7 @@ function upgradeSurfaces(workspace: Workspace): void {
     return;
   }
   const fallBack = (): void => {
-    for (const pane of workspace.panes) {
-      pane.replaceSurface(() => new CanvasSurface());
-    }
+    workspace.replaceSurfaces(() => new CanvasSurface());
   };
   const stop = workspace.active.on("drawn", ({ exact }) => {
     if (!exact) {
@@ -80,9 +86,7 @@ function upgradeSurfaces(workspace: Workspace): void {
     import("./engine/cornerstone")
       .then(({ startCornerstone }) => {
         const create = startCornerstone(workspace.frames, fallBack);
-        for (const pane of workspace.panes) {
-          pane.replaceSurface(create);
-        }
+        workspace.replaceSurfaces(create);
         performance.mark("viewer:engine");
       })
       .catch(() => {

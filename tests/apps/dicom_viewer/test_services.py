@@ -386,7 +386,7 @@ GOOD = (
         pytest.param(GOOD.replace(b"1, 2", b"1, 1e9"), id="far outside"),
         pytest.param(GOOD.replace(b", [3, 4]", b""), id="a point missing"),
         pytest.param(GOOD.replace(b"[3, 4]", b"[3, 4, 5]"), id="a point of three"),
-        pytest.param(GOOD.replace(b"length", b"circle"), id="unknown kind"),
+        pytest.param(GOOD.replace(b"length", b"blob"), id="unknown kind"),
         pytest.param(GOOD.replace(b'"1.3"', b'"1.03"'), id="bad UID"),
         pytest.param(GOOD.replace(b'"1.3"', b'"../../etc"'), id="path for a UID"),
         pytest.param(GOOD.replace(b"}", b', "label": "\\u0000"}'), id="NUL"),
@@ -419,3 +419,43 @@ def test_what_no_database_keeps_is_refused_in_free_parts_too(value: str) -> None
 def test_a_body_is_bounded() -> None:
     with pytest.raises(TooLargeError):
         parse(SessionBody, b" " * 300_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        ("bidirectional", 4), ("cobb", 4), ("height", 2), ("circle", 2), ("profile", 2),
+        ("calibration", 2), ("freehand", 40), ("spline", 5), ("livewire", 2000), ("text", 1),
+    ],
+)  # fmt: skip
+def test_keeps_every_kind_with_its_points_and_plane(
+    reader: Actor, study: Study, make: Make, kind: str, count: int
+) -> None:
+    points = [(float(i), 2.5) for i in range(count)]
+    plane = [1, 0, 0, 0, 0, -1]
+    body = make(
+        kind=kind, points=points, points_mm=[(*point, 1) for point in points], plane=plane,
+        second_value=3.5, label="look",
+    )  # fmt: skip
+    row = services.create_drawing(reader, study.pk, body)
+    assert services.create_drawing(reader, study.pk, make(**body.model_dump() | {"id": row.pk}))
+    document = services.drawing_document(services.list_drawings(reader, study.pk)[0])
+    assert document["kind"] == kind
+    assert document["plane"] == plane
+    assert len(document["points"]) == count
+    assert document["second_value"] == (None if kind == "text" else 3.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"kind": "spline"}, id="an outline needs three points"),
+        pytest.param({"kind": "freehand", "points": [(0, 0)] * 2001}, id="too many points"),
+        pytest.param({"plane": [1, 0, 0]}, id="half a plane"),
+        pytest.param({"plane": [1, 0, 0, 0, 9, 0]}, id="no direction"),
+        pytest.param({"plane": [1, 0, 0, 0, 1, 0], "points_mm": None}, id="a plane without place"),
+    ],
+)
+def test_refuses_what_is_no_drawing(make: Make, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"points|plane|List|should"):
+        make(**{"points_mm": None} | changes)

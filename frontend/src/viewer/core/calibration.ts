@@ -36,6 +36,45 @@ const UNCALIBRATED: Calibration = {
   note: "Uncalibrated: the file says no pixel size.",
 };
 
+/** Pixel sizes that a person gave by a calibration line, by SOP Instance UID. */
+export class ManualSizes {
+  private sizes = new Map<string, Vec2>();
+
+  get(uid: string): Vec2 | null {
+    return this.sizes.get(uid) ?? null;
+  }
+
+  /** Takes over all calibration lines; returns the images whose size is another now. */
+  replace(lines: readonly CalibrationLine[]): Set<string> {
+    const before = this.sizes;
+    this.sizes = new Map(lines.flatMap((line) => this.sizeOf(line)));
+    const uids = new Set([...before.keys(), ...this.sizes.keys()]);
+    return new Set(
+      [...uids].filter((uid) => String(before.get(uid)) !== String(this.sizes.get(uid))),
+    );
+  }
+
+  private sizeOf({ frame, points, length }: CalibrationLine): [string, Vec2][] {
+    const [a, b] = points;
+    const aspect = pixelAspect(frame);
+    const pixels = a && b ? Math.hypot(b[0] - a[0], (b[1] - a[1]) * aspect) : 0;
+    const width = length / pixels;
+    return pixels > 0 && length > 0 && Number.isFinite(width)
+      ? [[frame.image.SOPInstanceUID, [width, width * aspect]]]
+      : [];
+  }
+}
+
+export interface CalibrationLine {
+  frame: StackFrame;
+  points: readonly Vec2[];
+  /** True length in mm. */
+  length: number;
+}
+
+/** What people said of the images of this window's study. */
+export const manualSizes = new ManualSizes();
+
 /** Height of a pixel divided by its width, for drawing; 1 where unknown. */
 export function pixelAspect(frame: StackFrame): number {
   const spacing = framePixelSpacing(frame) ?? frame.image.ImagerPixelSpacing;
@@ -48,6 +87,15 @@ export function pixelAspect(frame: StackFrame): number {
 
 /** Calibration for a measurement through `points` (column, row) of one frame. */
 export function calibrate(frame: StackFrame, points: readonly Vec2[]): Calibration {
+  const manual = manualSizes.get(frame.image.SOPInstanceUID);
+  if (manual) {
+    return {
+      pixelSize: manual,
+      unit: "mm",
+      source: "calibration line",
+      note: "Size by a calibration line that somebody drew on this image.",
+    };
+  }
   const regions = frame.image.SequenceOfUltrasoundRegions;
   if (regions && regions.length > 0) {
     return fromRegions(regions, points);

@@ -1,5 +1,7 @@
 import type { MeasurementFacts, MeasurementKind } from "./manifest";
 
+import { REGIONS } from "./outline";
+
 const THIN_SPACE = "\u2009";
 
 export const KIND_NAMES: Record<MeasurementKind, string> = {
@@ -9,6 +11,16 @@ export const KIND_NAMES: Record<MeasurementKind, string> = {
   rectangle: "Rectangle ROI",
   probe: "Probe",
   arrow: "Arrow",
+  circle: "Circle ROI",
+  freehand: "Freehand ROI",
+  spline: "Spline ROI",
+  livewire: "Livewire ROI",
+  bidirectional: "Bidirectional",
+  cobb: "Cobb angle",
+  height: "Height",
+  profile: "Density profile",
+  calibration: "Calibration line",
+  text: "Text",
 };
 
 /** A person name for people: family first, every writing system the file has (PS3.5 6.2.1). */
@@ -114,7 +126,7 @@ export function measurementLines(item: MeasurementFacts): string[] {
   if (item.label) {
     lines.push(item.label);
   }
-  if (item.kind === "ellipse" || item.kind === "rectangle") {
+  if (REGIONS.has(item.kind)) {
     const found = item.statistics;
     if (found) {
       const unit = unitText(found.unit);
@@ -125,7 +137,11 @@ export function measurementLines(item: MeasurementFacts): string[] {
       );
     }
     lines.push(`Area ${valueText(item.value, item.unit)}`);
-  } else if (item.kind !== "arrow" && item.value !== null) {
+  } else if (item.kind === "calibration") {
+    lines.push(item.value === null ? "Length?" : `${valueText(item.value, item.unit)} (given)`);
+  } else if (item.kind === "bidirectional") {
+    lines.push(...bothAxes(item));
+  } else if (item.kind !== "arrow" && item.kind !== "text" && item.value !== null) {
     lines.push(valueText(item.value, item.unit));
   }
   if (isUncalibrated(item)) {
@@ -134,8 +150,19 @@ export function measurementLines(item: MeasurementFacts): string[] {
   return lines;
 }
 
+function bothAxes(item: MeasurementFacts): string[] {
+  const second = item.second_value ?? null;
+  return [
+    `Long ${valueText(item.value, item.unit)}`,
+    ...(second === null ? [] : [`Short ${valueText(second, item.unit)}`]),
+  ];
+}
+
 /** One line for the table: the value, and for regions the mean too. */
 export function measurementValue(item: MeasurementFacts): string {
+  if (item.kind === "bidirectional") {
+    return bothAxes(item).join(", ");
+  }
   const found = item.statistics;
   if (found) {
     const unit = unitText(found.unit);
@@ -152,13 +179,13 @@ export function isUncalibrated(item: Pick<MeasurementFacts, "unit">): boolean {
 
 /** Where the unit comes from, in words. */
 export function sourceText(item: Pick<MeasurementFacts, "kind" | "unit" | "unit_source">): string {
-  if (item.kind === "arrow") {
+  if (item.kind === "arrow" || item.kind === "text") {
     return "";
   }
   if (item.kind === "probe") {
     return item.unit === null ? "stored values" : "modality rescale";
   }
-  if (item.kind === "angle" && item.unit_source === "none") {
+  if ((item.kind === "angle" || item.kind === "cobb") && item.unit_source === "none") {
     return "pixels";
   }
   return item.unit_source === "none" ? "uncalibrated" : item.unit_source;

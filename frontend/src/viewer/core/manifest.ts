@@ -128,7 +128,23 @@ export interface PresetFacts {
   is_site: boolean;
 }
 
-export type MeasurementKind = "length" | "angle" | "ellipse" | "rectangle" | "probe" | "arrow";
+export type MeasurementKind =
+  | "length"
+  | "angle"
+  | "ellipse"
+  | "rectangle"
+  | "circle"
+  | "freehand"
+  | "spline"
+  | "livewire"
+  | "bidirectional"
+  | "cobb"
+  | "height"
+  | "profile"
+  | "probe"
+  | "calibration"
+  | "arrow"
+  | "text";
 
 export interface Statistics {
   mean: number;
@@ -151,8 +167,12 @@ export interface MeasurementFacts {
   FrameOfReferenceUID: string | null;
   points: readonly Vec2[];
   points_mm: readonly Vec3[] | null;
+  /** Directions of rows and columns of the reformatted plane it was drawn in. */
+  plane?: readonly number[] | null;
   label: string;
   value: number | null;
+  /** The short axis of a bidirectional measurement. */
+  second_value?: number | null;
   unit: string | null;
   unit_source: string;
   statistics: Statistics | null;

@@ -1,6 +1,7 @@
-import { type Calibration, calibrate } from "./calibration";
+import { type Calibration, calibrate, pixelAspect } from "./calibration";
 import type { Frame } from "./frame";
 import type { MeasurementKind, Statistics, Vec2, Vec3 } from "./manifest";
+import { eachPixelWithin, OUTLINES, outlineArea, outlineOf } from "./outline";
 import {
   frameAxes,
   framePixelSpacing,
@@ -13,21 +14,34 @@ import {
 import { add, scale } from "./vectors";
 
 /**
- * Points of each kind, in picture pixels: length: both ends; angle: an arm's end, the vertex, the
- * other arm's end; ellipse and rectangle: two opposite corners of the box, parallel to the picture;
- * probe: the pixel; arrow: the tip, then the text's end.
+ * Points of each kind, in picture pixels: length, height, profile and calibration: both ends; angle:
+ * an arm's end, the vertex, the other arm's end; ellipse and rectangle: two opposite corners of the
+ * box, parallel to the picture; circle: the middle and a point of the edge; bidirectional: both ends
+ * of the long axis, then of the short one; Cobb: both ends of one line, then of the other; probe and
+ * text: the place; arrow: the tip, then the text's end. Outlines have as many as they need (0 here).
  */
 export const POINT_COUNT: Record<MeasurementKind, number> = {
   length: 2,
   angle: 3,
   ellipse: 2,
   rectangle: 2,
+  circle: 2,
+  freehand: 0,
+  spline: 0,
+  livewire: 0,
+  bidirectional: 4,
+  cobb: 4,
+  height: 2,
+  profile: 2,
   probe: 1,
+  calibration: 2,
   arrow: 2,
+  text: 1,
 };
 
 export interface Result {
   value: number | null;
+  second_value: number | null;
   unit: string | null;
   unit_source: string;
   note: string | null;
@@ -114,6 +128,10 @@ class Tally {
   private max = Number.NEGATIVE_INFINITY;
 
   take(value: number): void {
+    // Outside of a volume there is no value.
+    if (Number.isNaN(value)) {
+      return;
+    }
     this.count += 1;
     const delta = value - this.mean;
     this.mean += delta / this.count;
@@ -147,7 +165,9 @@ export function probeValue(
   if (!inside || pixels.samples !== 1) {
     return null;
   }
-  return (pixels.data[row * pixels.columns + column] as number) * rescale.slope + rescale.intercept;
+  const value =
+    (pixels.data[row * pixels.columns + column] as number) * rescale.slope + rescale.intercept;
+  return Number.isNaN(value) ? null : value;
 }
 
 /** Everything a measurement says, from its points and the exact pixels (null: not loaded yet). */
@@ -159,9 +179,19 @@ export function evaluate(
   pixels: Frame | null,
 ): Result {
   const calibration = calibrate(frame, points);
-  const { unit, source: unit_source, note } = calibration;
-  const [a, b, c] = points;
-  const empty: Result = { value: null, unit: null, unit_source, note, statistics: null };
+  const { unit, note } = calibration;
+  const unit_source = stack.reformat
+    ? `${calibration.source} of the slices and their positions`
+    : calibration.source;
+  const [a, b, c, d] = points;
+  const empty: Result = {
+    value: null,
+    second_value: null,
+    unit: null,
+    unit_source,
+    note,
+    statistics: null,
+  };
   if (!a) {
     return empty;
   }
@@ -170,23 +200,67 @@ export function evaluate(
     const value = pixels ? probeValue(pixels, a, rescale) : null;
     return { ...empty, value, unit: frameUnit(stack, frame), unit_source: "none", note: null };
   }
-  if (kind === "arrow" || !b) {
+  if (kind === "arrow" || kind === "text" || !b) {
     return { ...empty, unit_source: "none", note: null };
   }
-  if (kind === "length") {
-    return { ...empty, value: distance(a, b, calibration), unit };
+  const pixelSize = calibration.unit === "mm" ? calibration.pixelSize : shape(frame);
+  switch (kind) {
+    case "length":
+      return { ...empty, value: distance(a, b, calibration), unit };
+    case "height":
+      return { ...empty, value: Math.abs(b[1] - a[1]) * calibration.pixelSize[1], unit };
+    case "angle":
+      return { ...empty, value: c ? angle(a, b, c, pixelSize) : null, unit: "deg" };
+    case "cobb": {
+      const value = c && d ? lineAngle(a, b, c, d, pixelSize) : null;
+      return { ...empty, value, unit: "deg" };
+    }
+    case "bidirectional": {
+      const second_value = c && d ? distance(c, d, calibration) : null;
+      return { ...empty, value: distance(a, b, calibration), second_value, unit };
+    }
+    case "calibration":
+      return { ...empty, unit: "mm", unit_source: "given by hand" };
+    case "profile": {
+      const values = pixels ? profileValues(pixels, a, b, rescale) : [];
+      const tally = new Tally();
+      for (const value of values) {
+        tally.take(value);
+      }
+      const found = tally.result();
+      const about = { area: null, area_unit: null, unit: frameUnit(stack, frame) };
+      const statistics = found && { ...found, ...about };
+      return { ...empty, value: distance(a, b, calibration), unit, statistics };
+    }
+    default:
+      return { ...empty, ...region(kind, points, stack, frame, pixels, calibration) };
   }
-  if (kind === "angle") {
-    const pixelSize = calibration.unit === "mm" ? calibration.pixelSize : shape(frame);
-    return { ...empty, value: c ? angle(a, b, c, pixelSize) : null, unit: "deg" };
+}
+
+/** Area and statistics of a region. */
+function region(
+  kind: MeasurementKind,
+  points: readonly Vec2[],
+  stack: Stack,
+  frame: StackFrame,
+  pixels: Frame | null,
+  { pixelSize: [width, height], unit }: Calibration,
+): Pick<Result, "value" | "unit" | "statistics"> {
+  const [a, b] = points as [Vec2, Vec2];
+  const rescale = frameRescale(frame);
+  let area: number;
+  let found: ReturnType<Tally["result"]> = null;
+  if (OUTLINES.has(kind)) {
+    const corners = outlineOf(kind, points);
+    area = outlineArea(corners) * width * height;
+    found = pixels && outlineStatistics(pixels, corners, rescale);
+  } else {
+    const box = kind === "circle" ? circleBox(a, b, shape(frame)) : boxOf(a, b);
+    const rectangle = (box.right - box.left) * width * (box.bottom - box.top) * height;
+    area = kind === "rectangle" ? rectangle : (rectangle * Math.PI) / 4;
+    found = pixels && roiStatistics(pixels, kind === "rectangle" ? kind : "ellipse", box, rescale);
   }
-  const box = boxOf(a, b);
-  const [width, height] = calibration.pixelSize;
-  const rectangle = (box.right - box.left) * width * (box.bottom - box.top) * height;
-  const area = kind === "rectangle" ? rectangle : (rectangle * Math.PI) / 4;
-  const found = pixels ? roiStatistics(pixels, kind, box, rescale) : null;
   return {
-    ...empty,
     value: area,
     unit: `${unit}2`,
     statistics: found && {
@@ -198,10 +272,79 @@ export function evaluate(
   };
 }
 
+/** The box of a circle about `middle` through `edge`; pixels need not be square. */
+export function circleBox(middle: Vec2, edge: Vec2, [width, height]: Vec2): Box {
+  const radius = Math.hypot((edge[0] - middle[0]) * width, (edge[1] - middle[1]) * height);
+  return {
+    left: middle[0] - radius / width,
+    right: middle[0] + radius / width,
+    top: middle[1] - radius / height,
+    bottom: middle[1] + radius / height,
+  };
+}
+
+/** Angle between two lines, whatever the direction they were drawn in: 0 to 90 degrees. */
+export function lineAngle(a: Vec2, b: Vec2, c: Vec2, d: Vec2, pixelSize: Vec2): number {
+  const moved: Vec2 = [a[0] + d[0] - c[0], a[1] + d[1] - c[1]];
+  const between = angle(b, a, moved, pixelSize);
+  return Math.min(between, 180 - between);
+}
+
+/** Ends of the short axis that a long one is given first: half as long, across its middle. */
+export function shortAxis(a: Vec2, b: Vec2, [width, height]: Vec2): [Vec2, Vec2] {
+  const middle: Vec2 = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  const across: Vec2 = [
+    (-(b[1] - a[1]) * height) / width / 4,
+    ((b[0] - a[0]) * width) / height / 4,
+  ];
+  return [
+    [middle[0] - across[0], middle[1] - across[1]],
+    [middle[0] + across[0], middle[1] + across[1]],
+  ];
+}
+
+/** Modality values along a line, one about every pixel, bilinear; both ends included. */
+export function profileValues(
+  pixels: Frame,
+  a: Vec2,
+  b: Vec2,
+  rescale: { slope: number; intercept: number },
+): number[] {
+  if (pixels.samples !== 1) {
+    return [];
+  }
+  const { data, columns, rows } = pixels;
+  const count = Math.max(1, Math.round(Math.hypot(b[0] - a[0], b[1] - a[1])));
+  return Array.from({ length: count + 1 }, (_, index) => {
+    const x = Math.min(Math.max(a[0] + ((b[0] - a[0]) * index) / count, 0), columns - 1);
+    const y = Math.min(Math.max(a[1] + ((b[1] - a[1]) * index) / count, 0), rows - 1);
+    const [x0, y0] = [Math.floor(x), Math.floor(y)];
+    const [x1, y1] = [Math.min(x0 + 1, columns - 1), Math.min(y0 + 1, rows - 1)];
+    const at = (column: number, row: number): number => data[row * columns + column] as number;
+    const top = at(x0, y0) * (1 - x + x0) + at(x1, y0) * (x - x0);
+    const bottom = at(x0, y1) * (1 - x + x0) + at(x1, y1) * (x - x0);
+    return (top * (1 - y + y0) + bottom * (y - y0)) * rescale.slope + rescale.intercept;
+  });
+}
+
+function outlineStatistics(
+  pixels: Frame,
+  corners: readonly Vec2[],
+  rescale: { slope: number; intercept: number },
+): ReturnType<Tally["result"]> {
+  if (pixels.samples !== 1) {
+    return null;
+  }
+  const tally = new Tally();
+  eachPixelWithin(corners, pixels, (offset) =>
+    tally.take((pixels.data[offset] as number) * rescale.slope + rescale.intercept),
+  );
+  return tally.result();
+}
+
 /** Relative pixel size, for angles in pictures that know their aspect but no millimetres. */
 function shape(frame: StackFrame): Vec2 {
-  const ratio = frame.image.PixelAspectRatio;
-  return ratio && ratio[0] > 0 && ratio[1] > 0 ? [ratio[1], ratio[0]] : [1, 1];
+  return [1, pixelAspect(frame)];
 }
 
 /** Patient coordinates (LPS, mm) of picture points, PS3.3 C.7.6.2.1.1; null without geometry. */

@@ -38,3 +38,19 @@ export function batchSize(bytesPerFrame: number, isFirst: boolean): number {
   const targetBytes = 8 * 1024 * 1024;
   return Math.min(Math.max(Math.floor(targetBytes / Math.max(bytesPerFrame, 1)), 1), 32);
 }
+
+/** Every 8th, then every 4th, every 2nd and all others: a volume is whole early, then finer. */
+export function interleavedOrder(count: number): number[] {
+  const order: number[] = [];
+  for (const [start, step] of [
+    [0, 8],
+    [4, 8],
+    [2, 4],
+    [1, 2],
+  ] as const) {
+    for (let index = start; index < count; index += step) {
+      order.push(index);
+    }
+  }
+  return order;
+}

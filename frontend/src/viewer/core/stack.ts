@@ -1,4 +1,5 @@
 import type { FrameFacts, ImageFacts, Manifest, SeriesFacts, Vec2, Vec3 } from "./manifest";
+import type { Reformat, Rendering3d } from "./reformat";
 import { cross, dot } from "./vectors";
 
 /** One frame of a series in reading order. */
@@ -14,6 +15,10 @@ export interface StackFrame {
 export interface Stack {
   series: SeriesFacts;
   frames: readonly StackFrame[];
+  /** Of pictures that are computed from a volume: how. */
+  reformat?: Reformat;
+  /** Of a picture of the whole volume: how. */
+  rendering?: Rendering3d;
 }
 
 /** Cine objects above this many frames a second are taken for a wrong Frame Time. */
@@ -39,6 +44,11 @@ export function buildStack(series: SeriesFacts): Stack {
     }
   }
   return { series, frames };
+}
+
+/** True for pictures that no file holds: planes and views of a volume. */
+export function isComputed(stack: Stack | null): boolean {
+  return Boolean(stack?.reformat ?? stack?.rendering);
 }
 
 export function clampIndex(stack: Stack, index: number): number {

@@ -3,6 +3,7 @@ import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
 import { pixelAspect } from "../core/calibration";
 import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
+import type { Vec2 } from "../core/manifest";
 import { prefetchOrder } from "../core/order";
 import {
   clampIndex,
@@ -24,7 +25,9 @@ import {
   type View,
 } from "../core/view";
 import { COLOR_WINDOW, fileWindows, fullRangeWindow, renderingOf, type Window } from "../core/voi";
-import type { FrameProblem, FrameService } from "../net/frames";
+import type { FrameProblem } from "../net/frames";
+import { CanvasSurface } from "./canvas-surface";
+import type { Pictures } from "./pictures";
 import type { Picture, Surface, SurfaceFactory } from "./surface";
 
 export type PaneState = "empty" | "loading" | "preview" | "ready" | "error" | "document";
@@ -42,6 +45,14 @@ interface Events {
   drawn: { index: number; exact: boolean };
   /** Another frame or series is wanted now. */
   focus: undefined;
+  /** Another frame of the same stack is wanted: linked viewports follow. */
+  moved: undefined;
+  /** A person set the window or exchanged light and dark. */
+  windowed: undefined;
+  /** A person zoomed, moved or turned the picture. */
+  viewed: undefined;
+  /** Another stack hangs here. */
+  hung: undefined;
 }
 
 /** What shows a video in a viewport: it takes the keys that step and play. */
@@ -76,6 +87,8 @@ export class Pane extends Emitter<Events> {
   cine: Cine = { isPlaying: false, fps: 10, loops: true };
   size: Size = { width: 1, height: 1 };
   surface: Surface;
+  /** Where the magnifying glass is held, in CSS pixels. */
+  lens: Vec2 | null = null;
   /** The person's own window; null: each frame's own. */
   private chosen: Window | null = null;
   /** For stacks whose files carry no window: one for all of its frames. */
@@ -85,10 +98,14 @@ export class Pane extends Emitter<Events> {
   private drawRequest = 0;
   private cineTimer = 0;
   private cineDue = 0;
+  /** The canvas stands in for the engine's own surface. */
+  private isBorrowed = false;
+  /** The picture on the screen is still that of the stack before. */
+  isStale = false;
 
   constructor(
-    private readonly frames: FrameService,
-    createSurface: SurfaceFactory,
+    private readonly frames: Pictures,
+    private createSurface: SurfaceFactory,
   ) {
     super();
     this.surface = createSurface();
@@ -168,16 +185,30 @@ export class Pane extends Emitter<Events> {
   /** Hangs a stack into this viewport. */
   setStack(stack: Stack | null, index = 0, appearance = INITIAL_APPEARANCE): void {
     this.stop();
+    this.stack = null;
+    this.setAppearance(appearance);
     this.stack = stack;
     this.index = stack ? clampIndex(stack, index) : 0;
     this.shownIndex = -1;
     this.direction = 1;
-    this.setAppearance(appearance);
     this.computed = null;
     this.problem = null;
     this.cine = { isPlaying: false, fps: stack ? stackFps(stack) : 10, loops: true };
     this.state = !stack ? "empty" : isDocument(stack.series) ? "document" : "loading";
+    this.isStale = false;
+    this.chooseSurface();
     this.surface.clear();
+    this.requestDraw();
+    this.emit("hung", undefined);
+    this.emit("focus", undefined);
+  }
+
+  /** Other pictures of the same thing, such as a plane turned further: all settings stay. */
+  exchangeStack(stack: Stack, index: number): void {
+    this.stack = stack;
+    this.index = clampIndex(stack, index);
+    this.shownIndex = this.shownIndex < 0 ? -1 : this.index;
+    this.isStale = true;
     this.requestDraw();
     this.emit("focus", undefined);
   }
@@ -217,10 +248,7 @@ export class Pane extends Emitter<Events> {
     if (next === this.index) {
       return;
     }
-    this.direction = next > this.index ? 1 : -1;
-    this.index = next;
-    this.requestDraw();
-    this.emit("focus", undefined);
+    this.moveTo(next, next > this.index ? 1 : -1);
   }
 
   step(by: number): void {
@@ -230,9 +258,18 @@ export class Pane extends Emitter<Events> {
     this.hang(this.index + by);
   }
 
+  private moveTo(index: number, direction: 1 | -1): void {
+    this.direction = direction;
+    this.index = index;
+    this.requestDraw();
+    this.emit("moved", undefined);
+    this.emit("focus", undefined);
+  }
+
   setWindow(window: Window | null): void {
     this.chosen = window;
     this.requestDraw();
+    this.emit("windowed", undefined);
   }
 
   /** The whole range of the shown frame's values. */
@@ -247,6 +284,7 @@ export class Pane extends Emitter<Events> {
   setView(view: View): void {
     this.view = view;
     this.requestDraw();
+    this.emit("viewed", undefined);
   }
 
   turn(by: Turn): void {
@@ -267,10 +305,17 @@ export class Pane extends Emitter<Events> {
   toggleInvert(): void {
     this.invert = !this.invert;
     this.requestDraw();
+    this.emit("windowed", undefined);
   }
 
   reset(): void {
     this.setAppearance(INITIAL_APPEARANCE);
+    this.emit("windowed", undefined);
+  }
+
+  setLens(at: Vec2 | null): void {
+    this.lens = at;
+    this.requestDraw();
   }
 
   resize(size: Size, devicePixelRatio: number): void {
@@ -282,6 +327,22 @@ export class Pane extends Emitter<Events> {
 
   /** Puts another engine's surface in the present one's place. */
   replaceSurface(create: SurfaceFactory): void {
+    this.createSurface = create;
+    this.changeSurface(this.isBorrowed ? () => new CanvasSurface() : create);
+  }
+
+  /** Computed pictures change while their volume arrives: a canvas takes each as it is. */
+  private chooseSurface(): void {
+    const isComputed = Boolean(this.stack?.reformat ?? this.stack?.rendering);
+    if (isComputed && !(this.surface instanceof CanvasSurface)) {
+      this.changeSurface(() => new CanvasSurface());
+    } else if (!isComputed && this.isBorrowed) {
+      this.changeSurface(this.createSurface);
+    }
+    this.isBorrowed = isComputed;
+  }
+
+  private changeSurface(create: SurfaceFactory): void {
     const old = this.surface;
     this.surface = create();
     old.element.replaceWith(this.surface.element);
@@ -363,10 +424,7 @@ export class Pane extends Emitter<Events> {
     // A frame that is still on its way holds the film; one that cannot be shown is passed over.
     if (this.frames.has(key) || this.frames.problem(key)) {
       if (isLast) {
-        this.index = 0;
-        this.direction = 1;
-        this.requestDraw();
-        this.emit("focus", undefined);
+        this.moveTo(0, 1);
       } else {
         this.go(next);
       }
@@ -418,6 +476,7 @@ export class Pane extends Emitter<Events> {
     const picture: Picture = { kind: "frame", stack, index: this.index, frame: pixels, size };
     this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
     this.shownIndex = this.index;
+    this.isStale = false;
     this.problem = null;
     this.preview = null;
     this.state = "ready";
@@ -447,6 +506,9 @@ export class Pane extends Emitter<Events> {
       this.surface.clear();
     } else {
       this.problem = null;
+      if (this.isStale && this.shownIndex >= 0) {
+        return;
+      }
       this.state = this.shownIndex >= 0 && this.state !== "error" ? "ready" : "loading";
       if (this.state === "loading") {
         this.surface.clear();

@@ -42,6 +42,11 @@ export class ByteCache<T> {
     }
   }
 
+  clear(): void {
+    this.entries.clear();
+    this.total = 0;
+  }
+
   get bytes(): number {
     return this.total;
   }

@@ -42,9 +42,11 @@ const SENT = [
   "FrameOfReferenceUID",
   "points",
   "points_mm",
+  "plane",
   "label",
   "value",
   "unit",
+  "second_value",
   "unit_source",
   "statistics",
 ] as const satisfies readonly (keyof MeasurementFacts)[];

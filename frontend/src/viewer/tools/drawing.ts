@@ -1,6 +1,7 @@
 import { apply, invert } from "../core/affine";
+import { pixelAspect } from "../core/calibration";
 import type { MeasurementFacts, MeasurementKind, Vec2 } from "../core/manifest";
-import { POINT_COUNT } from "../core/measure";
+import { POINT_COUNT, shortAxis } from "../core/measure";
 import type { Pane } from "../engine/pane";
 import type { Drag } from "./navigation";
 import { type Hit, moveAll, moveHandle } from "./shapes";
@@ -14,11 +15,24 @@ export interface Draft {
   points: readonly Vec2[];
 }
 
+/** A drawing under way. */
+export interface Sketch {
+  readonly draft: Draft;
+  readonly facts: MeasurementFacts | null;
+  press(at: Vec2): void;
+  move(at: Vec2): void;
+  /** Returns true when the measurement is complete. */
+  release(at: Vec2): boolean;
+  /** Enter: ends a drawing of any number of points; returns whether it is complete. */
+  close(): boolean;
+  commit(): MeasurementFacts | null;
+}
+
 /**
  * Draws a new measurement. Points are set by dragging from one to the next or by clicking each;
  * both ways may be mixed, with the mouse or a finger.
  */
-export class Drawing {
+export class Drawing implements Sketch {
   private points: Vec2[];
   private pressedAt: Vec2;
   private isPressed = true;
@@ -40,13 +54,30 @@ export class Drawing {
 
   /** What it measures now, for drawing it live. */
   get facts(): MeasurementFacts | null {
-    return this.workspace.measured(this.pane, this.kind, this.points, null);
+    return this.workspace.measured(this.pane, this.kind, this.allPoints, null);
+  }
+
+  /** A long axis is given a short one, which its ends then change. */
+  private get allPoints(): readonly Vec2[] {
+    const [a, b] = this.points;
+    const frame = this.pane.shownFrame;
+    return this.kind === "bidirectional" && a && b && frame
+      ? [a, b, ...shortAxis(a, b, [1, pixelAspect(frame)])]
+      : this.points;
   }
 
   press(at: Vec2): void {
     this.isPressed = true;
     this.pressedAt = at;
     this.move(at);
+    // The second line of a pair begins where it is pressed and is dragged to its end.
+    if (this.kind === "cobb" && this.points.length === 3) {
+      this.points = [...this.points, this.toPicture(at)];
+    }
+  }
+
+  close(): boolean {
+    return false;
   }
 
   move(at: Vec2): void {
@@ -60,7 +91,7 @@ export class Drawing {
     }
     this.isPressed = false;
     this.move(at);
-    const wanted = POINT_COUNT[this.kind];
+    const wanted = this.kind === "bidirectional" ? 2 : POINT_COUNT[this.kind];
     if (wanted === 1) {
       return true;
     }
@@ -112,7 +143,9 @@ export function pictureAt(pane: Pane, at: Vec2): Vec2 {
 /** Moves one handle or the whole of a measurement; one step of undo for the whole drag. */
 export function startEdit(workspace: Workspace, pane: Pane, hit: Hit, start: Vec2): Drag | null {
   const before = workspace.list.get(hit.key)?.facts;
-  if (!before) {
+  // Where this viewport draws it: a reformatted plane has coordinates of its own.
+  const drawn = workspace.itemsOn(pane).find(({ key }) => key === hit.key)?.facts;
+  if (!before || !drawn) {
     return null;
   }
   const origin = pictureAt(pane, start);
@@ -122,8 +155,8 @@ export function startEdit(workspace: Workspace, pane: Pane, hit: Hit, start: Vec
       const to = pictureAt(pane, at);
       const points =
         hit.handle === null
-          ? moveAll(before.points, to[0] - origin[0], to[1] - origin[1])
-          : moveHandle(before.kind, before.points, hit.handle, to);
+          ? moveAll(drawn.points, to[0] - origin[0], to[1] - origin[1])
+          : moveHandle(before.kind, drawn.points, hit.handle, to);
       after = workspace.measured(pane, before.kind, points, before);
       if (after) {
         workspace.list.preview(hit.key, after);

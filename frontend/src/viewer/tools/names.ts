@@ -1,6 +1,6 @@
 import type { MeasurementKind } from "../core/manifest";
 
-export type NavigationTool = "window" | "scroll" | "pan" | "zoom";
+export type NavigationTool = "window" | "scroll" | "pan" | "zoom" | "crosshair" | "magnify";
 export type Tool = NavigationTool | MeasurementKind;
 
 export interface ToolInfo {
@@ -15,6 +15,7 @@ export const NAVIGATION_TOOLS: readonly ToolInfo[] = [
   { tool: "scroll", name: "Scroll", key: "s" },
   { tool: "pan", name: "Pan", key: "p" },
   { tool: "zoom", name: "Zoom", key: "z" },
+  { tool: "crosshair", name: "Crosshairs", key: "x" },
 ];
 
 export const MEASUREMENT_TOOLS: readonly ToolInfo[] = [
@@ -26,12 +27,37 @@ export const MEASUREMENT_TOOLS: readonly ToolInfo[] = [
   { tool: "arrow", name: "Arrow", key: "d" },
 ];
 
-const KINDS = new Set<Tool>(MEASUREMENT_TOOLS.map(({ tool }) => tool));
+/** Offered in a menu of their own. */
+export const MORE_TOOLS: readonly ToolInfo[] = [
+  { tool: "magnify", name: "Magnify", key: "g" },
+  { tool: "bidirectional", name: "Bidirectional", key: "j" },
+  { tool: "cobb", name: "Cobb angle", key: "," },
+  { tool: "height", name: "Height", key: "." },
+  { tool: "circle", name: "Circle ROI", key: ";" },
+  { tool: "freehand", name: "Freehand ROI", key: "u" },
+  { tool: "spline", name: "Spline ROI", key: "'" },
+  { tool: "livewire", name: "Livewire ROI", key: "/" },
+  { tool: "profile", name: "Density profile", key: "\\" },
+  { tool: "text", name: "Text", key: '"' },
+  { tool: "calibration", name: "Calibration line", key: "*" },
+];
+
+export const TOOLS: readonly ToolInfo[] = [
+  ...NAVIGATION_TOOLS,
+  ...MEASUREMENT_TOOLS,
+  ...MORE_TOOLS,
+];
+
+const KINDS = new Set<Tool>(
+  [...MEASUREMENT_TOOLS, ...MORE_TOOLS]
+    .map(({ tool }) => tool)
+    .filter((tool) => tool !== "magnify"),
+);
 
 export function isMeasurementTool(tool: Tool): tool is MeasurementKind {
   return KINDS.has(tool);
 }
 
 export function toolName(tool: Tool): string {
-  return [...NAVIGATION_TOOLS, ...MEASUREMENT_TOOLS].find((info) => info.tool === tool)?.name ?? "";
+  return TOOLS.find((info) => info.tool === tool)?.name ?? "";
 }

@@ -73,8 +73,27 @@ function scrollDrag(pane: Pane, start: Vec2): Drag {
   };
 }
 
-export function startNavigation(tool: NavigationTool, pane: Pane, start: Vec2): Drag {
-  const starters = { window: windowDrag, pan: panDrag, zoom: zoomDrag, scroll: scrollDrag };
+function lensDrag(pane: Pane, start: Vec2): Drag {
+  pane.setLens(start);
+  return {
+    move: (at) => pane.setLens(at),
+    end: () => pane.setLens(null),
+    cancel: () => pane.setLens(null),
+  };
+}
+
+export function startNavigation(
+  tool: Exclude<NavigationTool, "crosshair">,
+  pane: Pane,
+  start: Vec2,
+): Drag {
+  const starters = {
+    window: windowDrag,
+    pan: panDrag,
+    zoom: zoomDrag,
+    scroll: scrollDrag,
+    magnify: lensDrag,
+  };
   return starters[tool](pane, start);
 }
 

@@ -1,12 +1,19 @@
 import type { MeasurementFacts, Vec2 } from "../core/manifest";
+import { OUTLINES } from "../core/outline";
 import { zoomAt } from "../core/view";
 import type { Pane } from "../engine/pane";
-import { Drawing, startEdit } from "./drawing";
+import { crosshairDrag } from "./crosshair";
+import { Drawing, type Sketch, startEdit } from "./drawing";
 import { isMeasurementTool, type NavigationTool } from "./names";
 import { type Drag, startNavigation, startPinch } from "./navigation";
+import { OutlineDrawing } from "./outline";
 import { hitTest } from "./shapes";
 import type { Workspace } from "./workspace";
 
+/** What a drawing says is typed when it is complete. */
+const ASKING: ReadonlySet<string> = new Set(["arrow", "text", "calibration"]);
+/** Tools that do on a view of a volume what they do on a picture. */
+const PLAIN: ReadonlySet<string> = new Set(["pan", "zoom", "magnify"]);
 const LEFT = 1;
 const RIGHT = 2;
 const MIDDLE = 4;
@@ -27,7 +34,9 @@ export interface PointerHooks {
 
 /** Turns mouse, pen and finger events of one viewport into drags of tools. */
 export class PointerController {
-  drawing: Drawing | null = null;
+  drawing: Sketch | null = null;
+  /** When a drawing was last worked on: its clicks are no double click. */
+  private drewAt = Number.NEGATIVE_INFINITY;
   private drag: Drag | null = null;
   private dragButtons = 0;
   private readonly touches = new Map<number, Vec2>();
@@ -48,7 +57,11 @@ export class PointerController {
     element.addEventListener("pointercancel", (event) => this.abort(event));
     element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     element.addEventListener("contextmenu", (event) => event.preventDefault());
-    element.addEventListener("dblclick", () => this.hooks.doubleClick());
+    element.addEventListener("dblclick", (event) => {
+      if (!this.drawing && event.timeStamp - this.drewAt > DOUBLE_TAP_MS) {
+        this.hooks.doubleClick();
+      }
+    });
     // Middle press would start the browser's own scrolling.
     element.addEventListener("mousedown", (event) => {
       if (event.button === 1) {
@@ -104,6 +117,9 @@ export class PointerController {
   private startDrag(event: PointerEvent, at: Vec2): Drag | null {
     const { pane, workspace } = this;
     const isLeft = this.dragButtons === LEFT;
+    if (isLeft && pane.stack?.rendering && !PLAIN.has(workspace.tool)) {
+      return workspace.volume3d.drag(at);
+    }
     if (isLeft && pane.shownFrame) {
       const reach = event.pointerType === "touch" ? TOUCH_REACH : MOUSE_REACH;
       const edit = this.startEditAt(at, reach);
@@ -113,11 +129,20 @@ export class PointerController {
       workspace.list.select(null);
       const { tool } = workspace;
       if (isMeasurementTool(tool)) {
-        this.drawing = new Drawing(workspace, pane, tool, at);
+        this.drawing = OUTLINES.has(tool)
+          ? new OutlineDrawing(workspace, pane, tool, at)
+          : new Drawing(workspace, pane, tool, at);
         return null;
       }
     }
-    return startNavigation(this.navigationTool(), pane, at);
+    return this.startNavigation(at);
+  }
+
+  private startNavigation(at: Vec2): Drag {
+    const tool = this.navigationTool();
+    return tool === "crosshair"
+      ? crosshairDrag(this.workspace, this.pane, at)
+      : startNavigation(tool, this.pane, at);
   }
 
   private navigationTool(): NavigationTool {
@@ -185,7 +210,7 @@ export class PointerController {
   private changeButtons(event: PointerEvent, at: Vec2): void {
     this.drag?.end();
     this.dragButtons = event.buttons;
-    this.drag = event.buttons === 0 ? null : startNavigation(this.navigationTool(), this.pane, at);
+    this.drag = event.buttons === 0 ? null : this.startNavigation(at);
   }
 
   private up(event: PointerEvent): void {
@@ -200,6 +225,7 @@ export class PointerController {
       return;
     }
     if (this.drawing) {
+      this.drewAt = event.timeStamp;
       if (this.drawing.release(at)) {
         this.finish(this.drawing);
       }
@@ -210,10 +236,21 @@ export class PointerController {
     this.drag = null;
   }
 
-  private finish(drawing: Drawing): void {
+  /** Enter: ends an outline as it is; returns whether there was one. */
+  closeDrawing(): boolean {
+    const { drawing } = this;
+    if (!drawing?.close()) {
+      return false;
+    }
+    this.finish(drawing);
+    this.hooks.drawn();
+    return true;
+  }
+
+  private finish(drawing: Sketch): void {
     this.drawing = null;
     const facts = drawing.commit();
-    if (facts?.kind === "arrow") {
+    if (facts && ASKING.has(facts.kind)) {
       this.hooks.askText(facts);
     }
   }

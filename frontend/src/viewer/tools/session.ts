@@ -1,16 +1,23 @@
+import { type Layout, parseLayout } from "../core/layout";
+import { isComputed } from "../core/stack";
 import { ApiError, request } from "../net/api";
-import { LAYOUTS, type Workspace } from "./workspace";
+import { readLinks } from "./links";
+import type { Workspace } from "./workspace";
 
 const QUIET_MS = 1500;
 
 function placeOf(workspace: Workspace): object | null {
   const { stack, wantedFrame: frame } = workspace.active;
-  return stack && frame
+  return stack && frame && !isComputed(stack) && !workspace.mpr.isOpen
     ? {
         series_id: stack.series.id,
         image_id: frame.image.id,
         frame_number: frame.frame_number,
-        viewport: { layout: workspace.layout, series: workspace.appearances },
+        viewport: {
+          layout: workspace.layout,
+          links: workspace.links.state,
+          series: workspace.appearances,
+        },
       }
     : null;
 }
@@ -48,18 +55,18 @@ export function keepSession(workspace: Workspace): void {
     }
   };
   workspace.on("change", later);
-  for (const pane of workspace.panes) {
+  workspace.eachPane((pane) => {
     pane.on("focus", later);
     pane.on("change", later);
-  }
+  });
   window.addEventListener("pagehide", () => void send(true));
 }
 
 /** Takes up the layout in which this person left the study. */
 export function restoreSession(workspace: Workspace): void {
-  const wanted = workspace.manifest.session?.viewport?.layout;
-  const layout = LAYOUTS.find((candidate) => candidate.layout === wanted)?.layout;
-  if (layout && layout !== workspace.layout) {
-    workspace.setLayout(layout);
+  const kept = workspace.manifest.session?.viewport;
+  if (parseLayout(kept?.layout) && kept?.layout !== workspace.layout) {
+    workspace.setLayout(kept?.layout as Layout);
   }
+  workspace.links.set(readLinks(kept?.links));
 }

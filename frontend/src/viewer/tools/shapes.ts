@@ -1,5 +1,8 @@
 import { type Affine, apply } from "../core/affine";
 import type { MeasurementKind, Vec2 } from "../core/manifest";
+import { OUTLINES, outlineOf } from "../core/outline";
+
+const MOST_HANDLES = 24;
 
 /** Geometry of drawn measurements on the screen: for drawing them and for finding them. */
 
@@ -18,7 +21,8 @@ export function handles(kind: MeasurementKind, points: readonly Vec2[]): Vec2[] 
   if ((kind === "ellipse" || kind === "rectangle") && a && b) {
     return boxCorners(a, b);
   }
-  return [...points];
+  // An outline of many corners is moved as a whole.
+  return OUTLINES.has(kind) && points.length > MOST_HANDLES ? [] : [...points];
 }
 
 /** The points after handle `index` was dragged to `to`. */
@@ -43,6 +47,9 @@ export function moveHandle(
       ],
     ];
     return moved[index] ?? [a, b];
+  }
+  if (kind === "circle" && a && b && index === 0) {
+    return moveAll(points, to[0] - a[0], to[1] - a[1]);
   }
   return points.map((point, position) => (position === index ? to : point));
 }
@@ -74,12 +81,25 @@ export function distanceToShape(kind: MeasurementKind, screen: readonly Vec2[], 
   if (!a) {
     return Number.POSITIVE_INFINITY;
   }
-  if (kind === "probe" || !b) {
+  if (kind === "probe" || kind === "text" || !b) {
     return Math.hypot(p[0] - a[0], p[1] - a[1]);
   }
   if (kind === "rectangle") {
     const corners = boxCorners(a, b);
     return distanceToPolyline(p, [...corners, corners[0]]);
+  }
+  if (kind === "circle") {
+    return Math.abs(Math.hypot(p[0] - a[0], p[1] - a[1]) - Math.hypot(b[0] - a[0], b[1] - a[1]));
+  }
+  if (OUTLINES.has(kind)) {
+    const corners = outlineOf(kind, screen);
+    return distanceToPolyline(p, [...corners, corners[0] as Vec2]);
+  }
+  if ((kind === "cobb" || kind === "bidirectional") && screen.length === 4) {
+    return Math.min(
+      distanceToPolyline(p, screen.slice(0, 2)),
+      distanceToPolyline(p, screen.slice(2)),
+    );
   }
   if (kind === "ellipse") {
     const center: Vec2 = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];

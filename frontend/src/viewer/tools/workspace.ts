@@ -2,33 +2,32 @@ import { type Appearance, INITIAL_APPEARANCE, isInitial, readAppearance } from "
 import { Emitter } from "../core/emitter";
 import { FoundList } from "../core/found";
 import { hiddenTexts } from "../core/hidden";
+import { cellCount, type Layout, parseLayout } from "../core/layout";
 import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
-import { evaluate, toPatient } from "../core/measure";
-import { MeasurementList } from "../core/measurements";
+import { type Item, MeasurementList } from "../core/measurements";
+import { REGIONS } from "../core/outline";
 import { type Preset, presetsFor } from "../core/presets";
 import {
   buildStack,
   findFrame,
   frameKey,
+  isComputed,
   isDocument,
   type Stack,
   type StackFrame,
   startingPlace,
 } from "../core/stack";
-import { randomUuid } from "../core/uuid";
 import { Pane } from "../engine/pane";
+import { Pictures } from "../engine/pictures";
 import type { SurfaceFactory } from "../engine/surface";
-import { FrameService, type NetworkState } from "../net/frames";
+import type { FrameService, NetworkState } from "../net/frames";
 import { MeasurementSaver } from "../net/saver";
+import type { Crosshair } from "./crosshair";
+import { Links } from "./links";
+import { belongs, itemsOn, measured, recalibrate } from "./measuring";
+import { Mpr } from "./mpr";
 import type { Tool } from "./names";
-
-export type Layout = "1x1" | "1x2" | "2x2";
-
-export const LAYOUTS: readonly { layout: Layout; name: string; cells: number }[] = [
-  { layout: "1x1", name: "One viewport", cells: 1 },
-  { layout: "1x2", name: "Two viewports", cells: 2 },
-  { layout: "2x2", name: "Four viewports", cells: 4 },
-];
+import { Volume3d } from "./volume3d";
 
 export interface Notice {
   id: string;
@@ -41,6 +40,10 @@ interface Events {
   change: undefined;
   /** A frame arrived: load states want repainting. */
   loaded: { key: string };
+  /** A viewport was added. */
+  pane: Pane;
+  /** Lines that say where pictures lie in each other want drawing again. */
+  lines: undefined;
 }
 
 /** How many frames of other series are asked for ahead, after the series on the screen. */
@@ -53,8 +56,13 @@ const MOST_KEPT = 40;
 /** The one store of a viewer window: the study, its viewports, the tool in hand, what is drawn. */
 export class Workspace extends Emitter<Events> {
   readonly stacks: readonly Stack[];
-  readonly frames: FrameService;
-  readonly panes: readonly Pane[];
+  readonly pictures: Pictures;
+  readonly mpr: Mpr;
+  readonly volume3d: Volume3d;
+  /** Viewports, as many as any layout of this window has needed so far. */
+  readonly panes: Pane[] = [];
+  readonly links: Links;
+  crosshair: Crosshair | null = null;
   readonly list = new MeasurementList();
   /** What others measured, read-only. */
   readonly found = new FoundList();
@@ -71,14 +79,16 @@ export class Workspace extends Emitter<Events> {
 
   constructor(
     readonly manifest: Manifest,
-    createSurface: SurfaceFactory,
+    private createSurface: SurfaceFactory,
     isTouch: boolean,
   ) {
     super();
     this.tool = isTouch ? "scroll" : "window";
     this.stacks = manifest.series.map(buildStack);
-    this.frames = new FrameService(manifest.links.batch);
-    this.panes = [0, 1, 2, 3].map(() => new Pane(this.frames, createSurface));
+    this.pictures = new Pictures(manifest.links.batch);
+    this.mpr = new Mpr(this);
+    this.volume3d = new Volume3d(this);
+    this.links = new Links(() => this.visible.map(({ pane }) => pane));
     this.list.load(manifest.measurements);
     const collection = manifest.links.measurements;
     const item = (id: string): string =>
@@ -86,7 +96,13 @@ export class Workspace extends Emitter<Events> {
     this.saver = new MeasurementSaver(this.list, { collection, item }, manifest.user.can_write);
     this.takeUp(manifest.session?.viewport?.series);
     this.listen();
+    this.addPanes(1);
     this.openStart();
+  }
+
+  /** The frames of files. */
+  get frames(): FrameService {
+    return this.pictures.frames;
   }
 
   get active(): Pane {
@@ -100,8 +116,9 @@ export class Workspace extends Emitter<Events> {
 
   /** The viewports on the screen, by their number. */
   get visible(): { pane: Pane; number: number }[] {
-    const cells = LAYOUTS.find(({ layout }) => layout === this.layout)?.cells ?? 1;
-    const all = this.panes.slice(0, cells).map((pane, number) => ({ pane, number }));
+    const all = this.panes
+      .slice(0, cellCount(this.layout))
+      .map((pane, number) => ({ pane, number }));
     return this.maximised ? all.filter(({ number }) => number === this.activeIndex) : all;
   }
 
@@ -146,6 +163,7 @@ export class Workspace extends Emitter<Events> {
     if (this.activeIndex !== number && this.panes[number]) {
       this.activeIndex = number;
       this.focus();
+      this.emit("lines", undefined);
       this.emit("change", undefined);
     }
   }
@@ -161,19 +179,27 @@ export class Workspace extends Emitter<Events> {
   }
 
   setLayout(layout: Layout): void {
-    this.layout = layout;
-    this.maximised = false;
-    const cells = this.visible;
-    if (this.activeIndex >= cells.length) {
-      this.activeIndex = 0;
+    if (!parseLayout(layout)) {
+      return;
     }
-    for (const { pane } of cells) {
+    this.arrange(layout);
+    for (const { pane } of this.visible) {
       if (!pane.stack) {
         this.hang(pane, this.nextUnshown());
       }
     }
     this.focus();
     this.emit("change", undefined);
+  }
+
+  /** Divides the window, and hangs nothing into it. */
+  arrange(layout: Layout): void {
+    this.layout = layout;
+    this.addPanes(cellCount(layout));
+    this.maximised = false;
+    if (this.activeIndex >= cellCount(layout)) {
+      this.activeIndex = 0;
+    }
   }
 
   toggleMaximised(number: number): void {
@@ -213,7 +239,11 @@ export class Workspace extends Emitter<Events> {
     }
     const place = findFrame(this.stacks, (frame) => belongs(facts, frame));
     const stack = place && this.stacks[place.seriesIndex];
-    if (stack) {
+    if (stack && facts.plane) {
+      this.mpr.show(stack, facts);
+      this.list.select(key);
+      this.emit("change", undefined);
+    } else if (stack) {
       const holder = this.visible.find(({ pane }) => pane.stack === stack);
       if (holder) {
         this.activate(holder.number);
@@ -254,10 +284,9 @@ export class Workspace extends Emitter<Events> {
     return true;
   }
 
-  /** Measurements drawn on the frame that a pane shows. */
-  itemsOn(pane: Pane): ReturnType<MeasurementList["all"]> {
-    const frame = pane.shownFrame;
-    return frame ? this.list.onFrame(frame.image.SOPInstanceUID, frame.frame_number) : [];
+  /** Measurements drawn on the frame that a pane shows, in the coordinates of its picture. */
+  itemsOn(pane: Pane): Item[] {
+    return itemsOn(pane, this.list.all());
   }
 
   /** All facts of a measurement with these points on the frame that `pane` shows. */
@@ -267,27 +296,7 @@ export class Workspace extends Emitter<Events> {
     points: MeasurementFacts["points"],
     before: MeasurementFacts | null,
   ): MeasurementFacts | null {
-    const { stack, shownFrame: frame } = pane;
-    if (!stack || !frame) {
-      return null;
-    }
-    const found = evaluate(kind, points, stack, frame, pane.pixels);
-    return {
-      id: randomUuid(),
-      label: "",
-      ...before,
-      kind,
-      SeriesInstanceUID: stack.series.SeriesInstanceUID,
-      SOPInstanceUID: frame.image.SOPInstanceUID,
-      frame_number: frame.frame_number,
-      FrameOfReferenceUID: stack.series.FrameOfReferenceUID,
-      points,
-      points_mm: toPatient(frame, points),
-      value: found.value,
-      unit: found.unit,
-      unit_source: found.unit_source,
-      statistics: found.statistics,
-    };
+    return measured(pane, kind, points, before);
   }
 
   undo(): void {
@@ -327,7 +336,7 @@ export class Workspace extends Emitter<Events> {
   /** "Try again" after a lost network, an ended session or a refused frame. */
   retry(): void {
     this.dismiss("network");
-    this.frames.retry();
+    this.pictures.retry();
     this.saver.retry();
     for (const pane of this.panes) {
       pane.requestDraw();
@@ -343,7 +352,7 @@ export class Workspace extends Emitter<Events> {
   /** Regions and probes drawn over a preview get their values when the exact pixels are here. */
   private completeItems(pane: Pane): void {
     for (const { key, facts } of this.itemsOn(pane)) {
-      const isRegion = facts.kind === "ellipse" || facts.kind === "rectangle";
+      const isRegion = REGIONS.has(facts.kind) || facts.kind === "profile";
       const isOpen = isRegion
         ? facts.statistics === null
         : facts.kind === "probe" && facts.value === null;
@@ -362,7 +371,8 @@ export class Workspace extends Emitter<Events> {
     }
   }
 
-  private hang(pane: Pane, stack: Stack | null, index = 0): void {
+  /** Puts a stack into a viewport, set as the person left it. */
+  hang(pane: Pane, stack: Stack | null, index = 0): void {
     const kept = stack && this.kept.get(stack.series.id);
     pane.setStack(stack, index, kept ?? INITIAL_APPEARANCE);
   }
@@ -384,7 +394,7 @@ export class Workspace extends Emitter<Events> {
 
   private note(pane: Pane): void {
     const id = pane.stack?.series.id;
-    if (id === undefined) {
+    if (id === undefined || isComputed(pane.stack)) {
       return;
     }
     const { appearance } = pane;
@@ -408,31 +418,78 @@ export class Workspace extends Emitter<Events> {
     );
   }
 
-  private listen(): void {
+  /** Calls for each viewport there is, and for each that is added later. */
+  eachPane(call: (pane: Pane) => void): void {
+    this.panes.forEach(call);
+    this.on("pane", call);
+  }
+
+  /** Draws with another engine from now on, in viewports to come too. */
+  replaceSurfaces(create: SurfaceFactory): void {
+    this.createSurface = create;
     for (const pane of this.panes) {
-      pane.on("change", () => this.note(pane));
-      pane.on("focus", () => this.focus());
-      pane.on("drawn", ({ exact }) => exact && this.completeItems(pane));
-      let before = "";
-      pane.on("change", () => {
-        // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
-        const { state, invert, cine, stack } = pane;
-        const hidden = pane.shownFrame?.image.hidden?.join(" ");
-        const { isPlaying, fps, loops } = cine;
-        const now = [state, invert, isPlaying, fps, loops, stack?.series.id, hidden].join();
-        if (now !== before) {
-          before = now;
-          this.emit("change", undefined);
-        }
-      });
+      pane.replaceSurface(create);
     }
-    this.list.on("change", () => this.emit("change", undefined));
+  }
+
+  setCrosshair(crosshair: Crosshair | null): void {
+    this.crosshair = crosshair;
+    this.emit("lines", undefined);
+  }
+
+  private addPanes(count: number): void {
+    while (this.panes.length < count) {
+      const pane = new Pane(this.pictures, this.createSurface);
+      this.panes.push(pane);
+      this.listenTo(pane);
+      this.emit("pane", pane);
+    }
+  }
+
+  private listenTo(pane: Pane): void {
+    this.links.watch(pane);
+    this.mpr.watch(pane);
+    pane.on("change", () => this.note(pane));
+    pane.on("focus", () => this.focus());
+    pane.on("drawn", ({ exact }) => {
+      if (exact) {
+        this.completeItems(pane);
+      }
+      if (this.visible.length > 1) {
+        this.emit("lines", undefined);
+      }
+    });
+    let before = "";
+    pane.on("change", () => {
+      // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
+      const { state, invert, cine, stack } = pane;
+      const hidden = pane.shownFrame?.image.hidden?.join(" ");
+      const { isPlaying, fps, loops } = cine;
+      const now = [state, invert, isPlaying, fps, loops, stack?.series.id, hidden].join();
+      if (now !== before) {
+        before = now;
+        this.emit("change", undefined);
+      }
+    });
+  }
+
+  private listen(): void {
+    this.mpr.on("change", () => this.emit("change", undefined));
+    this.volume3d.on("change", () => this.emit("change", undefined));
+    this.links.on("change", () => {
+      this.emit("lines", undefined);
+      this.emit("change", undefined);
+    });
+    this.list.on("change", () => {
+      recalibrate(this);
+      this.emit("change", undefined);
+    });
     this.saver.on("change", () => this.emit("change", undefined));
     this.saver.on("notice", ({ message }) =>
       this.notify({ id: "measurement", kind: "warning", text: message }),
     );
-    this.frames.on("loaded", ({ key }) => this.emit("loaded", { key }));
-    this.frames.on("network", (state) => this.onNetwork(state));
+    this.pictures.on("loaded", ({ key }) => this.emit("loaded", { key }));
+    this.pictures.on("network", (state) => this.onNetwork(state));
   }
 
   private onNetwork(state: NetworkState): void {
@@ -480,12 +537,6 @@ export class Workspace extends Emitter<Events> {
         others += stack.frames.length;
       }
     }
-    this.frames.want(visible, next);
+    this.pictures.want(visible, next);
   }
-}
-
-export function belongs(facts: MeasurementFacts, frame: StackFrame): boolean {
-  return (
-    facts.SOPInstanceUID === frame.image.SOPInstanceUID && facts.frame_number === frame.frame_number
-  );
 }

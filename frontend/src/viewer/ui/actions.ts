@@ -8,6 +8,9 @@ export interface Action {
   run: (workspace: Workspace) => void;
 }
 
+const NEXT_LINK = { off: "position", position: "offset", offset: "off" } as const;
+/** Five degrees. */
+const TURN_STEP = Math.PI / 36;
 const ZOOM_STEP = 1.25;
 
 function zoom(workspace: Workspace, factor: number): void {
@@ -60,6 +63,14 @@ export const PICTURE_ACTIONS = {
   fullScreen: { name: "Full screen", keys: ["f"], run: toggleFullScreen },
 } as const satisfies Record<string, Omit<Action, "group">>;
 
+function turnPlanes(workspace: Workspace, radians: number): void {
+  if (workspace.volume3d.isOpen) {
+    workspace.volume3d.turn(radians, 0);
+  } else {
+    workspace.mpr.turn(workspace.active, radians);
+  }
+}
+
 export const STACK_ACTIONS = {
   previousImage: { name: "Previous image", keys: ["ArrowUp"], run: (w) => w.active.step(-1) },
   nextImage: { name: "Next image", keys: ["ArrowDown"], run: (w) => w.active.step(1) },
@@ -81,6 +92,23 @@ export const STACK_ACTIONS = {
     name: "Previous viewport",
     keys: ["ArrowLeft"],
     run: (w) => w.activateNext(-1),
+  },
+  linkScroll: {
+    name: "Scroll viewports together",
+    keys: ["y"],
+    run: (w) => w.links.set({ scroll: NEXT_LINK[w.links.state.scroll] }),
+  },
+  mpr: { name: "MPR", keys: ["q"], run: (w) => w.mpr.toggle() },
+  volume3d: { name: "3D", keys: ["Shift+Enter"], run: (w) => w.volume3d.toggle() },
+  turnPlanesLeft: {
+    name: "Turn the other planes or the volume left",
+    keys: ["["],
+    run: (w) => turnPlanes(w, -TURN_STEP),
+  },
+  turnPlanesRight: {
+    name: "Turn the other planes or the volume right",
+    keys: ["]"],
+    run: (w) => turnPlanes(w, TURN_STEP),
   },
   nextViewport: { name: "Next viewport", keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
 } as const satisfies Record<string, Omit<Action, "group">>;

@@ -1,6 +1,6 @@
 import { html, type TemplateResult } from "lit";
 import type { Pane } from "../engine/pane";
-import { MEASUREMENT_TOOLS, NAVIGATION_TOOLS } from "../tools/names";
+import { TOOLS } from "../tools/names";
 import type { Workspace } from "../tools/workspace";
 import { allActions } from "./actions";
 import { keyText } from "./button";
@@ -45,9 +45,7 @@ export function helpDialog(workspace: Workspace): TemplateResult {
     rows.push([action.name, action.keys]);
     groups.set(action.group, rows);
   }
-  const tools = [...NAVIGATION_TOOLS, ...MEASUREMENT_TOOLS].map(
-    ({ name, key }): [string, readonly string[]] => [name, key ? [key] : []],
-  );
+  const tools = TOOLS.map(({ name, key }): [string, readonly string[]] => [name, key ? [key] : []]);
   const presets = workspace.presets
     .filter((preset) => preset.key !== null)
     .map(({ name, key }): [string, readonly string[]] => [name, [key ?? ""]]);

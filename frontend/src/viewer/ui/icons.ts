@@ -4,7 +4,10 @@ import angle from "lucide-static/icons/angle.svg?raw";
 import arrowLeft from "lucide-static/icons/arrow-left.svg?raw";
 import arrowUpDown from "lucide-static/icons/arrow-up-down.svg?raw";
 import arrow from "lucide-static/icons/arrow-up-right.svg?raw";
+import mpr from "lucide-static/icons/axis-3d.svg?raw";
 import texts from "lucide-static/icons/captions.svg?raw";
+import profile from "lucide-static/icons/chart-spline.svg?raw";
+import circle from "lucide-static/icons/circle.svg?raw";
 import ellipse from "lucide-static/icons/circle-dashed.svg?raw";
 import help from "lucide-static/icons/circle-question-mark.svg?raw";
 import cine from "lucide-static/icons/clapperboard.svg?raw";
@@ -16,13 +19,20 @@ import contrast from "lucide-static/icons/contrast.svg?raw";
 import probe from "lucide-static/icons/crosshair.svg?raw";
 import download from "lucide-static/icons/download.svg?raw";
 import invert from "lucide-static/icons/eclipse.svg?raw";
+import more from "lucide-static/icons/ellipsis.svg?raw";
 import fullScreen from "lucide-static/icons/expand.svg?raw";
 import document from "lucide-static/icons/file-text.svg?raw";
 import flipHorizontal from "lucide-static/icons/flip-horizontal-2.svg?raw";
 import flipVertical from "lucide-static/icons/flip-vertical-2.svg?raw";
+import crosshair from "lucide-static/icons/focus.svg?raw";
 import four from "lucide-static/icons/grid-2x2.svg?raw";
 import series from "lucide-static/icons/images.svg?raw";
+import freehand from "lucide-static/icons/lasso.svg?raw";
+import link from "lucide-static/icons/link.svg?raw";
+import livewire from "lucide-static/icons/magnet.svg?raw";
 import pan from "lucide-static/icons/move.svg?raw";
+import bidirectional from "lucide-static/icons/move-diagonal.svg?raw";
+import height from "lucide-static/icons/move-vertical.svg?raw";
 import pause from "lucide-static/icons/pause.svg?raw";
 import rename from "lucide-static/icons/pencil.svg?raw";
 import play from "lucide-static/icons/play.svg?raw";
@@ -30,11 +40,15 @@ import oneToOne from "lucide-static/icons/ratio.svg?raw";
 import redo from "lucide-static/icons/redo-2.svg?raw";
 import reset from "lucide-static/icons/refresh-ccw.svg?raw";
 import repeat from "lucide-static/icons/repeat.svg?raw";
+import volume from "lucide-static/icons/rotate-3d.svg?raw";
 import rotateLeft from "lucide-static/icons/rotate-ccw-square.svg?raw";
 import rotateRight from "lucide-static/icons/rotate-cw-square.svg?raw";
 import length from "lucide-static/icons/ruler.svg?raw";
+import calibration from "lucide-static/icons/ruler-dimension-line.svg?raw";
 import fit from "lucide-static/icons/scan.svg?raw";
+import magnify from "lucide-static/icons/search.svg?raw";
 import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
+import spline from "lucide-static/icons/spline.svg?raw";
 import one from "lucide-static/icons/square.svg?raw";
 import open from "lucide-static/icons/square-arrow-out-up-right.svg?raw";
 import rectangle from "lucide-static/icons/square-dashed.svg?raw";
@@ -42,9 +56,12 @@ import stepBack from "lucide-static/icons/step-back.svg?raw";
 import stepForward from "lucide-static/icons/step-forward.svg?raw";
 import theme from "lucide-static/icons/sun-moon.svg?raw";
 import table from "lucide-static/icons/table.svg?raw";
+import cobb from "lucide-static/icons/tangent.svg?raw";
 import remove from "lucide-static/icons/trash-2.svg?raw";
 import warning from "lucide-static/icons/triangle-alert.svg?raw";
+import text from "lucide-static/icons/type.svg?raw";
 import undo from "lucide-static/icons/undo-2.svg?raw";
+import unlink from "lucide-static/icons/unlink.svg?raw";
 import close from "lucide-static/icons/x.svg?raw";
 import zoom from "lucide-static/icons/zoom-in.svg?raw";
 
@@ -56,6 +73,7 @@ const ICONS = {
   cine,
   close,
   contrast,
+  crosshair,
   document,
   download,
   ellipse,
@@ -67,7 +85,10 @@ const ICONS = {
   help,
   invert,
   length,
+  link,
   one,
+  mpr,
+  volume,
   oneToOne,
   open,
   pan,
@@ -93,8 +114,21 @@ const ICONS = {
   theme,
   two,
   undo,
+  unlink,
   unsaved,
   warning,
+  bidirectional,
+  cobb,
+  height,
+  circle,
+  freehand,
+  spline,
+  livewire,
+  profile,
+  calibration,
+  text,
+  magnify,
+  more,
   zoom,
 } as const;
 

@@ -1,4 +1,4 @@
-import { MEASUREMENT_TOOLS, NAVIGATION_TOOLS } from "../tools/names";
+import { TOOLS } from "../tools/names";
 import type { Workspace } from "../tools/workspace";
 import { allActions } from "./actions";
 
@@ -41,6 +41,7 @@ function isOwnKey(target: EventTarget | null, name: string): boolean {
 export interface KeyHooks {
   help: () => void;
   cancel: () => void;
+  close: () => void;
 }
 
 /** Listens for the viewer's keys; returns the function that stops it. */
@@ -51,7 +52,7 @@ export function listenToKeys(workspace: Workspace, hooks: KeyHooks): () => void 
       bindings.set(key, () => action.run(workspace));
     }
   }
-  for (const { tool, key } of [...NAVIGATION_TOOLS, ...MEASUREMENT_TOOLS]) {
+  for (const { tool, key } of TOOLS) {
     if (key) {
       bindings.set(key, () => workspace.setTool(tool));
     }
@@ -61,10 +62,13 @@ export function listenToKeys(workspace: Workspace, hooks: KeyHooks): () => void 
   }
   bindings.set("?", hooks.help);
   bindings.set("Escape", hooks.cancel);
+  bindings.set("Enter", hooks.close);
   const onKey = (event: KeyboardEvent): void => {
     const name = keyName(event);
     const isInDialog = document.querySelector("dialog[open]") !== null;
-    if (takesText(event.target) || isInDialog || isOwnKey(event.target, name)) {
+    // Esc closes an open menu before it means anything else.
+    const isInMenu = document.querySelector(":popover-open") !== null && name === "Escape";
+    if (isInMenu || takesText(event.target) || isInDialog || isOwnKey(event.target, name)) {
       return;
     }
     const run = bindings.get(name);

@@ -2,10 +2,13 @@ import { nothing, type SVGTemplateResult, svg } from "lit";
 import type { Affine } from "../core/affine";
 import { measurementLines } from "../core/format";
 import { type Box, type Label, type PlacedLabel, placeLabels } from "../core/labels";
-import type { MeasurementFacts, Vec2 } from "../core/manifest";
+import type { MeasurementFacts, MeasurementKind, Vec2 } from "../core/manifest";
+import { OUTLINES, outlineOf } from "../core/outline";
 import type { Size } from "../core/view";
 import { handles, toScreen } from "../tools/shapes";
 
+/** Lines whose ends are marked, and whose text stands at an end. */
+const TICKED: ReadonlySet<MeasurementKind> = new Set(["length", "profile", "calibration"]);
 const LINE_HEIGHT = 15;
 const ARROW_HEAD = 11;
 const PADDING = 4;
@@ -61,6 +64,9 @@ function shape(
   if (!a) {
     return nothing;
   }
+  if (facts.kind === "text") {
+    return svg`<path d=${`M${a[0] - 3},${a[1]}H${a[0] + 3}M${a[0]},${a[1] - 3}V${a[1] + 3}`}></path>`;
+  }
   if (facts.kind === "probe" || !b) {
     return svg`<path d=${`M${a[0] - 8},${a[1]}H${a[0] - 2}M${a[0] + 2},${a[1]}H${a[0] + 8}M${a[0]},${a[1] - 8}V${a[1] - 2}M${a[0]},${a[1] + 2}V${a[1] + 8}`}></path>`;
   }
@@ -75,13 +81,35 @@ function shape(
   if (facts.kind === "arrow") {
     return svg`<path d=${arrowPath(a, b)}></path>`;
   }
+  if (facts.kind === "circle") {
+    return svg`<circle cx=${a[0]} cy=${a[1]} r=${Math.hypot(b[0] - a[0], b[1] - a[1])}></circle>`;
+  }
+  if (OUTLINES.has(facts.kind)) {
+    const corners = outlineOf(facts.kind, screen);
+    return svg`<path d=${`M${corners.map(([x, y]) => `${x},${y}`).join("L")}Z`}></path>`;
+  }
+  if (facts.kind === "cobb" || facts.kind === "bidirectional") {
+    return svg`<path d=${twoLines(screen)} ></path>`;
+  }
+  if (facts.kind === "height") {
+    // The level parts show what the upright one measures.
+    return svg`<path d=${`M${a[0]},${a[1]}H${b[0]}V${b[1]}`}></path>`;
+  }
   return svg`<path d=${`M${screen.map(([x, y]) => `${x},${y}`).join("L")}${ticks(facts, screen)}`}></path>`;
+}
+
+/** Two lines of a pair; of a Cobb angle a thin link says which belong together. */
+function twoLines(screen: readonly Vec2[]): string {
+  const line = (from: Vec2 | undefined, to: Vec2 | undefined): string =>
+    from && to ? `M${from[0]},${from[1]}L${to[0]},${to[1]}` : "";
+  const [a, b, c, d] = screen;
+  return line(a, b) + line(c, d);
 }
 
 /** Short cross lines at the ends of a length, so that its ends are seen exactly. */
 function ticks(facts: MeasurementFacts, screen: readonly Vec2[]): string {
   const [a, b] = screen;
-  if (facts.kind !== "length" || !a || !b) {
+  if (!TICKED.has(facts.kind) || !a || !b) {
     return "";
   }
   const length = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1;
@@ -152,7 +180,7 @@ function aboutBox(facts: MeasurementFacts, screen: readonly Vec2[]): Box | null 
   const [first, second] = screen;
   const point = facts.kind === "arrow" || facts.kind === "angle" ? second : undefined;
   const points = point ? [point] : screen;
-  if (!first || (facts.kind !== "probe" && !second)) {
+  if (!first || (facts.kind !== "probe" && facts.kind !== "text" && !second)) {
     return null;
   }
   const columns = points.map(([x]) => x);
@@ -160,7 +188,12 @@ function aboutBox(facts: MeasurementFacts, screen: readonly Vec2[]): Box | null 
   const x = Math.min(...columns);
   const y = Math.min(...rows);
   const box = { x, y, width: Math.max(...columns) - x, height: Math.max(...rows) - y };
-  if (facts.kind !== "length") {
+  if (facts.kind === "circle" && second) {
+    const radius = Math.hypot(second[0] - first[0], second[1] - first[1]);
+    const [left, top] = [first[0] - radius, first[1] - radius];
+    return { x: left, y: top, width: 2 * radius, height: 2 * radius };
+  }
+  if (!TICKED.has(facts.kind)) {
     return box;
   }
   // The text of a length stands at its right end, not half way along a long line.

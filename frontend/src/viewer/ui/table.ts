@@ -2,7 +2,8 @@ import { html, nothing, type TemplateResult } from "lit";
 import { KIND_NAMES, measurementValue, sourceText } from "../core/format";
 import type { Item } from "../core/measurements";
 import { renamed } from "../tools/drawing";
-import { belongs, type Workspace } from "../tools/workspace";
+import { belongs } from "../tools/measuring";
+import type { Workspace } from "../tools/workspace";
 import { foundSection } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
@@ -179,7 +180,8 @@ export class MeasurementTableElement extends ViewerElement {
       const index = stack.frames.findIndex((frame) => belongs(facts, frame));
       if (index >= 0) {
         const number = stack.series.SeriesNumber;
-        return `${number === null ? "" : `series ${number}, `}image ${index + 1}`;
+        const where = facts.plane ? "reformatted near image" : "image";
+        return `${number === null ? "" : `series ${number}, `}${where} ${index + 1}`;
       }
     }
     return "";

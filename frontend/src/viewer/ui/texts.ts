@@ -21,6 +21,8 @@ function patientLines(manifest: Manifest): string[] {
   ];
 }
 
+const MODE_NAMES = { mip: "MIP", minip: "MinIP", average: "Average" } as const;
+
 function studyLines(manifest: Manifest, pane: Pane): string[] {
   const { study } = manifest;
   const image = pane.shownFrame?.image;
@@ -88,11 +90,20 @@ function marks(pane: Pane): TemplateResult[] {
   if (frame?.image.LossyImageCompression) {
     all.push(["lossy", "Lossy", "The file was compressed with loss before it came here."]);
   }
-  if (frame && !frame.image.SequenceOfUltrasoundRegions?.length) {
+  if (frame && !pane.stack?.rendering && !frame.image.SequenceOfUltrasoundRegions?.length) {
     const { unit, note } = calibrate(frame, []);
     if (unit === "px") {
       all.push(["uncalibrated", "Uncalibrated", note ?? ""]);
     }
+  }
+  const reformat = pane.stack?.reformat;
+  if (reformat) {
+    const { mode, thickness } = reformat.slab;
+    const thick = mode === "thin" ? "" : ` ${MODE_NAMES[mode]} ${thickness}${THIN_SPACE}mm`;
+    all.push(["reformatted", `Reformatted${thick}`, "Computed from the slices of the series."]);
+  }
+  if (pane.stack?.rendering) {
+    all.push(["rendered", "3D view", "Computed and coarse: measure in the slices."]);
   }
   if (pane.invert) {
     all.push(["inverted", "Inverted", "Light and dark are exchanged."]);

@@ -1,17 +1,21 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { LAYOUTS, layoutOf, MOST_COLUMNS, MOST_ROWS } from "../core/layout";
 import type { MeasurementKind } from "../core/manifest";
 import {
   MEASUREMENT_TOOLS,
+  MORE_TOOLS,
   NAVIGATION_TOOLS,
   type NavigationTool,
   type ToolInfo,
 } from "../tools/names";
-import { LAYOUTS, type Workspace } from "../tools/workspace";
+import type { Workspace } from "../tools/workspace";
 import { DRAWING_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
 import { type IconButton, iconButton } from "./button";
 import { ViewerElement } from "./element";
 import { type IconName, icon } from "./icons";
 import { applyPreset } from "./keyboard";
+import { linkButton, linkMenu } from "./links";
+import { menuButton, place } from "./menu";
 import { windowText } from "./texts";
 
 const TOOL_ICONS: Record<NavigationTool | MeasurementKind, IconName> = {
@@ -19,13 +23,29 @@ const TOOL_ICONS: Record<NavigationTool | MeasurementKind, IconName> = {
   scroll: "arrowUpDown",
   pan: "pan",
   zoom: "zoom",
+  crosshair: "crosshair",
   length: "length",
   angle: "angle",
   ellipse: "ellipse",
   rectangle: "rectangle",
   probe: "probe",
   arrow: "arrow",
+  magnify: "magnify",
+  bidirectional: "bidirectional",
+  cobb: "cobb",
+  height: "height",
+  circle: "circle",
+  freehand: "freehand",
+  spline: "spline",
+  livewire: "livewire",
+  profile: "profile",
+  calibration: "calibration",
+  text: "text",
 };
+
+const GRID = Array.from({ length: MOST_ROWS }, (_, row) =>
+  Array.from({ length: MOST_COLUMNS }, (_unused, column) => [row + 1, column + 1] as const),
+).flat();
 
 export interface ToolbarHooks {
   toggleCineBar: () => void;
@@ -57,6 +77,7 @@ export class ToolbarElement extends ViewerElement {
       ${group("Navigation", [...NAVIGATION_TOOLS.map((info) => this.tool(info)), this.presetsButton()])}
       ${group("Measure", [
         ...MEASUREMENT_TOOLS.map((info) => this.tool(info)),
+        this.moreButton(),
         this.action("undo", { disabled: !workspace.list.canUndo }),
         this.action("redo", { disabled: !workspace.list.canRedo }),
       ])}
@@ -83,6 +104,21 @@ export class ToolbarElement extends ViewerElement {
           },
         }),
         this.layoutButton(),
+        linkButton(workspace),
+        iconButton({
+          name: "MPR",
+          icon: "mpr",
+          key: "q",
+          pressed: workspace.mpr.isOpen,
+          run: () => workspace.mpr.toggle(),
+        }),
+        iconButton({
+          name: "3D",
+          icon: "volume",
+          key: "Shift+Enter",
+          pressed: workspace.volume3d.isOpen,
+          run: () => workspace.volume3d.toggle(),
+        }),
         iconButton({
           name: "Texts",
           icon: "texts",
@@ -94,7 +130,7 @@ export class ToolbarElement extends ViewerElement {
         iconButton({ name: "Light or dark", icon: "theme", run: hooks.toggleTheme }),
         iconButton({ name: "Help", icon: "help", key: "?", run: hooks.showHelp }),
       ])}
-      ${this.presetsMenu()} ${this.layoutMenu()}
+      ${this.presetsMenu()} ${this.layoutMenu()} ${linkMenu(workspace)} ${this.moreMenu()}
     </div>`;
   }
 
@@ -122,16 +158,35 @@ export class ToolbarElement extends ViewerElement {
     });
   }
 
+  private moreButton(): TemplateResult {
+    const held = MORE_TOOLS.find(({ tool }) => tool === this.workspace.tool);
+    const name = "More tools";
+    return html`<span class="held" data-held=${String(held !== undefined)}
+      >${menuButton("more-menu", name, held ? TOOL_ICONS[held.tool] : "more")}</span
+    >`;
+  }
+
+  private moreMenu(): TemplateResult {
+    const { workspace } = this;
+    return html`<div id="more-menu" class="menu" popover @beforetoggle=${place}>
+      ${MORE_TOOLS.map(
+        ({ tool, name, key }) => html`<button
+          type="button"
+          class="menu-item"
+          popovertarget="more-menu"
+          popovertargetaction="hide"
+          aria-label=${name}
+          aria-current=${workspace.tool === tool ? "true" : nothing}
+          @click=${() => workspace.setTool(tool)}
+        >
+          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${key ?? ""}</kbd>
+        </button>`,
+      )}
+    </div>`;
+  }
+
   private presetsButton(): TemplateResult {
-    return html`<button
-      type="button"
-      class="tool wide"
-      popovertarget="presets-menu"
-      aria-label="Window presets"
-      title="Window presets (1 to 9)"
-    >
-      ${icon("presets")}
-    </button>`;
+    return menuButton("presets-menu", "Window presets", "presets");
   }
 
   private presetsMenu(): TemplateResult {
@@ -177,15 +232,7 @@ export class ToolbarElement extends ViewerElement {
   private layoutButton(): TemplateResult {
     const { layout } = this.workspace;
     const name = layout === "1x1" ? "one" : layout === "1x2" ? "two" : "four";
-    return html`<button
-      type="button"
-      class="tool wide"
-      popovertarget="layout-menu"
-      aria-label="Layout"
-      title="Layout"
-    >
-      ${icon(name)}
-    </button>`;
+    return menuButton("layout-menu", "Layout", name);
   }
 
   private layoutMenu(): TemplateResult {
@@ -203,31 +250,28 @@ export class ToolbarElement extends ViewerElement {
           ${icon(icons[layout] ?? "one")}<span>${name}</span>
         </button>`,
       )}
+      <div class="menu-title">Rows x columns</div>
+      <div class="layout-grid" role="group" aria-label="Rows x columns">
+        ${GRID.map(
+          ([rows, columns]) => html`<button
+            type="button"
+            class="tool"
+            popovertarget="layout-menu"
+            popovertargetaction="hide"
+            aria-label=${`${rows} x ${columns}`}
+            aria-current=${this.workspace.layout === layoutOf(rows, columns) ? "true" : nothing}
+            @click=${() => this.workspace.setLayout(layoutOf(rows, columns))}
+          >
+            ${rows}x${columns}
+          </button>`,
+        )}
+      </div>
     </div>`;
   }
 }
 
 function group(label: string, buttons: readonly TemplateResult[]): TemplateResult {
   return html`<div class="group" role="group" aria-label=${label}>${buttons}</div>`;
-}
-
-/** Puts an opening menu beside its button, inside the window. */
-function place(event: ToggleEvent): void {
-  const menu = event.currentTarget as HTMLElement;
-  if (event.newState !== "open") {
-    return;
-  }
-  const opener = document.querySelector(`[popovertarget="${menu.id}"].tool`);
-  const box = opener?.getBoundingClientRect();
-  if (!box) {
-    return;
-  }
-  const isBelow = box.top < innerHeight / 2;
-  const width = Math.min(280, innerWidth - 16);
-  menu.style.left = `${Math.max(8, Math.min(box.left, innerWidth - width - 8))}px`;
-  menu.style.width = `${width}px`;
-  menu.style.top = isBelow ? `${box.bottom + 4}px` : "auto";
-  menu.style.bottom = isBelow ? "auto" : `${innerHeight - box.top + 4}px`;
 }
 
 customElements.define("noctis-toolbar", ToolbarElement);

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { ageAt, ageText, personName, sexText } from "../core/format";
+import { parseLayout } from "../core/layout";
 import type { Pane } from "../engine/pane";
 import { toggleTheme } from "../tools/theme";
 import type { Workspace } from "../tools/workspace";
@@ -10,12 +11,14 @@ import "./export";
 import type { ExportElement } from "./export";
 import { icon } from "./icons";
 import { listenToKeys } from "./keyboard";
+import { mprBar } from "./mpr";
 import "./strip";
 import "./table";
 import "./toolbar";
 import type { ToolbarHooks } from "./toolbar";
 import type { ViewportElement } from "./viewport";
 import "./viewport";
+import { volumeBar } from "./volume3d";
 
 const SPEAK_AFTER_MS = 500;
 const NARROW = "(max-width: 760px)";
@@ -62,9 +65,14 @@ export class ViewerPageElement extends ViewerElement {
   open(workspace: Workspace): void {
     this.workspace = workspace;
     this.until(workspace.on("change", () => this.refresh()));
-    for (const pane of workspace.panes) {
-      this.until(pane.on("change", () => this.report(pane)));
-    }
+    this.until(
+      workspace.on("loaded", () => {
+        if (workspace.mpr.isOpen || workspace.volume3d.isOpen) {
+          this.requestUpdate();
+        }
+      }),
+    );
+    workspace.eachPane((pane) => this.until(pane.on("change", () => this.report(pane))));
     this.until(
       workspace.list.on("edit", ({ before, after }) => {
         // The first stroke opens the pane where there is room for it: its row is the proof of
@@ -74,7 +82,13 @@ export class ViewerPageElement extends ViewerElement {
         }
       }),
     );
-    this.until(listenToKeys(workspace, { help: this.hooks.showHelp, cancel: () => this.cancel() }));
+    this.until(
+      listenToKeys(workspace, {
+        help: this.hooks.showHelp,
+        cancel: () => this.cancel(),
+        close: () => this.closeDrawing(),
+      }),
+    );
     this.showsTable = workspace.list.all().length > 0 && !this.isNarrow;
     this.refresh();
   }
@@ -84,6 +98,7 @@ export class ViewerPageElement extends ViewerElement {
     if (!workspace) {
       return nothing;
     }
+    const { rows, columns } = parseLayout(workspace.layout) ?? { rows: 1, columns: 1 };
     const bar = html`<noctis-toolbar
       .workspace=${workspace}
       .hooks=${this.hooks}
@@ -93,7 +108,7 @@ export class ViewerPageElement extends ViewerElement {
       <header class="top-bar">
         ${this.titles()} ${this.isNarrow ? nothing : bar} ${this.toggles()}
       </header>
-      ${this.noticeBar()}
+      ${this.noticeBar()} ${mprBar(workspace)} ${volumeBar(workspace)}
       <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
         ${
           this.showsStrip
@@ -115,6 +130,8 @@ export class ViewerPageElement extends ViewerElement {
         <main
           class="viewports"
           data-layout=${workspace.layout}
+          data-rows=${rows}
+          data-columns=${columns}
           data-maximised=${String(workspace.maximised)}
           aria-label="Pictures"
         >
@@ -301,7 +318,7 @@ export class ViewerPageElement extends ViewerElement {
     if (!workspace || pane !== workspace.active) {
       return;
     }
-    const isBehind = pane.state === "ready" && pane.shownIndex !== pane.index;
+    const isBehind = pane.state === "ready" && (pane.isStale || pane.shownIndex !== pane.index);
     const states = { empty: "ready", document: "ready" } as Record<string, string>;
     this.dataset.state = isBehind ? "loading" : (states[pane.state] ?? pane.state);
     this.dataset.imageIndex = String(Math.max(pane.shownIndex, 0));
@@ -338,6 +355,12 @@ export class ViewerPageElement extends ViewerElement {
     const dialog = this.querySelector<HTMLDialogElement>(`#${id}`);
     this.requestUpdate();
     this.updateComplete.then(() => dialog?.showModal());
+  }
+
+  private closeDrawing(): void {
+    for (const viewport of this.querySelectorAll<ViewportElement>("noctis-viewport")) {
+      viewport.closeDrawing();
+    }
   }
 
   private cancel(): void {

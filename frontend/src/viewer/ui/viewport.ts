@@ -10,9 +10,12 @@ import type { Workspace } from "../tools/workspace";
 import "./document";
 import { drawFound } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
+import { drawLens } from "./lens";
+import { spatialLines } from "./lines";
 import { drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel } from "./panels";
 import "./scrollbar";
+import { profileChart } from "./profile";
 import { cornerTexts } from "./texts";
 import "./video";
 
@@ -49,6 +52,8 @@ export class ViewportElement extends ViewerElement {
     this.until(this.workspace.found.on("change", () => this.requestUpdate()));
     this.until(this.pane.on("change", () => this.requestUpdate()));
     this.until(this.workspace.list.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.on("lines", () => this.requestUpdate()));
     this.addEventListener("dragover", (event) => this.dragOver(event));
     this.addEventListener("dragleave", () => {
       this.isDropTarget = false;
@@ -59,6 +64,11 @@ export class ViewportElement extends ViewerElement {
   /** Esc; returns whether a drawing or drag was given up. */
   cancel(): boolean {
     return this.controller?.cancel() ?? false;
+  }
+
+  /** Enter: ends an outline. */
+  closeDrawing(): void {
+    this.controller?.closeDrawing();
   }
 
   protected override firstUpdated(): void {
@@ -96,6 +106,7 @@ export class ViewportElement extends ViewerElement {
             : nothing
         }
         <div class="pointer" tabindex="-1"></div>
+        ${pane.lens ? html`<canvas class="lens" width="180" height="180" aria-hidden="true"></canvas>` : nothing}
         ${this.panel()} ${this.textInput()}
         ${!pane.player && (this.showsCine || pane.cine.isPlaying) ? cineBar(pane) : nothing}
       </div>
@@ -122,6 +133,8 @@ export class ViewportElement extends ViewerElement {
       items.push({ facts: draft, isSelected: true });
     }
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
+      ${spatialLines(workspace, pane)}
+      ${profileChart(pane, items)}
       ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
       ${this.foundMarks(matrix)}
     </svg>`;
@@ -184,17 +197,22 @@ export class ViewportElement extends ViewerElement {
     if (!facts) {
       return nothing;
     }
-    return html`<form class="text-input" @submit=${this.keepText}>
+    const isLength = facts.kind === "calibration";
+    const name = isLength ? "True length in mm" : `Text of the ${facts.kind}`;
+    return html`<form class="text-input" novalidate @submit=${this.keepText}>
       <input
         name="label"
-        type="text"
+        type=${isLength ? "number" : "text"}
+        step="any"
+        min="0"
         maxlength="200"
         autocomplete="off"
-        aria-label="Text of the arrow"
-        placeholder="Text, then Enter"
+        aria-label=${facts.kind === "text" ? "Text" : name}
+        placeholder=${isLength ? "True length in mm, then Enter" : "Text, then Enter"}
         @keydown=${(event: KeyboardEvent) => {
           if (event.key === "Escape") {
-            this.askedText = null;
+            (event.target as HTMLInputElement).value = "";
+            this.keepText(event);
           }
         }}
         @blur=${this.keepText}
@@ -203,6 +221,7 @@ export class ViewportElement extends ViewerElement {
   }
 
   protected override updated(): void {
+    drawLens(this.pane, this.querySelector<HTMLCanvasElement>("canvas.lens"));
     const input = this.querySelector<HTMLInputElement>(".text-input input");
     if (input && document.activeElement !== input) {
       input.focus();
@@ -214,9 +233,21 @@ export class ViewportElement extends ViewerElement {
     const input = this.querySelector<HTMLInputElement>(".text-input input");
     const key = this.askedText?.id;
     this.askedText = null;
-    const item = key ? this.workspace.list.get(key) : null;
-    if (key && item && input?.value.trim()) {
-      this.workspace.list.commit(key, item.facts, renamed(item.facts, input.value));
+    const { list } = this.workspace;
+    const item = key ? list.get(key) : null;
+    const text = input?.value.trim();
+    if (!key || !item) {
+      return;
+    }
+    const { kind } = item.facts;
+    const length = Number(text);
+    if (kind === "calibration" && text && length > 0 && length < 1e4) {
+      list.commit(key, item.facts, { ...item.facts, value: length });
+    } else if (kind !== "calibration" && text) {
+      list.commit(key, item.facts, renamed(item.facts, text));
+    } else if (kind !== "arrow") {
+      // A text without words and a line without a length say nothing.
+      list.remove(key);
     }
   }
 

@@ -1,0 +1,350 @@
+import type { Vec3 } from "./manifest";
+import { cross, dot } from "./vectors";
+import { THIN, type Volume } from "./volume";
+
+/** Pictures of a whole volume, computed with the processor: coarse, but the same everywhere. */
+
+/** Values, colours (0 to 255) and opacity a millimetre (0 to 1) between which is interpolated. */
+export type TransferPoint = readonly [
+  value: number,
+  red: number,
+  green: number,
+  blue: number,
+  opacity: number,
+];
+
+export interface RenderPreset {
+  id: string;
+  name: string;
+  /** Highest value along each ray instead of light and matter. */
+  isMip: boolean;
+  /** In modality values, or as shares of the volume's range where `isRelative`. */
+  points: readonly TransferPoint[];
+  isRelative: boolean;
+}
+
+export const CT_PRESETS: readonly RenderPreset[] = [
+  {
+    id: "bone",
+    name: "Bone",
+    isMip: false,
+    isRelative: false,
+    points: [
+      [150, 150, 70, 50, 0],
+      [300, 215, 170, 120, 0.15],
+      [700, 245, 235, 210, 0.6],
+      [2000, 255, 255, 250, 0.9],
+    ],
+  },
+  {
+    id: "skin",
+    name: "Skin and bone",
+    isMip: false,
+    isRelative: false,
+    points: [
+      [-500, 190, 130, 110, 0],
+      [-250, 215, 160, 135, 0.12],
+      [50, 225, 170, 140, 0.18],
+      [300, 245, 230, 205, 0.6],
+      [2000, 255, 255, 250, 0.9],
+    ],
+  },
+  {
+    id: "vessels",
+    name: "Vessels",
+    isMip: false,
+    isRelative: false,
+    points: [
+      [120, 120, 0, 0, 0],
+      [220, 210, 40, 30, 0.25],
+      [400, 250, 190, 150, 0.5],
+      [1500, 255, 255, 245, 0.8],
+    ],
+  },
+  {
+    id: "lung",
+    name: "Lung",
+    isMip: false,
+    isRelative: false,
+    points: [
+      [-950, 60, 60, 90, 0],
+      [-850, 130, 150, 190, 0.012],
+      [-600, 190, 180, 190, 0.03],
+      [-300, 230, 150, 140, 0],
+    ],
+  },
+];
+
+export const COMMON_PRESETS: readonly RenderPreset[] = [
+  {
+    id: "surface",
+    name: "Surface",
+    isMip: false,
+    isRelative: true,
+    points: [
+      [0.12, 120, 90, 80, 0],
+      [0.3, 210, 175, 150, 0.2],
+      [1, 255, 250, 240, 0.7],
+    ],
+  },
+  { id: "mip", name: "MIP", isMip: true, isRelative: true, points: [] },
+];
+
+export function presetsOf(modality: string | null): readonly RenderPreset[] {
+  return modality === "CT" ? [...CT_PRESETS, ...COMMON_PRESETS] : COMMON_PRESETS;
+}
+
+/** Shares of the volume's extent that are kept, along the patient's x, y and z: [from, to]. */
+export type Crop = readonly [
+  readonly [number, number],
+  readonly [number, number],
+  readonly [number, number],
+];
+
+export const WHOLE: Crop = [
+  [0, 1],
+  [0, 1],
+  [0, 1],
+];
+
+export interface Camera {
+  right: Vec3;
+  down: Vec3;
+}
+
+/** As seen from the front, the feet below. */
+export const FRONT: Camera = { right: [1, 0, 0], down: [0, 0, -1] };
+
+/** Most cells along the longest side of the grid that is drawn. */
+const MOST_CELLS = 160;
+const TABLE = 1024;
+const ENOUGH = 0.97;
+
+/** Even cells along the patient's axes, drawn by following rays through them. */
+export class CellGrid {
+  readonly counts: readonly [number, number, number];
+  private readonly cells: Float32Array;
+  private readonly low: Vec3;
+  private readonly size: number;
+  readonly min: number;
+  readonly max: number;
+
+  constructor(volume: Volume, low: Vec3, high: Vec3) {
+    const longest = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2]);
+    this.size = Math.max(longest / (MOST_CELLS - 1), 1e-3);
+    const count = (axis: 0 | 1 | 2): number =>
+      Math.max(2, Math.floor((high[axis] - low[axis]) / this.size) + 1);
+    this.counts = [count(0), count(1), count(2)];
+    this.low = low;
+    const [nx, ny, nz] = this.counts;
+    this.cells = new Float32Array(nx * ny * nz);
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let z = 0; z < nz; z++) {
+      const plane = volume.sample(
+        {
+          origin: [low[0], low[1], low[2] + z * this.size],
+          right: [1, 0, 0],
+          down: [0, 1, 0],
+          pixel: this.size,
+          columns: nx,
+          rows: ny,
+        },
+        THIN,
+      );
+      this.cells.set(plane, z * nx * ny);
+      for (const value of plane) {
+        min = value < min ? value : min;
+        max = value > max ? value : max;
+      }
+    }
+    this.min = Number.isFinite(min) ? min : 0;
+    this.max = Number.isFinite(max) ? max : 1;
+    // Outside of the slices is what is lowest inside: mostly air.
+    for (let i = 0; i < this.cells.length; i++) {
+      if (Number.isNaN(this.cells[i])) {
+        this.cells[i] = this.min;
+      }
+    }
+  }
+
+  /** An RGB picture of `side` x `side` pixels that holds the volume however it is turned. */
+  render(
+    { right, down }: Camera,
+    preset: RenderPreset,
+    crop: Crop,
+    side: number,
+    coarse: number,
+  ): Uint8Array<ArrayBuffer> {
+    const out = new Uint8Array(side * side * 3);
+    const [nx, ny, nz] = this.counts;
+    const middle: Vec3 = [(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2];
+    const radius = Math.hypot(nx, ny, nz) / 2;
+    const forward = cross(right, down);
+    const step = (2 * radius) / side;
+    const stride = coarse;
+    const lowEnd = crop.map((part, axis) => part[0] * ((this.counts[axis] as number) - 1));
+    const highEnd = crop.map((part, axis) => part[1] * ((this.counts[axis] as number) - 1));
+    const table = this.table(preset, stride * this.size);
+    const ray = { rgb: [0, 0, 0] as [number, number, number] };
+    for (let r = 0; r < side; r++) {
+      for (let c = 0; c < side; c++) {
+        const u = (c + 0.5) * step - radius;
+        const v = (r + 0.5) * step - radius;
+        const at = (axis: 0 | 1 | 2): number =>
+          middle[axis] + u * right[axis] + v * down[axis] - radius * forward[axis];
+        const start: Vec3 = [at(0), at(1), at(2)];
+        const span = clip(start, forward, lowEnd, highEnd, 2 * radius);
+        if (!span) {
+          continue;
+        }
+        if (preset.isMip) {
+          this.highest(start, forward, span, stride, ray.rgb);
+        } else {
+          this.follow(start, forward, span, stride, table, ray.rgb);
+        }
+        const offset = (r * side + c) * 3;
+        out[offset] = ray.rgb[0];
+        out[offset + 1] = ray.rgb[1];
+        out[offset + 2] = ray.rgb[2];
+      }
+    }
+    return out;
+  }
+
+  /** Colours and opacities of a step, over the whole range of values. */
+  private table({ points, isRelative }: RenderPreset, stepMm: number): Float32Array {
+    const table = new Float32Array(TABLE * 4);
+    const range = this.max - this.min || 1;
+    const place = (value: number): number => (isRelative ? this.min + value * range : value);
+    for (let i = 0; i < TABLE; i++) {
+      const value = this.min + (i / (TABLE - 1)) * range;
+      const after = points.findIndex((point) => place(point[0]) >= value);
+      const b = points[after < 0 ? points.length - 1 : after];
+      const a = points[Math.max(after < 0 ? points.length - 1 : after - 1, 0)];
+      if (!a || !b) {
+        continue;
+      }
+      const width = place(b[0]) - place(a[0]);
+      const share = width > 0 ? (value - place(a[0])) / width : 0;
+      const isBelow = after === 0;
+      for (let channel = 0; channel < 3; channel++) {
+        const from = a[(channel + 1) as 1 | 2 | 3];
+        const to = b[(channel + 1) as 1 | 2 | 3];
+        table[i * 4 + channel] = from + share * (to - from);
+      }
+      const opacity = isBelow ? 0 : a[4] + share * (b[4] - a[4]);
+      table[i * 4 + 3] = 1 - (1 - Math.min(opacity, 0.999)) ** stepMm;
+    }
+    return table;
+  }
+
+  private follow(
+    start: Vec3,
+    forward: Vec3,
+    [from, to]: readonly [number, number],
+    stride: number,
+    table: Float32Array,
+    rgb: [number, number, number],
+  ): void {
+    const scale = (TABLE - 1) / (this.max - this.min || 1);
+    let [red, green, blue, alpha] = [0, 0, 0, 0];
+    for (let t = from; t <= to && alpha < ENOUGH; t += stride) {
+      const x = start[0] + t * forward[0];
+      const y = start[1] + t * forward[1];
+      const z = start[2] + t * forward[2];
+      const index = (((this.value(x, y, z) - this.min) * scale) | 0) * 4;
+      const opacity = table[index + 3] as number;
+      if (opacity <= 0.001) {
+        continue;
+      }
+      const light = this.light(x, y, z, forward) * opacity * (1 - alpha);
+      red += (table[index] as number) * light;
+      green += (table[index + 1] as number) * light;
+      blue += (table[index + 2] as number) * light;
+      alpha += opacity * (1 - alpha);
+    }
+    rgb[0] = Math.min(red, 255);
+    rgb[1] = Math.min(green, 255);
+    rgb[2] = Math.min(blue, 255);
+  }
+
+  private highest(
+    start: Vec3,
+    forward: Vec3,
+    [from, to]: readonly [number, number],
+    stride: number,
+    rgb: [number, number, number],
+  ): void {
+    let found = this.min;
+    for (let t = from; t <= to; t += stride) {
+      const value = this.value(
+        start[0] + t * forward[0],
+        start[1] + t * forward[1],
+        start[2] + t * forward[2],
+      );
+      found = value > found ? value : found;
+    }
+    const level = ((found - this.min) / (this.max - this.min || 1)) * 255;
+    rgb.fill(level);
+  }
+
+  /** A lamp at the eye: surfaces that face it are bright. */
+  private light(x: number, y: number, z: number, forward: Vec3): number {
+    const gx = this.value(x + 1, y, z) - this.value(x - 1, y, z);
+    const gy = this.value(x, y + 1, z) - this.value(x, y - 1, z);
+    const gz = this.value(x, y, z + 1) - this.value(x, y, z - 1);
+    const length = Math.hypot(gx, gy, gz);
+    const facing = length > 0 ? Math.abs(dot([gx, gy, gz], forward)) / length : 1;
+    return 0.3 + 0.7 * facing;
+  }
+
+  private value(x: number, y: number, z: number): number {
+    const [nx, ny, nz] = this.counts;
+    const cx = x < 0 ? 0 : x > nx - 1.001 ? nx - 1.001 : x;
+    const cy = y < 0 ? 0 : y > ny - 1.001 ? ny - 1.001 : y;
+    const cz = z < 0 ? 0 : z > nz - 1.001 ? nz - 1.001 : z;
+    const x0 = cx | 0;
+    const y0 = cy | 0;
+    const z0 = cz | 0;
+    const fx = cx - x0;
+    const fy = cy - y0;
+    const fz = cz - z0;
+    const at = (z0 * ny + y0) * nx + x0;
+    const over = at + nx * ny;
+    const { cells } = this;
+    const a = (cells[at] as number) * (1 - fx) + (cells[at + 1] as number) * fx;
+    const b = (cells[at + nx] as number) * (1 - fx) + (cells[at + nx + 1] as number) * fx;
+    const c = (cells[over] as number) * (1 - fx) + (cells[over + 1] as number) * fx;
+    const d = (cells[over + nx] as number) * (1 - fx) + (cells[over + nx + 1] as number) * fx;
+    return (a * (1 - fy) + b * fy) * (1 - fz) + (c * (1 - fy) + d * fy) * fz;
+  }
+}
+
+/** The part of a ray within the box that cropping leaves. */
+function clip(
+  start: Vec3,
+  forward: Vec3,
+  low: readonly number[],
+  high: readonly number[],
+  length: number,
+): readonly [number, number] | null {
+  let from = 0;
+  let to = length;
+  for (const axis of [0, 1, 2] as const) {
+    const direction = forward[axis];
+    const a = (low[axis] as number) - start[axis];
+    const b = (high[axis] as number) - start[axis];
+    if (Math.abs(direction) < 1e-9) {
+      if (a > 0 || b < 0) {
+        return null;
+      }
+      continue;
+    }
+    const one = a / direction;
+    const other = b / direction;
+    from = Math.max(from, Math.min(one, other));
+    to = Math.min(to, Math.max(one, other));
+  }
+  return from < to ? [from, to] : null;
+}

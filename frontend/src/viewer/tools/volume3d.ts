@@ -1,0 +1,148 @@
+import { Emitter } from "../core/emitter";
+import type { Layout } from "../core/layout";
+import type { Vec2, Vec3 } from "../core/manifest";
+import { type Rendering3d, renderedStack, rotate } from "../core/reformat";
+import { type Camera, FRONT, presetsOf, type RenderPreset, WHOLE } from "../core/render3d";
+import { isComputed, type Stack } from "../core/stack";
+import { planVolume } from "../core/volume";
+import type { Pane } from "../engine/pane";
+import type { Drag } from "./navigation";
+import type { Workspace } from "./workspace";
+
+/** A viewport's width of dragging turns the volume by this much. */
+const RADIANS_PER_PIXEL = Math.PI / 400;
+
+/** Where people look from, in LPS. */
+export const VIEWS: readonly { name: string; camera: Camera }[] = [
+  { name: "Front", camera: FRONT },
+  { name: "Back", camera: { right: [-1, 0, 0], down: [0, 0, -1] } },
+  { name: "Left", camera: { right: [0, 1, 0], down: [0, 0, -1] } },
+  { name: "Right", camera: { right: [0, -1, 0], down: [0, 0, -1] } },
+  { name: "Head", camera: { right: [-1, 0, 0], down: [0, 1, 0] } },
+  { name: "Feet", camera: { right: [1, 0, 0], down: [0, 1, 0] } },
+];
+
+interface Before {
+  layout: Layout;
+  number: number;
+  stack: Stack;
+  index: number;
+}
+
+/** The active series as a whole: turned, cropped, drawn in colours by its values. */
+export class Volume3d extends Emitter<{ change: undefined }> {
+  rendering: Rendering3d | null = null;
+  presets: readonly RenderPreset[] = [];
+  private before: Before | null = null;
+
+  constructor(private readonly workspace: Workspace) {
+    super();
+  }
+
+  get isOpen(): boolean {
+    return this.rendering !== null;
+  }
+
+  get loaded(): number {
+    return this.workspace.pictures.reformatter.loaded;
+  }
+
+  toggle(): void {
+    if (this.isOpen) {
+      this.close();
+    } else {
+      this.open();
+    }
+  }
+
+  /** Opens the active series, or says why it makes no volume. */
+  open(): void {
+    const { workspace } = this;
+    workspace.mpr.close();
+    const { stack, index } = workspace.active;
+    if (!stack || isComputed(stack)) {
+      return;
+    }
+    const plan = planVolume(stack);
+    if ("refusal" in plan) {
+      workspace.notify({ id: "mpr", kind: "info", text: plan.refusal });
+      return;
+    }
+    workspace.dismiss("mpr");
+    this.presets = presetsOf(stack.series.Modality);
+    const { layout, activeIndex: number } = workspace;
+    this.before = { layout, number, stack, index };
+    const preset = this.presets[0] as RenderPreset;
+    this.rendering = { plan, camera: FRONT, preset, crop: WHOLE, isMoving: false };
+    workspace.pictures.reformatter.open(plan);
+    const rendered = renderedStack(this.rendering);
+    workspace.pictures.reformatter.add(rendered);
+    workspace.hang(workspace.active, rendered);
+    this.emit("change", undefined);
+  }
+
+  /** Puts the series back. */
+  close(): void {
+    const { workspace, before } = this;
+    if (!before || !this.rendering) {
+      return;
+    }
+    const pane = this.pane;
+    this.rendering = null;
+    this.before = null;
+    if (pane) {
+      workspace.hang(pane, before.stack, before.index);
+    }
+    workspace.pictures.reformatter.close();
+    this.emit("change", undefined);
+  }
+
+  set(change: Partial<Rendering3d>): void {
+    const { pane, rendering, workspace } = this;
+    if (!rendering || !pane?.stack) {
+      return;
+    }
+    this.rendering = { ...rendering, ...change };
+    const stack = renderedStack(this.rendering);
+    workspace.pictures.reformatter.forget(pane.stack);
+    workspace.pictures.reformatter.add(stack);
+    pane.exchangeStack(stack, 0);
+    this.emit("change", undefined);
+  }
+
+  /** Turns what is seen to the right and downwards. */
+  turn(right: number, down: number, isMoving = false): void {
+    const { rendering } = this;
+    if (rendering) {
+      const { camera } = rendering;
+      // The camera goes the other way than what it sees.
+      const about = (axis: Vec3, radians: number, { right: r, down: d }: Camera): Camera => ({
+        right: rotate(r, axis, radians),
+        down: rotate(d, axis, radians),
+      });
+      const turned = about(camera.down, right, camera);
+      this.set({ camera: about(turned.right, -down, turned), isMoving });
+    }
+  }
+
+  drag(start: Vec2): Drag {
+    const before = this.rendering?.camera ?? FRONT;
+    let last = start;
+    return {
+      move: (at) => {
+        this.turn(
+          (at[0] - last[0]) * RADIANS_PER_PIXEL,
+          (at[1] - last[1]) * RADIANS_PER_PIXEL,
+          true,
+        );
+        last = at;
+      },
+      end: () => this.set({ isMoving: false }),
+      cancel: () => this.set({ camera: before, isMoving: false }),
+    };
+  }
+
+  private get pane(): Pane | null {
+    return this.workspace.panes.find(({ stack }) => stack?.rendering) ?? null;
+  }
+}

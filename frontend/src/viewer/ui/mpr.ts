@@ -1,0 +1,74 @@
+import { html, nothing, type TemplateResult } from "lit";
+import type { SlabMode } from "../core/volume";
+import type { Workspace } from "../tools/workspace";
+import { icon } from "./icons";
+
+const MODES: readonly { mode: SlabMode; name: string }[] = [
+  { mode: "thin", name: "Thin plane" },
+  { mode: "mip", name: "MIP" },
+  { mode: "minip", name: "MinIP" },
+  { mode: "average", name: "Average" },
+];
+
+/** The bar of the reformatted planes: slab, turning back, how much of the volume is here. */
+export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
+  const { mpr } = workspace;
+  const { plan, slab } = mpr;
+  if (!plan) {
+    return nothing;
+  }
+  const total = plan.frames.length;
+  return html`<div class="mode-bar" role="group" aria-label="MPR">
+    <b>MPR</b>
+    <label
+      >Slab
+      <select
+        aria-label="Slab"
+        @change=${(event: Event) =>
+          mpr.setSlab({ mode: (event.target as HTMLSelectElement).value as SlabMode })}
+      >
+        ${MODES.map(
+          ({ mode, name }) =>
+            html`<option value=${mode} ?selected=${slab.mode === mode}>${name}</option>`,
+        )}
+      </select>
+    </label>
+    <label
+      >Thickness
+      <input
+        type="number"
+        min="1"
+        max="100"
+        step="1"
+        aria-label="Slab thickness in mm"
+        .value=${String(slab.thickness)}
+        ?disabled=${slab.mode === "thin"}
+        @change=${(event: Event) => setThickness(workspace, event.target as HTMLInputElement)}
+      />
+      mm</label
+    >
+    <button
+      type="button"
+      class="button"
+      ?disabled=${!mpr.isOblique}
+      @click=${() => mpr.straighten()}
+    >
+      Straighten
+    </button>
+    <span class="dim" data-volume-loaded=${mpr.loaded} data-volume-total=${total}
+      >${mpr.loaded < total ? `Volume ${mpr.loaded}/${total}` : `${total} slices`}</span
+    >
+    <button type="button" class="tool" aria-label="Close MPR" title="Close MPR" @click=${() => mpr.close()}>
+      ${icon("close")}
+    </button>
+    ${plan.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+  </div>`;
+}
+
+function setThickness(workspace: Workspace, input: HTMLInputElement): void {
+  const thickness = Number(input.value);
+  if (thickness >= 1 && thickness <= 100) {
+    workspace.mpr.setSlab({ thickness });
+  }
+  input.value = String(workspace.mpr.slab.thickness);
+}

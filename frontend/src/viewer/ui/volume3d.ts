@@ -1,0 +1,95 @@
+import { html, nothing, type TemplateResult } from "lit";
+import type { Crop } from "../core/render3d";
+import { VIEWS } from "../tools/volume3d";
+import type { Workspace } from "../tools/workspace";
+import { icon } from "./icons";
+
+const SIDES = [
+  ["Crop right side", 0, 0],
+  ["Crop left side", 0, 1],
+  ["Crop front", 1, 0],
+  ["Crop back", 1, 1],
+  ["Crop feet end", 2, 0],
+  ["Crop head end", 2, 1],
+] as const;
+
+/** The bar of the 3D view: colours, where it is looked at from, what is cut away. */
+export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing {
+  const { volume3d } = workspace;
+  const { rendering } = volume3d;
+  if (!rendering) {
+    return nothing;
+  }
+  const total = rendering.plan.frames.length;
+  return html`<div class="mode-bar" role="group" aria-label="3D">
+    <b>3D</b>
+    <label
+      >Colours
+      <select
+        aria-label="3D preset"
+        @change=${(event: Event) => {
+          const id = (event.target as HTMLSelectElement).value;
+          const preset = volume3d.presets.find((candidate) => candidate.id === id);
+          if (preset) {
+            volume3d.set({ preset });
+          }
+        }}
+      >
+        ${volume3d.presets.map(
+          ({ id, name }) =>
+            html`<option value=${id} ?selected=${rendering.preset.id === id}>${name}</option>`,
+        )}
+      </select>
+    </label>
+    <span class="views" role="group" aria-label="Seen from">
+      ${VIEWS.map(
+        ({ name, camera }) => html`<button
+          type="button"
+          class="button"
+          @click=${() => volume3d.set({ camera })}
+        >
+          ${name}
+        </button>`,
+      )}
+    </span>
+    <details>
+      <summary>Crop</summary>
+      <div class="crop">
+        ${SIDES.map(
+          ([name, axis, end]) => html`<label
+            ><span>${name}</span
+            ><input
+              type="range"
+              min="0"
+              max="90"
+              aria-label=${name}
+              .value=${String(Math.round((end === 0 ? rendering.crop[axis][0] : 1 - rendering.crop[axis][1]) * 100))}
+              @input=${(event: Event) =>
+                crop(workspace, axis, end, Number((event.target as HTMLInputElement).value) / 100)}
+          /></label>`,
+        )}
+      </div>
+    </details>
+    <span class="dim">${volume3d.loaded < total ? `Volume ${volume3d.loaded}/${total}` : `${total} slices`}</span>
+    <button type="button" class="tool" aria-label="Close 3D" title="Close 3D" @click=${() => volume3d.close()}>
+      ${icon("close")}
+    </button>
+    ${rendering.plan.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+  </div>`;
+}
+
+function crop(workspace: Workspace, axis: 0 | 1 | 2, end: 0 | 1, share: number): void {
+  const { rendering } = workspace.volume3d;
+  if (rendering) {
+    const parts = rendering.crop.map((part, at): readonly [number, number] => {
+      if (at !== axis) {
+        return part;
+      }
+      // The two ends of a side must not pass each other.
+      return end === 0
+        ? [Math.min(share, part[1] - 0.05), part[1]]
+        : [part[0], Math.max(1 - share, part[0] + 0.05)];
+    });
+    workspace.volume3d.set({ crop: parts as unknown as Crop });
+  }
+}

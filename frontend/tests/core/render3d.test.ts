@@ -1,0 +1,115 @@
+import { describe, expect, it } from "vitest";
+import type { Vec3 } from "../../src/viewer/core/manifest";
+import {
+  type Camera,
+  CellGrid,
+  type Crop,
+  FRONT,
+  type RenderPreset,
+  WHOLE,
+} from "../../src/viewer/core/render3d";
+import { Volume, type VolumeGeometry } from "../../src/viewer/core/volume";
+
+const COUNT = 41;
+
+/** Air with a dense ball of 8 mm at the patient's left, a quarter of the way to the back and up. */
+const BALL: Vec3 = [30, 10, 30];
+
+function ballVolume(): Volume {
+  const places = Array.from({ length: COUNT }, (_, k) => k);
+  const geometry: VolumeGeometry = {
+    columns: COUNT,
+    rows: COUNT,
+    pixel: [1, 1],
+    row: [1, 0, 0],
+    column: [0, 1, 0],
+    normal: [0, 0, 1],
+    locations: places,
+    alongRow: places.map(() => 0),
+    alongColumn: places.map(() => 0),
+    rescales: places.map(() => ({ slope: 1, intercept: 0 })),
+    shrink: 1,
+  };
+  const volume = new Volume(geometry);
+  for (const z of places) {
+    const data = Float32Array.from({ length: COUNT * COUNT }, (_, i) => {
+      const [x, y] = [i % COUNT, Math.floor(i / COUNT)];
+      return Math.hypot(x - BALL[0], y - BALL[1], z - BALL[2]) <= 8 ? 1000 : -1000;
+    });
+    volume.put(z, data, COUNT);
+  }
+  return volume;
+}
+
+const grid = new CellGrid(ballVolume(), [0, 0, 0], [40, 40, 40]);
+const SOLID: RenderPreset = {
+  id: "solid",
+  name: "Solid",
+  isMip: false,
+  isRelative: false,
+  points: [
+    [0, 200, 100, 50, 0],
+    [500, 200, 100, 50, 0.95],
+    [1000, 200, 100, 50, 0.95],
+  ],
+};
+const MIP: RenderPreset = { ...SOLID, isMip: true, isRelative: true, points: [] };
+
+/** Middle of what is drawn, in millimetres to the right and down of the volume's middle. */
+function seen(camera: Camera, preset = SOLID, crop: Crop = WHOLE, stride = 0.75) {
+  const side = 96;
+  const rgb = grid.render(camera, preset, crop, side, stride);
+  let [count, x, y] = [0, 0, 0];
+  for (let i = 0; i < side * side; i++) {
+    if ((rgb[i * 3] as number) > 40) {
+      count += 1;
+      x += (i % side) + 0.5 - side / 2;
+      y += Math.floor(i / side) + 0.5 - side / 2;
+    }
+  }
+  // The picture holds the volume's diagonal; 160 cells stand for 40 mm.
+  const mm = (Math.hypot(...grid.counts) / side) * (40 / 159);
+  return { count, right: (x / count) * mm, down: (y / count) * mm, area: count * mm * mm };
+}
+
+describe("views of a volume", () => {
+  it.each([
+    ["from the front", FRONT, 10, -10],
+    ["from the back", { right: [-1, 0, 0], down: [0, 0, -1] }, -10, -10],
+    ["from the left", { right: [0, 1, 0], down: [0, 0, -1] }, -10, -10],
+    ["from the feet", { right: [1, 0, 0], down: [0, 1, 0] }, 10, -10],
+  ] as const)("shows the ball at its place %s", (_name, camera, right, down) => {
+    for (const preset of [SOLID, MIP]) {
+      const found = seen(camera, preset);
+      expect(Math.abs(found.right - right)).toBeLessThan(0.6);
+      expect(Math.abs(found.down - down)).toBeLessThan(0.6);
+      // A ball of 8 mm; light falls off at its edge.
+      expect(found.area).toBeGreaterThan(0.7 * Math.PI * 64);
+      expect(found.area).toBeLessThan(1.2 * Math.PI * 64);
+    }
+  });
+
+  it("shows the same coarsely", () => {
+    const found = seen(FRONT, SOLID, WHOLE, 2);
+    expect(Math.abs(found.right - 10)).toBeLessThan(0.8);
+  });
+
+  it("cuts away what cropping says", () => {
+    const half: Crop = [
+      [0, 0.4],
+      [0, 1],
+      [0, 1],
+    ];
+    expect(seen(FRONT, SOLID, half).count).toBe(0);
+    const low: Crop = [
+      [0, 1],
+      [0, 1],
+      [0, 0.75],
+    ];
+    const found = seen(FRONT, SOLID, low);
+    const whole = seen(FRONT);
+    expect(found.count / whole.count).toBeGreaterThan(0.35);
+    expect(found.count / whole.count).toBeLessThan(0.65);
+    expect(found.down).toBeGreaterThan(whole.down);
+  });
+});
