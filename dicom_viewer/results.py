@@ -84,7 +84,8 @@ def store_results(actor: Actor, study_id: UUID, body: ResultsBody) -> list[Store
     if not actor.can_annotate:
         raise ForbiddenError("Your role looks at studies and does not store results in them.")
     study = access.study_for(actor.scope, study_id)
-    drawings = services.drawings_of(study)
+    # A drawing in a reformatted plane lies on no image: its pixels there would be a wrong place.
+    drawings = [row for row in services.drawings_of(study) if row.plane is None]
     jobs = _jobs(study, drawings, body)
     latest = _latest(study)
     fresh = [job for job in jobs if job.contents not in latest.get(job.kind, [])]

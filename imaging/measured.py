@@ -14,6 +14,8 @@ PointMm = tuple[float, float, float]
 
 # Kinds whose points are two opposite corners of a box along the picture's rows and columns.
 BOXES = frozenset({"ellipse", "rectangle", "circle"})
+# Regions told by the corners of an outline, which ends where it began.
+OUTLINES = frozenset({"freehand", "spline", "livewire"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,44 @@ def outline(drawn: Drawn) -> tuple[str, tuple[Point, ...]]:
         return "ELLIPSE", (*across, *down) if right - left >= bottom - top else (*down, *across)
     if len(drawn.points) == 1:
         return "POINT", drawn.points
+    if drawn.kind in OUTLINES:
+        corners = closed_curve(drawn.points) if drawn.kind == "spline" else drawn.points
+        return "POLYLINE", (*corners, corners[0])
+    if drawn.kind == "bidirectional":
+        # The value is the long axis's.
+        return "POLYLINE", drawn.points[:2]
     return "POLYLINE", drawn.points
+
+
+def closed_curve(points: tuple[Point, ...], parts: int = 12) -> tuple[Point, ...]:
+    """Return the corners of a closed uniform Catmull-Rom curve through the points.
+
+    Parameters
+    ----------
+    parts : straight parts of each span between two points
+
+    References
+    ----------
+    Catmull, Rom: A class of local interpolating splines (1974).
+    """
+    count = len(points)
+    found: list[Point] = []
+    for index in range(count):
+        spans = [points[(index + step) % count] for step in (-1, 0, 1, 2)]
+        for part in range(parts):
+            t = part / parts
+            column, row = (
+                0.5
+                * (
+                    2 * b
+                    + (c - a) * t
+                    + (2 * a - 5 * b + 4 * c - d) * t**2
+                    + (3 * b - a - 3 * c + d) * t**3
+                )
+                for a, b, c, d in (tuple(point[axis] for point in spans) for axis in (0, 1))
+            )
+            found.append((column, row))
+    return tuple(found)
 
 
 def words(value: Value) -> str:

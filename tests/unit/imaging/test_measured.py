@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from imaging import measured_read, measured_write
-from imaging.measured import Drawn, Found, Value
+from imaging.measured import Drawn, Found, Value, outline
 from imaging.measured_write import Frame
 from imaging.softcopy import read_softcopy
 
@@ -289,3 +289,22 @@ def test_a_state_of_another_maker_is_read(data: Path) -> None:
     assert ellipse.graphic == "ellipse"
     assert ellipse.points[0] == pytest.approx((1713.868, 990.922), abs=0.001)
     assert text.label.startswith("Mean: 2651.41")
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "expected"),
+    [
+        ("freehand", 4, 5),
+        ("livewire", 4, 5),
+        ("spline", 4, 49),
+        ("bidirectional", 4, 2),
+        ("cobb", 4, 4),
+    ],
+)
+def test_outlines_are_closed_and_axes_are_lines(kind: str, count: int, expected: int) -> None:
+    points = ((0.0, 0.0), (10.0, 0.0), (10.0, 8.0), (0.0, 8.0))[:count]
+    graphic, found = outline(Drawn("1.2", kind, "1.3", None, points))
+    assert graphic == "POLYLINE"
+    assert len(found) == expected
+    assert set(points[:2]) <= set(found)
+    assert (found[0] == found[-1]) == (kind in ("freehand", "livewire", "spline"))
