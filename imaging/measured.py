@@ -120,8 +120,8 @@ def outline(drawn: Drawn) -> tuple[str, tuple[Point, ...]]:
     if len(drawn.points) == 1:
         return "POINT", drawn.points
     if drawn.kind in OUTLINES:
-        corners = closed_curve(drawn.points) if drawn.kind == "spline" else drawn.points
-        return "POLYLINE", (*corners, corners[0])
+        line = closed_curve(drawn.points) if drawn.kind == "spline" else drawn.points
+        return "POLYLINE", (*line, line[0])
     if drawn.kind == "bidirectional":
         # The value is the long axis's.
         return "POLYLINE", drawn.points[:2]

@@ -51,6 +51,28 @@ describe("planes", () => {
     expect(ends[1]?.[1]).toBeCloseTo(39.75, 9);
   });
 
+  it("finds the line of a slanted picture on its own edges", () => {
+    const one = planeOf(axial);
+    // Its columns climb by 3 in 5: they reach z = 30 after 50 of 60 mm, 40 mm further back.
+    const slanted = planeOf(
+      frame({
+        Rows: 61,
+        Columns: 21,
+        PixelSpacing: [1, 1],
+        ImagePositionPatient: [50, 40, 0],
+        ImageOrientationPatient: [1, 0, 0, 0, 0.8, 0.6],
+      }),
+    );
+    const line = one && slanted && cutLine(one, slanted);
+    const ends = [...(line ?? [])].sort((a, b) => a[0] - b[0]);
+    expect(ends.map(([column]) => column)).toEqual([
+      expect.closeTo(39.5, 9),
+      expect.closeTo(60.5, 9),
+    ]);
+    // y = 40 + 40 mm is row (80 - 20) / 2.
+    expect(ends.map(([, row]) => row)).toEqual([expect.closeTo(30, 9), expect.closeTo(30, 9)]);
+  });
+
   it("draws no line for pictures beside each other or apart", () => {
     const one = planeOf(axial);
     const beside = planeOf(frame({ ImagePositionPatient: [0, 0, 35] }));

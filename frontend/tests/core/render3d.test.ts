@@ -101,6 +101,13 @@ describe("views of a volume", () => {
       [0, 1],
     ];
     expect(seen(FRONT, SOLID, half).count).toBe(0);
+    expect(
+      seen(FRONT, SOLID, [
+        [0.98, 1],
+        [0, 1],
+        [0, 1],
+      ]).count,
+    ).toBe(0);
     const low: Crop = [
       [0, 1],
       [0, 1],

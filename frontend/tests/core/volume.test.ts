@@ -142,6 +142,12 @@ describe("reformatting", () => {
     expect(error).toBeLessThan(1e-3);
   });
 
+  it("straightens slices that lean to the side, too", () => {
+    const plan = planned(stackAt(straight, [Math.cos(0.3), 0, Math.sin(0.3), 0, 1, 0]));
+    expect(plan.notes).toEqual([expect.stringContaining("tilted by 17.2°")]);
+    expect(worst(plan, filled(plan), STRAIGHT.sagittal).error).toBeLessThan(1e-3);
+  });
+
   it("keeps places where slices are unevenly spaced and says so", () => {
     const plan = planned(stackAt([0, 3, 6, 15, 18].map((z): Vec3 => [10, 20, z])));
     expect(plan.notes).toEqual([expect.stringContaining("unevenly spaced (3 to 9 mm)")]);

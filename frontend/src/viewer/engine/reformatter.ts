@@ -162,6 +162,13 @@ export class Reformatter extends Emitter<Events> {
     }
   }
 
+  /** A view of the whole volume costs more than a plane: it is made anew when twice as much is here. */
+  private isOutdated(kept: Kept, held: Held, key: string): boolean {
+    const isView = this.stacks.get(key.split(":")[0] ?? "")?.rendering !== undefined;
+    const enough = isView && !this.isWhole(held) ? kept.slices * 2 : kept.slices + 1;
+    return held.here.size >= enough;
+  }
+
   /** One picture at a time: what has been scrolled past meanwhile is not made at all. */
   private pump(): void {
     const { held } = this;
@@ -170,7 +177,7 @@ export class Reformatter extends Emitter<Events> {
     }
     const frame = this.wanted.find(({ key }) => {
       const kept = this.cache.get(key);
-      const isOld = !kept || kept.slices < held.here.size || !kept.isFine;
+      const isOld = !kept || this.isOutdated(kept, held, key) || !kept.isFine;
       return !this.problems.has(key) && isOld;
     });
     const stack = frame && this.stacks.get(frame.image.id);
@@ -182,8 +189,9 @@ export class Reformatter extends Emitter<Events> {
     const slices = held.here.size;
     if (rendering) {
       // A coarse picture at once, the fine one when nothing more urgent is wanted.
-      const isFine = this.cache.get(frame.key)?.slices === slices && !rendering.isMoving;
-      if (rendering.isMoving && this.cache.has(frame.key)) {
+      const before = this.cache.get(frame.key);
+      const isFine = before !== undefined && !this.isOutdated(before, held, frame.key);
+      if (isFine && (rendering.isMoving || !this.isWhole(held))) {
         return;
       }
       this.running = { job, key: frame.key, slices, isFine };

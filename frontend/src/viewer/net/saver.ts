@@ -368,7 +368,10 @@ function presentState(body: unknown): MeasurementFacts | null {
 /** Whether two states say the same of what a person drew; values follow from it. */
 function isSameStroke(a: MeasurementFacts | null, b: MeasurementFacts | null): boolean {
   const drawn = (facts: MeasurementFacts | null): string =>
-    JSON.stringify(facts && [facts.kind, facts.points, facts.label]);
+    JSON.stringify(
+      // The length of a calibration line is what a person said; other values follow from the points.
+      facts && [facts.kind, facts.points, facts.label, facts.kind === "calibration" && facts.value],
+    );
   return drawn(a) === drawn(b);
 }
 

@@ -98,6 +98,7 @@ export class Workspace extends Emitter<Events> {
     this.listen();
     this.addPanes(1);
     this.openStart();
+    recalibrate(this);
   }
 
   /** The frames of files. */
