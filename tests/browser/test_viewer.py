@@ -570,7 +570,9 @@ def test_every_tool_has_its_plain_name_and_help_tells_its_key(
     names = (
         "Length", "Angle", "Ellipse ROI", "Rectangle ROI", "Window/Level", "Probe", "Arrow",
         "Zoom", "Pan", "Scroll", "Rotate right", "Rotate left", "Flip horizontal",
-        "Flip vertical", "Invert", "Reset", "Full screen", "Cine",
+        "Flip vertical", "Invert", "Reset", "Full screen", "Cine", "Crosshairs", "MPR", "3D",
+        "Magnify", "Bidirectional", "Cobb angle", "Height", "Circle ROI", "Freehand ROI",
+        "Spline ROI", "Livewire ROI", "Density profile", "Text", "Calibration line",
     )  # fmt: skip
     viewer.press("?")
     sheet = viewer.page.get_by_role("dialog", name="Keys and mouse")

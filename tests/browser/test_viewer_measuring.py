@@ -113,12 +113,12 @@ def test_regions_of_any_outline(viewer: ViewerPage) -> None:
     stroke(viewer, *corners, (10, 11))
     choose(viewer, "Spline ROI")
     for point in corners:
-        viewer.page.mouse.click(*at(viewer, (point[0] + 20, point[1] + 10)))
+        viewer.page.mouse.click(*at(viewer, (point[0] + 26, point[1] + 12)))
     viewer.press("Enter")
     choose(viewer, "Livewire ROI")
     for point in corners:
-        viewer.page.mouse.click(*at(viewer, (point[0], point[1] + 15)))
-    viewer.page.mouse.click(*at(viewer, (10, 25)))
+        viewer.page.mouse.click(*at(viewer, (point[0], point[1] + 20)))
+    viewer.page.mouse.click(*at(viewer, (10, 30)))
     freehand, spline, livewire = kept(viewer, 3)
     assert freehand["value"] == pytest.approx(40 * 30, rel=0.03)
     assert freehand["statistics"]["mean"] == pytest.approx(field(20, 17.5), abs=4)
@@ -216,7 +216,7 @@ def test_the_3d_view_draws_turns_crops_and_gives_the_series_back(viewer: ViewerP
     viewer.press("]", "]", "]")
     viewer.wait()
     assert np.abs(viewer.picture() - head).mean() > 1
-    bar.get_by_text("Crop").click()
+    bar.get_by_text("Crop", exact=True).click()
     viewer.page.get_by_label("Crop left side").fill("60")
     viewer.wait()
     assert viewer.picture().mean() < head.mean() * 0.8

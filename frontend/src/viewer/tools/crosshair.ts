@@ -13,7 +13,7 @@ import type { Workspace } from "./workspace";
 /** One place of the patient, marked in every viewport that shows it. */
 export interface Crosshair {
   point: Vec3;
-  FrameOfReferenceUID: string;
+  FrameOfReferenceUID: string | null;
 }
 
 /** Marks the place under the pointer and brings the other viewports of the same space there. */
@@ -83,6 +83,7 @@ function turnDrag(workspace: Workspace, pane: Pane, start: Vec2): Drag | null {
   }
   let last = planePoint(plane, apply(invert(matrix), start));
   let whole = 0;
+  let hasMoved = false;
   const turnTo = (to: Vec3): void => {
     const by = turnBetween(mpr.center, last, to, plane.normal);
     last = to;
@@ -90,8 +91,16 @@ function turnDrag(workspace: Workspace, pane: Pane, start: Vec2): Drag | null {
     mpr.turn(pane, by);
   };
   return {
-    move: (at) => turnTo(planePoint(plane, apply(invert(matrix), at))),
-    end() {},
+    move: (at) => {
+      hasMoved = true;
+      turnTo(planePoint(plane, apply(invert(matrix), at)));
+    },
+    // A click means the place, on a line too.
+    end: () => {
+      if (!hasMoved) {
+        placeCrosshair(workspace, pane, start);
+      }
+    },
     cancel: () => mpr.turn(pane, -whole),
   };
 }
@@ -109,7 +118,8 @@ export function crosshairOn(workspace: Workspace, pane: Pane): Vec2 | null {
   ) {
     return null;
   }
-  const reach = Math.max((frameThickness(frame) ?? 0) / 2, 0.5) + 0.01;
+  const between = pane.stack?.reformat?.grid.step ?? frameThickness(frame) ?? 0;
+  const reach = Math.max(between / 2, 0.5) + 0.01;
   return Math.abs(offPlane(plane, crosshair.point)) <= reach
     ? apply(pane.matrix, onPicture(plane, crosshair.point))
     : null;

@@ -195,7 +195,7 @@ export class Mpr extends Emitter<{ change: undefined }> {
       }
     }
     this.isHanging = false;
-    this.changed();
+    this.mark();
   }
 
   /** Hears a viewport being scrolled: the crossing moves along with its plane. */
@@ -208,7 +208,7 @@ export class Mpr extends Emitter<{ change: undefined }> {
       const place = planeAt(grid, pane.index).origin;
       const off = dot(place, grid.normal) - dot(this.center, grid.normal);
       this.center = add(this.center, scale(grid.normal, off));
-      this.changed();
+      this.mark();
     });
   }
 
@@ -250,12 +250,17 @@ export class Mpr extends Emitter<{ change: undefined }> {
     this.changed();
   }
 
-  private changed(): void {
+  /** Says where the planes cross; bars and lists stay as they are. */
+  private mark(): void {
     const { plan, workspace } = this;
     const uid = plan?.stack.series.FrameOfReferenceUID;
     if (plan) {
-      workspace.setCrosshair({ point: this.center, FrameOfReferenceUID: uid ?? "" });
+      workspace.setCrosshair({ point: this.center, FrameOfReferenceUID: uid ?? null });
     }
+  }
+
+  private changed(): void {
+    this.mark();
     this.emit("change", undefined);
   }
 }
