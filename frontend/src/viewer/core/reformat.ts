@@ -57,7 +57,7 @@ export interface Rendering3d {
 const MOST_PIXELS = 1024;
 const ALONG = 0.9;
 /** Pixels along a side of a picture of the whole volume: when still, and while it is turned. */
-export const RENDERED_SIDE = 384;
+export const RENDERED_SIDE = 256;
 export const MOVING_SIDE = 128;
 /** The start of the keys of reformatted frames. */
 export const REFORMAT_PREFIX = "reformat-";

@@ -197,7 +197,7 @@ export class Reformatter extends Emitter<Events> {
       this.running = { job, key: frame.key, slices, isFine };
       const { camera, preset, crop } = rendering;
       const side = isFine ? RENDERED_SIDE : MOVING_SIDE;
-      const stride = isFine ? 0.75 : 2;
+      const stride = isFine ? 1 : 2;
       const volume = held.id;
       this.post({ kind: "render", volume, job, camera, preset, crop, side, stride });
       return;

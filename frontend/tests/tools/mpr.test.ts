@@ -1,0 +1,225 @@
+// @vitest-environment jsdom
+import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Frame } from "../../src/viewer/core/frame";
+import type { Manifest, Vec3 } from "../../src/viewer/core/manifest";
+import { planeOf, planePoint } from "../../src/viewer/core/planes";
+import type { Surface } from "../../src/viewer/engine/surface";
+import type { ByteCache } from "../../src/viewer/net/lru";
+import { Workspace } from "../../src/viewer/tools/workspace";
+import { image, series } from "../factory";
+
+// No frame is decoded here.
+vi.mock("../../src/viewer/net/decode-pool", () => ({ DecodePool: class {} }));
+
+/** Workers of the page: the volume's runs here, for real; the decoder's has nothing to do. */
+class HereWorker extends EventTarget {
+  static volumes: HereWorker[] = [];
+
+  constructor(private readonly url: URL) {
+    super();
+    if (String(url).includes("volume")) {
+      HereWorker.volumes.push(this);
+    }
+  }
+
+  postMessage(data: unknown): void {
+    if (String(this.url).includes("volume")) {
+      window.dispatchEvent(new MessageEvent("message", { data }));
+    }
+  }
+
+  terminate(): void {}
+}
+
+/** 2x + 3y + 5z in the patient's millimetres. */
+const field = ([x, y, z]: Vec3): number => 2 * x + 3 * y + 5 * z;
+
+const surface = (): Surface => ({
+  name: "none",
+  element: document.createElement("div"),
+  show: () => {},
+  clear: () => {},
+  resize: () => {},
+  destroy: () => {},
+});
+
+beforeAll(async () => {
+  vi.stubGlobal("Worker", HereWorker);
+  vi.stubGlobal("fetch", () => new Promise(() => {}));
+  vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener: () => {} }));
+  HTMLCanvasElement.prototype.getContext = (() => ({
+    setTransform: () => {},
+    fillRect: () => {},
+    drawImage: () => {},
+    putImageData: () => {},
+    createImageData: (width: number, height: number) => ({
+      width,
+      height,
+      data: new Uint8ClampedArray(width * height * 4),
+    }),
+  })) as never;
+  await import("../../src/viewer/engine/volume.worker");
+  window.postMessage = ((data: unknown) => {
+    HereWorker.volumes.at(-1)?.dispatchEvent(new MessageEvent("message", { data }));
+  }) as never;
+});
+
+let workspace: Workspace;
+
+beforeEach(() => {
+  const images = Array.from({ length: 11 }, (_, index) =>
+    image({
+      id: `i${index}`,
+      SOPInstanceUID: `1.2.${index}`,
+      Rows: 20,
+      Columns: 24,
+      PixelSpacing: [2, 2],
+      ImagePositionPatient: [-24, -20, index * 4],
+      RescaleIntercept: 0,
+    }),
+  );
+  const manifest = {
+    study: { id: "s", warning: null },
+    patient: {},
+    series: [series(images)],
+    first_image: null,
+    presets: [],
+    measurements: [],
+    user: { id: "u", name: "u", can_write: false },
+    links: { batch: "/frames", measurements: "/m", worklist: "/" },
+  } as unknown as Manifest;
+  workspace = new Workspace(manifest, surface, false);
+});
+
+/** Lets the frames of the series arrive, as from the server. */
+function arrive(every = 1): void {
+  const [stack] = workspace.stacks;
+  for (const [index, frame] of (stack?.frames ?? []).entries()) {
+    const plane = planeOf(frame);
+    if (!plane || index % every !== 0) {
+      continue;
+    }
+    const data = new Int16Array(20 * 24).map((_, i) =>
+      field(planePoint(plane, [i % 24, Math.floor(i / 24)])),
+    );
+    const kept: Frame = { key: frame.key, rows: 20, columns: 24, samples: 1, data, min: 0, max: 1 };
+    const { frames } = workspace;
+    (frames as unknown as { cache: ByteCache<Frame> }).cache.set(frame.key, kept, data.byteLength);
+    frames.emit("loaded", { key: frame.key });
+  }
+}
+
+const drawn = (): Promise<void> =>
+  vi.waitFor(() => {
+    for (const { pane } of workspace.mpr.panes()) {
+      expect(pane.pixels).not.toBeNull();
+      expect(pane.isStale).toBe(false);
+    }
+  });
+
+describe("MPR in the workspace", () => {
+  it("shows the field in three planes, keeps a probe in the patient, and goes back", async () => {
+    arrive();
+    workspace.mpr.open();
+    expect(workspace.layout).toBe("2x2");
+    expect(workspace.mpr.panes().map(({ kind }) => kind)).toEqual(["axial", "coronal", "sagittal"]);
+    await drawn();
+    for (const { pane } of workspace.mpr.panes()) {
+      const facts = workspace.measured(pane, "probe", [[7, 6]], null);
+      expect(facts?.value).toBeCloseTo(field(facts?.points_mm?.[0] ?? [0, 0, 0]), 3);
+      expect(facts?.SOPInstanceUID).toMatch(/^1\.2\.\d+$/);
+      expect(facts?.plane).toHaveLength(6);
+    }
+    workspace.mpr.close();
+    expect(workspace.layout).toBe("1x1");
+    expect(workspace.active.stack).toBe(workspace.stacks[0]);
+  });
+
+  it("moves the crossing with scrolling, and the planes with the crossing", () => {
+    arrive();
+    workspace.mpr.open();
+    const [axial, coronal, sagittal] = workspace.mpr.panes().map(({ pane }) => pane);
+    expect(workspace.mpr.center[2]).toBe(20);
+    axial?.step(2);
+    expect(workspace.mpr.center[2]).toBe(28);
+    workspace.mpr.goTo([4, -6, 12]);
+    expect([axial?.index, coronal?.index]).toEqual([3, 7]);
+    // Sagittal planes are counted from the left side, x = 22 mm.
+    expect(sagittal?.index).toBe(9);
+  });
+
+  it("turns planes about the one that is looked at and straightens them again", async () => {
+    arrive();
+    workspace.mpr.open();
+    await drawn();
+    const [axial, coronal] = workspace.mpr.panes().map(({ pane }) => pane);
+    if (!axial || !coronal) {
+      throw new Error("Three planes are open.");
+    }
+    workspace.mpr.turn(axial, Math.PI / 6);
+    expect(coronal.stack?.reformat?.isOblique).toBe(true);
+    await drawn();
+    const size = coronal.pictureSize;
+    const middle: [number, number] = [
+      Math.round((size?.columns ?? 0) / 2),
+      Math.round((size?.rows ?? 0) / 2),
+    ];
+    const facts = workspace.measured(coronal, "probe", [middle], null);
+    expect(facts?.value).toBeCloseTo(field(facts?.points_mm?.[0] ?? [0, 0, 0]), 3);
+    workspace.mpr.straighten();
+    expect(coronal.stack?.reformat?.isOblique).toBe(false);
+  });
+
+  it("is lit by every second slice and grows finer as the others come", async () => {
+    workspace.mpr.open();
+    arrive(2);
+    await drawn();
+    expect(workspace.mpr.loaded).toBe(6);
+    const [axial] = workspace.mpr.panes();
+    const before = axial?.pane.pixels;
+    arrive();
+    await vi.waitFor(() => expect(axial?.pane.pixels).not.toBe(before));
+    expect(workspace.mpr.loaded).toBe(11);
+  });
+
+  it("shows what was drawn on a slice in the plane that lies there, and no other", async () => {
+    arrive();
+    await vi.waitFor(() => expect(workspace.active.pixels).not.toBeNull());
+    workspace.active.go(5);
+    await vi.waitFor(() => expect(workspace.active.shownIndex).toBe(5));
+    const facts = workspace.measured(
+      workspace.active,
+      "length",
+      [
+        [2, 3],
+        [12, 3],
+      ],
+      null,
+    );
+    if (!facts) {
+      throw new Error("A length is measured.");
+    }
+    workspace.list.create(facts);
+    workspace.mpr.open();
+    await drawn();
+    const [axial, coronal] = workspace.mpr.panes().map(({ pane }) => pane);
+    expect(axial && workspace.itemsOn(axial)).toHaveLength(1);
+    expect(coronal && workspace.itemsOn(coronal)).toHaveLength(0);
+    axial?.step(1);
+    await vi.waitFor(() => expect(axial?.shownIndex).toBe(6));
+    expect(axial && workspace.itemsOn(axial)).toHaveLength(0);
+  });
+
+  it("opens the volume as a whole and gives the series back", async () => {
+    arrive();
+    workspace.active.go(3);
+    workspace.volume3d.open();
+    await vi.waitFor(() => expect(workspace.active.pixels?.columns).toBe(256), { timeout: 20_000 });
+    expect(workspace.active.pixels?.samples).toBe(3);
+    workspace.volume3d.turn(0.3, 0.1, true);
+    await vi.waitFor(() => expect(workspace.active.pixels?.columns).toBe(128), { timeout: 20_000 });
+    workspace.volume3d.close();
+    expect(workspace.active.stack).toBe(workspace.stacks[0]);
+    expect(workspace.active.index).toBe(3);
+  }, 60_000);
+});
