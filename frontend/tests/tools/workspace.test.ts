@@ -5,6 +5,8 @@ import type { Manifest, Vec3 } from "../../src/viewer/core/manifest";
 import { planeOf, planePoint } from "../../src/viewer/core/planes";
 import type { Surface } from "../../src/viewer/engine/surface";
 import type { ByteCache } from "../../src/viewer/net/lru";
+import { Drawing } from "../../src/viewer/tools/drawing";
+import { OutlineDrawing } from "../../src/viewer/tools/outline";
 import { Workspace } from "../../src/viewer/tools/workspace";
 import { image, series } from "../factory";
 
@@ -222,4 +224,114 @@ describe("MPR in the workspace", () => {
     expect(workspace.active.stack).toBe(workspace.stacks[0]);
     expect(workspace.active.index).toBe(3);
   }, 60_000);
+});
+
+describe("drawing in the workspace", () => {
+  /** Picture places as CSS pixels: the viewport is ten times as large as the picture. */
+  const css = (column: number, row: number): [number, number] => [
+    (column + 0.5) * 10,
+    (row + 0.5) * 10,
+  ];
+
+  beforeEach(async () => {
+    arrive();
+    workspace.active.resize({ width: 240, height: 200 }, 1);
+    await vi.waitFor(() => expect(workspace.active.isExact).toBe(true));
+  });
+
+  it("draws both lines of a Cobb angle by dragging each", () => {
+    const drawing = new Drawing(workspace, workspace.active, "cobb", css(2, 2));
+    drawing.move(css(12, 2));
+    expect(drawing.release(css(12, 2))).toBe(false);
+    drawing.move(css(4, 9));
+    drawing.press(css(2, 8));
+    drawing.move(css(12, 18));
+    expect(drawing.release(css(12, 18))).toBe(true);
+    expect(drawing.commit()?.value).toBeCloseTo(45, 6);
+  });
+
+  it("gives a long axis its short one", () => {
+    const drawing = new Drawing(workspace, workspace.active, "bidirectional", css(2, 10));
+    drawing.move(css(14, 10));
+    expect(drawing.release(css(14, 10))).toBe(true);
+    const facts = drawing.commit();
+    expect(facts?.points).toHaveLength(4);
+    expect(facts?.value).toBeCloseTo(24, 6);
+    expect(facts?.second_value).toBeCloseTo(12, 6);
+  });
+
+  it("closes a spline at its beginning or by Enter, and a free line when it is let go", () => {
+    const click = (drawing: OutlineDrawing, column: number, row: number): boolean => {
+      drawing.press(css(column, row));
+      drawing.move(css(column, row));
+      return drawing.release(css(column, row));
+    };
+    const spline = new OutlineDrawing(workspace, workspace.active, "spline", css(2, 2));
+    expect(spline.release(css(2, 2))).toBe(false);
+    expect(spline.close()).toBe(false);
+    expect(click(spline, 12, 2)).toBe(false);
+    expect(click(spline, 12, 12)).toBe(false);
+    expect(spline.close()).toBe(true);
+    expect(click(spline, 2, 2)).toBe(true);
+    expect(spline.commit()?.points).toHaveLength(3);
+    const free = new OutlineDrawing(workspace, workspace.active, "freehand", css(2, 2));
+    for (const [column, row] of [
+      [12, 2],
+      [12, 12],
+      [2, 12],
+    ] as const) {
+      free.move(css(column, row));
+    }
+    expect(free.release(css(2, 12))).toBe(true);
+    expect(free.commit()?.value).toBeCloseTo(400, 6);
+  });
+
+  it("follows edges from click to click", () => {
+    const wire = new OutlineDrawing(workspace, workspace.active, "livewire", css(2, 2));
+    wire.release(css(2, 2));
+    for (const [column, row] of [
+      [12, 2],
+      [12, 12],
+      [2, 12],
+    ] as const) {
+      wire.move(css(column, row));
+      expect(wire.release(css(column, row))).toBe(false);
+    }
+    expect(wire.release(css(2, 2))).toBe(true);
+    const facts = wire.commit();
+    expect(facts?.kind).toBe("livewire");
+    expect(facts?.points.length).toBeGreaterThan(3);
+    expect(facts?.statistics?.count).toBeGreaterThan(60);
+  });
+
+  it("measures anew by a calibration line, and again without it", () => {
+    const { list, active } = workspace;
+    const length = list.create(
+      workspace.measured(
+        active,
+        "length",
+        [
+          [2, 2],
+          [12, 2],
+        ],
+        null,
+      ) as never,
+    );
+    expect(list.get(length.key)?.facts.value).toBeCloseTo(20, 6);
+    const points = [
+      [2, 5],
+      [7, 5],
+    ] as const;
+    const facts = workspace.measured(active, "calibration", points, null);
+    if (!facts) {
+      throw new Error("A calibration line can be drawn.");
+    }
+    const line = list.create(facts);
+    list.commit(line.key, facts, { ...facts, value: 50 });
+    expect(list.get(length.key)?.facts).toMatchObject({ unit_source: "calibration line" });
+    expect(list.get(length.key)?.facts.value).toBeCloseTo(100, 6);
+    list.remove(line.key);
+    expect(list.get(length.key)?.facts.value).toBeCloseTo(20, 6);
+    expect(list.get(length.key)?.facts.unit_source).toBe("PixelSpacing");
+  });
 });
