@@ -122,8 +122,12 @@ const drawn = (): Promise<void> =>
 describe("MPR in the workspace", () => {
   it("shows the field in three planes, keeps a probe in the patient, and goes back", async () => {
     arrive();
+    workspace.active.go(3);
     workspace.mpr.open();
     expect(workspace.layout).toBe("2x2");
+    // The series itself stays in sight, at the place where it was read.
+    expect(workspace.panes[3]?.stack).toBe(workspace.stacks[0]);
+    expect(workspace.panes[3]?.index).toBe(3);
     expect(workspace.mpr.panes().map(({ kind }) => kind)).toEqual(["axial", "coronal", "sagittal"]);
     await drawn();
     for (const { pane } of workspace.mpr.panes()) {
@@ -135,6 +139,7 @@ describe("MPR in the workspace", () => {
     workspace.mpr.close();
     expect(workspace.layout).toBe("1x1");
     expect(workspace.active.stack).toBe(workspace.stacks[0]);
+    expect(workspace.active.index).toBe(3);
   });
 
   it("moves the crossing with scrolling, and the planes with the crossing", () => {

@@ -66,7 +66,7 @@ export class Mpr extends Emitter<{ change: undefined }> {
   open(): void {
     const { workspace } = this;
     workspace.volume3d.close();
-    const { stack } = workspace.active;
+    const { stack, index } = workspace.active;
     if (!stack || isComputed(stack)) {
       return;
     }
@@ -94,7 +94,7 @@ export class Mpr extends Emitter<{ change: undefined }> {
       this.hang(kind);
     }
     if (isWide) {
-      workspace.hang(workspace.panes[3] as Pane, stack, workspace.panes[active]?.index ?? 0);
+      workspace.hang(workspace.panes[3] as Pane, stack, index);
     }
     if (hasChosenWindow) {
       for (const { pane } of this.panes()) {
