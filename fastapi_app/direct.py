@@ -5,7 +5,7 @@ while the kernel copies. A thread that calls `sendmsg` lets go of it. uvicorn of
 such way; this takes the connection's socket from its `send` where that is what it is known to be,
 writes the body of an answer whose length is known, and tells uvicorn how much that was, so that it
 still notices an answer that is too short. Everywhere else (TLS, another server) there is none, and
-answers go the ordinary way. See docs/adr/0060.
+answers go the ordinary way. See docs/adr/0065.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 uvicorn's parser joins what comes of an address or a header until its end comes: a head without end
 fills the memory, and joining it, a copy for each piece, stops the event loop for everybody. nginx
-and Daphne have limits; uvicorn's command line has none for this parser. See docs/adr/0062.
+and Daphne have limits; uvicorn's command line has none for this parser. See docs/adr/0067.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ _PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/")
 
 
 class BorrowedConnection:
-    """Lend the request a connection where the database is a server (docs/adr/0061).
+    """Lend the request a connection where the database is a server (docs/adr/0066).
 
     Each request has a thread of its own under ASGI, and would leave a connection of its own behind.
     """

@@ -68,7 +68,7 @@ class Service:
 def services(chosen: Config) -> list[Service]:
     """Return the processes that `chosen` asks for."""
     python = sys.executable
-    # uvicorn, not Daphne: it makes who sends wait for who takes (docs/adr/0060).
+    # uvicorn, not Daphne: it makes who sends wait for who takes (docs/adr/0065).
     web = [python, "-m", "uvicorn", "noctis_pro.asgi:application", "--host", chosen.web_host]
     web += ["--port", str(chosen.web_port), "--lifespan", "off", "--no-proxy-headers"]
     web += ["--no-server-header", "--no-access-log", "--log-level", "warning"]
