@@ -100,22 +100,30 @@ def postgresql_template(url: str) -> str:
 
 @contextmanager
 def quick_flush() -> Iterator[None]:
-    """Let a flush keep the rows that Django makes for every model, instead of making them again.
+    """Let a flush keep the rows that Django makes for every model, and bring back the migrations'.
 
-    They are the same in every test; to look each of them up takes longer than most tests do.
+    The former are the same in every test; to look each of them up takes longer than most tests do.
+    The latter are what a new site begins with: tests rely on them in whichever order they run.
     """
+    from django.apps import apps
     from django.contrib.auth.models import Permission
     from django.contrib.contenttypes.models import ContentType
     from django.core.management.commands import flush
 
     kept = {Permission._meta.db_table, ContentType._meta.db_table}
+    models = [model for model in apps.get_models() if model._meta.db_table not in kept]
+    migrated = [(model, rows) for model in models if (rows := list(model._base_manager.all()))]
 
     def sql_flush(style: Style, connection: BaseDatabaseWrapper, **options: bool) -> list[str]:
         names = connection.introspection.django_table_names(only_existing=True, include_views=False)
         return connection.ops.sql_flush(style, sorted(set(names) - kept), **options)
 
+    def bring_back(*_: object, **__: object) -> None:
+        for model, rows in migrated:
+            model._base_manager.bulk_create(rows)
+
     with (
         mock.patch.object(flush, "sql_flush", sql_flush),
-        mock.patch.object(flush, "emit_post_migrate_signal"),
+        mock.patch.object(flush, "emit_post_migrate_signal", bring_back),
     ):
         yield

@@ -12,7 +12,7 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of a safe name is made in it
 _NEEDED_BYTES = 4 * 1024**3
 
 
-def _roomy_memory() -> str | None:
+def roomy_memory() -> str | None:
     """Return the file system in memory if it has room: there is no disk to wait for."""
     if not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _NEEDED_BYTES:
         return None
@@ -23,7 +23,7 @@ def _roomy_memory() -> str | None:
 
 # Workers of pytest-xdist inherit the variable: each gets a folder of its own below it.
 _is_mine = "NOCTIS_TEST_ROOT" not in os.environ
-_root = os.environ.get("NOCTIS_TEST_ROOT") or tempfile.mkdtemp("", "noctis-test-", _roomy_memory())
+_root = os.environ.get("NOCTIS_TEST_ROOT") or tempfile.mkdtemp("", "noctis-test-", roomy_memory())
 os.environ["NOCTIS_TEST_ROOT"] = _root
 _data = Path(_root) / os.environ.get("PYTEST_XDIST_WORKER", "main")
 _data.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests import environment
 from tests.services import servers
 
 _STARTED = "NOCTIS_TEST_SERVICES"
@@ -19,7 +20,9 @@ _stack = contextlib.ExitStack()
 
 if _STARTED not in os.environ:
     try:
-        os.environ["DATABASE_URL"] = _stack.enter_context(servers.postgres(is_durable=False))
+        # In memory it waits for no disk, and is set up as it is in production.
+        database = servers.postgres(environment.roomy_memory())
+        os.environ["DATABASE_URL"] = _stack.enter_context(database)
         os.environ["REDIS_URL"] = _stack.enter_context(servers.redis())
     except servers.MissingProgramError as error:
         pytest.exit(str(error), returncode=1)

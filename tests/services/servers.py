@@ -89,18 +89,18 @@ class Server:
 
 
 @contextmanager
-def postgres_server(*, is_durable: bool = True) -> Iterator[Server]:
+def postgres_server(folder_of_data: str | None = None) -> Iterator[Server]:
     """Run a fresh PostgreSQL; root runs it as Debian's user `postgres`.
 
     Parameters
     ----------
-    is_durable : commits wait for the disk; without, what a power cut takes is nobody's question
+    folder_of_data : one in memory, where what a power cut takes is nobody's question
     """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         raise MissingProgramError("PostgreSQL is missing. Run: sudo apt-get install postgresql")
     folder = programs[-1].parent
-    home = Path(tempfile.mkdtemp(prefix="noctis-postgres-"))
+    home = Path(tempfile.mkdtemp(prefix="noctis-postgres-", dir=folder_of_data))
     options: dict[str, Any] = {
         "cwd": home,
         "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
@@ -123,8 +123,6 @@ def postgres_server(*, is_durable: bool = True) -> Iterator[Server]:
             "unix_socket_directories": "",
             "max_connections": "200",
         }
-        if not is_durable:
-            settings |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         server = Server(
             url=f"postgres://noctis@127.0.0.1:{port}/postgres",
@@ -144,9 +142,9 @@ def postgres_server(*, is_durable: bool = True) -> Iterator[Server]:
 
 
 @contextmanager
-def postgres(*, is_durable: bool = True) -> Iterator[str]:
+def postgres(folder_of_data: str | None = None) -> Iterator[str]:
     """Run a fresh PostgreSQL and yield its URL."""
-    with postgres_server(is_durable=is_durable) as server:
+    with postgres_server(folder_of_data) as server:
         yield server.url
 
 
