@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { beforeEach, expect, test } from "vitest";
-import { patchRows } from "../../src/site/forwarding/patch";
+import { patchRows } from "../../src/site/entries/patch";
 import { outcomeText } from "../../src/site/worklist/send";
 
 interface Entry {
