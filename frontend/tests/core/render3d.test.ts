@@ -55,6 +55,31 @@ const SOLID: RenderPreset = {
 };
 const MIP: RenderPreset = { ...SOLID, isMip: true, isRelative: true, points: [] };
 
+/** Redder the denser: the depth at which a ray first meets the surface is seen. */
+const GRADED: RenderPreset = {
+  ...SOLID,
+  id: "graded",
+  points: [
+    [-200, 60, 0, 0, 0],
+    [-190, 60, 0, 0, 0.9],
+    [100, 255, 0, 0, 0.9],
+  ],
+};
+
+/** Matter whose surface leans back, denser the deeper. */
+function slope(): CellGrid {
+  const { geometry } = ballVolume();
+  const volume = new Volume(geometry);
+  for (const z of geometry.locations) {
+    const data = Float32Array.from({ length: COUNT * COUNT }, (_, i) => {
+      const y = Math.floor(i / COUNT);
+      return Math.max(-1000, Math.min(1000, (y - 10 - 0.35 * z) * 250));
+    });
+    volume.put(z, data, COUNT);
+  }
+  return new CellGrid(volume, [0, 0, 0], [40, 40, 40]);
+}
+
 /** Middle of what is drawn, in millimetres to the right and down of the volume's middle. */
 function seen(camera: Camera, preset = SOLID, crop: Crop = WHOLE, stride = 0.75) {
   const side = 96;
@@ -67,9 +92,18 @@ function seen(camera: Camera, preset = SOLID, crop: Crop = WHOLE, stride = 0.75)
       y += Math.floor(i / side) + 0.5 - side / 2;
     }
   }
-  // The picture holds the volume's diagonal; 160 cells stand for 40 mm.
-  const mm = (Math.hypot(...grid.counts) / side) * (40 / 159);
-  return { count, right: (x / count) * mm, down: (y / count) * mm, area: count * mm * mm };
+  // The picture holds the sphere about what is seen; 160 cells stand for 40 mm.
+  const { middle, radius } = grid.sphereOf(preset);
+  const mm = ((2 * radius) / side) * (40 / 159);
+  const off = (axis: Vec3): number =>
+    axis.reduce((sum, part, at) => sum + part * ((middle[at] as number) * (40 / 159) - 20), 0);
+  return {
+    count,
+    share: count / (side * side),
+    right: (x / count) * mm + off(camera.right),
+    down: (y / count) * mm + off(camera.down),
+    area: count * mm * mm,
+  };
 }
 
 describe("views of a volume", () => {
@@ -87,6 +121,24 @@ describe("views of a volume", () => {
       expect(found.area).toBeGreaterThan(0.7 * Math.PI * 64);
       expect(found.area).toBeLessThan(1.2 * Math.PI * 64);
     }
+  });
+
+  it("fills the picture with what is seen, and not with the air about it", () => {
+    // A disc that touches all four sides covers 79 %, the volume's own diagonal would leave 4 %.
+    for (const preset of [SOLID, MIP]) {
+      expect(seen(FRONT, preset).share).toBeGreaterThan(0.55);
+    }
+  });
+
+  it("shows an even surface evenly, wherever the steps of the rays fall", () => {
+    const side = 64;
+    const rgb = slope().render(FRONT, GRADED, WHOLE, side, 1);
+    const middle = Array.from({ length: 20 * 20 }, (_, i) => {
+      const [c, r] = [22 + (i % 20), 22 + Math.floor(i / 20)];
+      return rgb[(r * side + c) * 3] as number;
+    });
+    expect(Math.min(...middle)).toBeGreaterThan(60);
+    expect(Math.max(...middle) - Math.min(...middle)).toBeLessThan(8);
   });
 
   it("shows the same coarsely", () => {

@@ -119,6 +119,19 @@ export const FRONT: Camera = { right: [1, 0, 0], down: [0, 0, -1] };
 const MOST_CELLS = 160;
 const TABLE = 1024;
 const ENOUGH = 0.97;
+/** A step that covers less is not seen. */
+const CLEAR = 0.001;
+/** How often the step that meets a surface is halved: to a sixteenth of its length. */
+const HALVINGS = 4;
+/** Of a MIP, values below this share of the range are as good as black. */
+const DARK = 0.05;
+/** How much of the picture's side the sphere about what is seen takes. */
+const FILLED = 0.96;
+
+interface Sphere {
+  middle: Vec3;
+  radius: number;
+}
 
 /** Even cells along the patient's axes, drawn by following rays through them. */
 export class CellGrid {
@@ -128,6 +141,7 @@ export class CellGrid {
   private readonly size: number;
   readonly min: number;
   readonly max: number;
+  private readonly spheres = new Map<string, Sphere>();
 
   constructor(volume: Volume, low: Vec3, high: Vec3) {
     const longest = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2]);
@@ -168,7 +182,7 @@ export class CellGrid {
     }
   }
 
-  /** An RGB picture of `side` x `side` pixels that holds the volume however it is turned. */
+  /** An RGB picture of `side` x `side` pixels that holds what is seen, however it is turned. */
   render(
     { right, down }: Camera,
     preset: RenderPreset,
@@ -177,9 +191,7 @@ export class CellGrid {
     coarse: number,
   ): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array(side * side * 3);
-    const [nx, ny, nz] = this.counts;
-    const middle: Vec3 = [(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2];
-    const radius = Math.hypot(nx, ny, nz) / 2;
+    const { middle, radius } = this.sphereOf(preset);
     const forward = cross(right, down);
     const step = (2 * radius) / side;
     const stride = coarse;
@@ -210,6 +222,66 @@ export class CellGrid {
       }
     }
     return out;
+  }
+
+  /**
+   * The sphere about all cells that a preset shows, in cells: of a head in air the head alone.
+   * Cropping leaves it as it is, so that nothing moves while a side is cut away.
+   */
+  sphereOf(preset: RenderPreset): Sphere {
+    const known = this.spheres.get(preset.id);
+    if (known) {
+      return known;
+    }
+    const [nx, ny, nz] = this.counts;
+    const isSeen = this.seenBy(preset);
+    let [x0, y0, z0, x1, y1, z1] = [nx, ny, nz, -1, -1, -1];
+    this.each((x, y, z, value) => {
+      if (isSeen(value)) {
+        x0 = x < x0 ? x : x0;
+        x1 = x > x1 ? x : x1;
+        y0 = y < y0 ? y : y0;
+        y1 = y > y1 ? y : y1;
+        z0 = z < z0 ? z : z0;
+        z1 = z > z1 ? z : z1;
+      }
+    });
+    const isEmpty = x1 < 0;
+    const middle: Vec3 = isEmpty
+      ? [(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2]
+      : [(x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2];
+    let square = isEmpty ? (nx * nx + ny * ny + nz * nz) / 4 : 0;
+    this.each((x, y, z, value) => {
+      const far = (x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (z - middle[2]) ** 2;
+      if (far > square && isSeen(value)) {
+        square = far;
+      }
+    });
+    const sphere = { middle, radius: (Math.sqrt(square) + 1) / FILLED };
+    this.spheres.set(preset.id, sphere);
+    return sphere;
+  }
+
+  private each(visit: (x: number, y: number, z: number, value: number) => void): void {
+    const [nx, ny, nz] = this.counts;
+    let at = 0;
+    for (let z = 0; z < nz; z++) {
+      for (let y = 0; y < ny; y++) {
+        for (let x = 0; x < nx; x++) {
+          visit(x, y, z, this.cells[at++] as number);
+        }
+      }
+    }
+  }
+
+  private seenBy(preset: RenderPreset): (value: number) => boolean {
+    const range = this.max - this.min || 1;
+    if (preset.isMip) {
+      return (value) => value > this.min + DARK * range;
+    }
+    const table = this.table(preset, this.size);
+    const scale = (TABLE - 1) / range;
+    return (value) => (table[(((value - this.min) * scale) | 0) * 4 + 3] as number) > CLEAR;
   }
 
   /** Colours and opacities of a step, over the whole range of values. */
@@ -248,16 +320,41 @@ export class CellGrid {
     rgb: [number, number, number],
   ): void {
     const scale = (TABLE - 1) / (this.max - this.min || 1);
+    const entry = (t: number): number => {
+      const value = this.value(
+        start[0] + t * forward[0],
+        start[1] + t * forward[1],
+        start[2] + t * forward[2],
+      );
+      return (((value - this.min) * scale) | 0) * 4;
+    };
     let [red, green, blue, alpha] = [0, 0, 0, 0];
+    let wasClear = false;
     for (let t = from; t <= to && alpha < ENOUGH; t += stride) {
+      let index = entry(t);
+      if ((table[index + 3] as number) <= CLEAR) {
+        wasClear = true;
+        continue;
+      }
+      if (wasClear) {
+        // All rays begin at the surface itself: where steps happen to fall would be seen as rings.
+        let clear = t - stride;
+        for (let halving = 0; halving < HALVINGS; halving++) {
+          const between = (clear + t) / 2;
+          const found = entry(between);
+          if ((table[found + 3] as number) > CLEAR) {
+            t = between;
+            index = found;
+          } else {
+            clear = between;
+          }
+        }
+        wasClear = false;
+      }
       const x = start[0] + t * forward[0];
       const y = start[1] + t * forward[1];
       const z = start[2] + t * forward[2];
-      const index = (((this.value(x, y, z) - this.min) * scale) | 0) * 4;
       const opacity = table[index + 3] as number;
-      if (opacity <= 0.001) {
-        continue;
-      }
       const light = this.light(x, y, z, forward) * opacity * (1 - alpha);
       red += (table[index] as number) * light;
       green += (table[index + 1] as number) * light;

@@ -51,7 +51,8 @@ function seriesLines(pane: Pane): string[] {
       series.Modality,
       series.SeriesDescription,
     ]),
-    `Image ${shown + 1}/${count}`,
+    // A view of a volume is one picture, made of all images.
+    stack.rendering ? "" : `Image ${shown + 1}/${count}`,
     join([
       location !== null && `Loc ${numberText(location, 1)}${THIN_SPACE}mm`,
       thickness !== null && thickness > 0 && `Thick ${numberText(thickness, 1)}${THIN_SPACE}mm`,
@@ -72,7 +73,10 @@ function displayLines(pane: Pane): string[] {
     return [];
   }
   return [
-    pane.state === "preview" && pane.window.width === 255 && isColor(frame) ? "" : windowText(pane),
+    pane.stack?.rendering ||
+    (pane.state === "preview" && pane.window.width === 255 && isColor(frame))
+      ? ""
+      : windowText(pane),
     `Zoom ${numberText(pane.zoomFactor * 100, 0)}${THIN_SPACE}%`,
   ];
 }
