@@ -239,11 +239,11 @@ def test_turns_and_flips_with_letters(phantom: tuple[ViewerPage, list[pydicom.Da
 
     assert edges() == ["R", "A"]
     upright = _shown(viewer, 1)
-    viewer.button("Rotate right")
+    viewer.choose("Rotate and flip", "Rotate right")
     expect(letters.locator(".top")).to_have_text("R")
     assert edges() == ["P", "R"]
     _expect_same(_shown(viewer, 1), np.rot90(upright, -1), mean=0.5, most=4)
-    viewer.button("Flip horizontal")
+    viewer.choose("Rotate and flip", "Flip horizontal")
     expect(letters.locator(".left")).to_have_text("A")
     _expect_same(_shown(viewer, 1), np.rot90(upright, -1)[:, ::-1], mean=0.5, most=4)
     viewer.press("Space")
@@ -515,7 +515,7 @@ def test_a_report_opens_its_image_beside_it(
     # The frame runs no script: a theme chosen outside is put on from outside.
     root = written.locator(":root")
     before = root.get_attribute("data-theme")
-    viewer.button("Light or dark")
+    viewer.choose("Appearance", "Light or dark")
     expect(root).not_to_have_attribute("data-theme", before or "")
 
 
@@ -674,6 +674,8 @@ def test_works_at_360_pixels_by_touch(
     touch("touchEnd")
     expect(page.locator(".corner.bottom-right").first).not_to_have_text(zoom)
     viewer.expect_fact("image-index", scrolled)
+    # Help stays in sight however far the tools are scrolled.
+    expect(page.get_by_role("button", name="Help", exact=True)).to_be_in_viewport(ratio=1)
     for name in ("Length", "Window/Level", "Help"):
         button = page.get_by_role("button", name=name, exact=True)
         button.scroll_into_view_if_needed()
@@ -770,7 +772,7 @@ def test_window_zoom_turn_and_theme_are_there_again(
     viewer.erase()
     viewer.press("w")
     viewer.drag((0.5, 0.5), (0.6, 0.55))
-    viewer.button("Rotate right")
+    viewer.choose("Rotate and flip", "Rotate right")
     viewer.press("i")
     viewer.press("b")
     viewer.drag((0.45, 0.45), (0.55, 0.55))
@@ -782,7 +784,7 @@ def test_window_zoom_turn_and_theme_are_there_again(
         viewer.press("+")
     zoom = viewer.page.locator(".bottom-right").inner_text()
     with viewer.page.expect_response(lambda answer: answer.url.endswith("/api/theme/")):
-        viewer.button("Light or dark")
+        viewer.choose("Appearance", "Light or dark")
     viewer.page.reload()
     viewer.wait()
     expect(viewer.page.locator(".bottom-right")).to_have_text(zoom, use_inner_text=True)

@@ -56,8 +56,7 @@ def at(viewer: ViewerPage, point: Point, size: Point = (_COLUMNS, _ROWS)) -> Poi
 
 
 def choose(viewer: ViewerPage, name: str) -> None:
-    viewer.button("More tools")
-    viewer.page.locator("#more-menu").get_by_role("button", name=name, exact=True).click()
+    viewer.choose("More tools", name)
 
 
 def stroke(viewer: ViewerPage, *points: Point, **how: Any) -> None:

@@ -43,6 +43,13 @@ class ViewerPage:
     def button(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
 
+    def choose(self, menu: str, name: str) -> None:
+        """Press a button in one of the tool bar's menus."""
+        self.button(menu)
+        self.page.locator("[popover]:popover-open").get_by_role(
+            "button", name=name, exact=True
+        ).click()
+
     def open_series(self, words: str) -> None:
         self.page.locator("button.series", has_text=words).click()
         self.wait()

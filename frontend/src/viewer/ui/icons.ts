@@ -47,6 +47,7 @@ import length from "lucide-static/icons/ruler.svg?raw";
 import calibration from "lucide-static/icons/ruler-dimension-line.svg?raw";
 import fit from "lucide-static/icons/scan.svg?raw";
 import magnify from "lucide-static/icons/search.svg?raw";
+import settings from "lucide-static/icons/settings.svg?raw";
 import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
 import spline from "lucide-static/icons/spline.svg?raw";
 import one from "lucide-static/icons/square.svg?raw";
@@ -107,6 +108,7 @@ const ICONS = {
   saved,
   saving,
   series,
+  settings,
   stepBack,
   stepForward,
   table,
@@ -134,11 +136,12 @@ const ICONS = {
 
 export type IconName = keyof typeof ICONS;
 
-/** The licence comment of the file and its fixed size go; CSS gives the size. */
+/** The licence comment of the file and its fixed size go; our class gives the size. */
 function inline(name: IconName): string {
   return ICONS[name]
     .replace(/<!--[\s\S]*?-->/g, "")
     .replace(/\s(width|height)="24"/g, "")
+    .replace(/class="[^"]*"/, 'class="icon"')
     .replace("<svg", '<svg aria-hidden="true" focusable="false"');
 }
 

@@ -1,4 +1,5 @@
-import { html, type TemplateResult } from "lit";
+import { html, nothing, type TemplateResult } from "lit";
+import { type IconButton, keyText } from "./button";
 import { type IconName, icon } from "./icons";
 
 /** A button of the tool bar that opens a menu. */
@@ -12,6 +13,34 @@ export function menuButton(menu: string, name: string, picture: IconName): Templ
   >
     ${icon(picture)}
   </button>`;
+}
+
+/** A menu of what a tool bar has no room for: the names, keys and states that buttons have. */
+export function buttonMenu(
+  menu: string,
+  name: string,
+  items: readonly IconButton[],
+): TemplateResult {
+  return html`<div id=${menu} class="menu" popover role="group" aria-label=${name} @beforetoggle=${place}>
+    ${items.map(
+      (item) => html`<button
+        type="button"
+        class="menu-item"
+        popovertarget=${menu}
+        popovertargetaction="hide"
+        aria-label=${item.name}
+        aria-pressed=${item.pressed === undefined ? nothing : String(item.pressed)}
+        aria-keyshortcuts=${item.key || nothing}
+        ?disabled=${item.disabled ?? false}
+        @click=${item.run}
+      >
+        ${icon(item.icon)}<span>${item.name}</span
+        >${item.pressed ? html`<span class="check" aria-hidden="true">✓</span>` : nothing}<kbd
+          >${item.key ? keyText(item.key) : ""}</kbd
+        >
+      </button>`,
+    )}
+  </div>`;
 }
 
 /** Puts an opening menu beside its button, inside the window. */

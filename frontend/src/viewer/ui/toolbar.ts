@@ -10,12 +10,12 @@ import {
 } from "../tools/names";
 import type { Workspace } from "../tools/workspace";
 import { DRAWING_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
-import { type IconButton, iconButton } from "./button";
+import { type IconButton, iconButton, keyText } from "./button";
 import { ViewerElement } from "./element";
 import { type IconName, icon } from "./icons";
 import { applyPreset } from "./keyboard";
 import { linkButton, linkMenu } from "./links";
-import { menuButton, place } from "./menu";
+import { buttonMenu, menuButton, place } from "./menu";
 import { windowText } from "./texts";
 
 const TOOL_ICONS: Record<NavigationTool | MeasurementKind, IconName> = {
@@ -46,6 +46,11 @@ const TOOL_ICONS: Record<NavigationTool | MeasurementKind, IconName> = {
 const GRID = Array.from({ length: MOST_ROWS }, (_, row) =>
   Array.from({ length: MOST_COLUMNS }, (_unused, column) => [row + 1, column + 1] as const),
 ).flat();
+
+type ActionId =
+  | Exclude<keyof typeof PICTURE_ACTIONS, "zoomIn" | "zoomOut" | "cine">
+  | "undo"
+  | "redo";
 
 export interface ToolbarHooks {
   toggleCineBar: () => void;
@@ -82,14 +87,10 @@ export class ToolbarElement extends ViewerElement {
         this.action("redo", { disabled: !workspace.list.canRedo }),
       ])}
       ${group("Picture", [
-        this.action("rotateLeft"),
-        this.action("rotateRight"),
-        this.action("flipHorizontal"),
-        this.action("flipVertical"),
         this.action("invert", { pressed: pane.invert }),
         this.action("fit"),
-        this.action("oneToOne"),
         this.action("reset"),
+        menuButton("turn-menu", "Rotate and flip", "rotateRight"),
       ])}
       ${group("View", [
         iconButton({
@@ -119,18 +120,10 @@ export class ToolbarElement extends ViewerElement {
           pressed: workspace.volume3d.isOpen,
           run: () => workspace.volume3d.toggle(),
         }),
-        iconButton({
-          name: "Texts",
-          icon: "texts",
-          key: "t",
-          pressed: workspace.showsTexts,
-          run: () => workspace.setTexts(!workspace.showsTexts),
-        }),
-        this.action("fullScreen"),
-        iconButton({ name: "Light or dark", icon: "theme", run: hooks.toggleTheme }),
-        iconButton({ name: "Help", icon: "help", key: "?", run: hooks.showHelp }),
+        menuButton("display-menu", "Appearance", "settings"),
       ])}
       ${this.presetsMenu()} ${this.layoutMenu()} ${linkMenu(workspace)} ${this.moreMenu()}
+      ${this.turnMenu()} ${this.displayMenu()}
     </div>`;
   }
 
@@ -144,18 +137,43 @@ export class ToolbarElement extends ViewerElement {
     });
   }
 
-  private action(
-    id: Exclude<keyof typeof PICTURE_ACTIONS, "zoomIn" | "zoomOut" | "cine"> | "undo" | "redo",
-    more: Partial<IconButton> = {},
-  ): TemplateResult {
+  private action(id: ActionId, more: Partial<IconButton> = {}): TemplateResult {
+    return iconButton({ ...this.actionButton(id), ...more });
+  }
+
+  private actionButton(id: ActionId): IconButton {
     const { name, keys, run } = { ...PICTURE_ACTIONS, ...DRAWING_ACTIONS }[id];
-    return iconButton({
-      name,
-      key: keys[0],
-      icon: id,
-      run: () => run(this.workspace),
-      ...more,
-    });
+    return { name, key: keys[0], icon: id, run: () => run(this.workspace) };
+  }
+
+  private turnMenu(): TemplateResult {
+    const ids = [
+      "rotateLeft",
+      "rotateRight",
+      "flipHorizontal",
+      "flipVertical",
+      "oneToOne",
+    ] as const;
+    return buttonMenu(
+      "turn-menu",
+      "Rotate and flip",
+      ids.map((id) => this.actionButton(id)),
+    );
+  }
+
+  private displayMenu(): TemplateResult {
+    const { workspace } = this;
+    return buttonMenu("display-menu", "Appearance", [
+      {
+        name: "Texts",
+        icon: "texts",
+        key: "t",
+        pressed: workspace.showsTexts,
+        run: () => workspace.setTexts(!workspace.showsTexts),
+      },
+      this.actionButton("fullScreen"),
+      { name: "Light or dark", icon: "theme", run: this.hooks.toggleTheme },
+    ]);
   }
 
   private moreButton(): TemplateResult {
@@ -179,7 +197,7 @@ export class ToolbarElement extends ViewerElement {
           aria-current=${workspace.tool === tool ? "true" : nothing}
           @click=${() => workspace.setTool(tool)}
         >
-          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${key ?? ""}</kbd>
+          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${key ? keyText(key) : ""}</kbd>
         </button>`,
       )}
     </div>`;

@@ -150,7 +150,7 @@ export class ViewerPageElement extends ViewerElement {
             : nothing
         }
       </div>
-      ${this.isNarrow ? html`<footer class="bottom-bar">${bar}</footer>` : nothing}
+      ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
       <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
       ${helpDialog(workspace)} ${windowDialog(workspace.active)}
       <noctis-export .workspace=${workspace}></noctis-export>
@@ -219,7 +219,13 @@ export class ViewerPageElement extends ViewerElement {
       >
         ${icon("table")}
       </button>
+      ${this.isNarrow ? nothing : this.helpButton()}
     </div>`;
+  }
+
+  /** Beside the tools and not among them: it stays in sight however narrow the window is. */
+  private helpButton(): TemplateResult {
+    return iconButton({ name: "Help", icon: "help", key: "?", run: this.hooks.showHelp });
   }
 
   /** Whether everything drawn is kept; never silent about what is not. */
