@@ -41,6 +41,7 @@ export class PriorsElement extends ViewerElement {
   }
 
   private entry(prior: PriorFacts): TemplateResult {
+    const images = prior.NumberOfStudyRelatedInstances ?? 0;
     return html`<a
       class="prior"
       href=${prior.viewer_url}
@@ -54,7 +55,7 @@ export class PriorsElement extends ViewerElement {
       <b>${intervalText(prior.interval_days)}</b>
       <span class="modality">${prior.ModalitiesInStudy.join(", ")}</span>
       <span class="name">${prior.StudyDescription ?? "No description"}</span>
-      <span class="dim">${prior.StudyDate ?? "no date"} · ${prior.NumberOfStudyRelatedInstances ?? 0} images</span>
+      <span class="dim">${prior.StudyDate ?? "no date"} · ${images} ${images === 1 ? "image" : "images"}</span>
     </a>`;
   }
 
