@@ -28,12 +28,16 @@ export function iconButton(button: IconButton): TemplateResult {
   </button>`;
 }
 
-/** A mouse click leaves the focus with the picture, so that Space and arrows go on meaning it. */
 function press(event: MouseEvent, run: () => void): void {
+  leaveFocus(event);
+  run();
+}
+
+/** A mouse click leaves the focus with the picture, so that Space and arrows go on meaning it. */
+export function leaveFocus(event: MouseEvent): void {
   if (event.detail > 0 && event.currentTarget instanceof HTMLElement) {
     event.currentTarget.blur();
   }
-  run();
 }
 
 const KEY_TEXTS: Record<string, string> = {

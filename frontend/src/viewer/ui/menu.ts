@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
-import { type IconButton, keyText } from "./button";
+import { type IconButton, keyText, leaveFocus } from "./button";
 import { type IconName, icon } from "./icons";
 
 /** A button of the tool bar that opens a menu. */
@@ -10,6 +10,7 @@ export function menuButton(menu: string, name: string, picture: IconName): Templ
     popovertarget=${menu}
     aria-label=${name}
     title=${name}
+    @click=${leaveFocus}
   >
     ${icon(picture)}
   </button>`;
