@@ -188,6 +188,13 @@ export class VideoElement extends ViewerElement implements Player {
     }
   }
 
+  /** A busy browser may leave the last frames out: what stands there at the end is the last one. */
+  private finished(): void {
+    if (this.facts) {
+      this.go(this.facts.frame_count - 1);
+    }
+  }
+
   private setPlaying(isPlaying: boolean): void {
     this.isPlaying = isPlaying;
     this.pane.setCine({ isPlaying });
@@ -270,6 +277,7 @@ export class VideoElement extends ViewerElement implements Player {
       @loadedmetadata=${this.started}
       @play=${() => this.setPlaying(true)}
       @pause=${() => this.setPlaying(false)}
+      @ended=${this.finished}
       @timeupdate=${(event: Event) => this.noteTime((event.target as HTMLVideoElement).currentTime)}
       @seeked=${this.arrived}
       @click=${() => (this.isPlaying ? this.stop() : this.play())}
