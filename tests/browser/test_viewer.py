@@ -533,7 +533,7 @@ def test_what_others_draw_appears_without_a_reload(
     expect(there.page.locator("svg.overlay rect.label")).to_have_count(1)
     # What others draw opens nothing on this screen.
     expect(there.page.locator("noctis-measurements")).to_have_count(0)
-    there.page.get_by_role("button", name="Measurements").click()
+    there.page.get_by_role("button", name="Measurements", exact=True).click()
     expect(there.page.locator(rows)).to_have_count(1)
     there.page.get_by_role("button", name="Delete measurement 1").click()
     expect(here.page.locator(rows)).to_have_count(0)

@@ -35,7 +35,7 @@ def viewer(reading_site: ReadingSite, new_page: NewPage) -> ViewerPage:
     viewer.page.get_by_role("button", name="One viewport").click()
     viewer.open_series("Thin axial")
     viewer.press("Home", "Space")
-    viewer.page.get_by_role("button", name="Measurements").click()
+    viewer.page.get_by_role("button", name="Measurements", exact=True).click()
     return viewer
 
 
@@ -159,7 +159,7 @@ def test_a_calibration_line_gives_lengths_millimetres(
 ) -> None:
     viewer = ViewerPage(new_page()).open(reading_site.viewer(UNCALIBRATED))
     viewer.erase()
-    viewer.page.get_by_role("button", name="Measurements").click()
+    viewer.page.get_by_role("button", name="Measurements", exact=True).click()
     size = (64.0, 64.0)
     viewer.button("Length")
     stroke(viewer, (10, 50), (30, 50), size=size)
