@@ -1,4 +1,3 @@
-import { Emitter } from "../core/emitter";
 import type { Layout } from "../core/layout";
 import type { MeasurementFacts, Vec3 } from "../core/manifest";
 import {
@@ -11,11 +10,11 @@ import {
   STRAIGHT,
   turnAxes,
 } from "../core/reformat";
-import { isComputed, type Stack } from "../core/stack";
+import type { Stack } from "../core/stack";
 import { add, cross, dot, scale } from "../core/vectors";
-import { planVolume, type Slab, THIN, type VolumePlan } from "../core/volume";
+import { type Slab, THIN, type VolumePlan } from "../core/volume";
 import type { Pane } from "../engine/pane";
-import type { Workspace } from "./workspace";
+import { VolumeView } from "./volume-view";
 
 const KINDS: readonly PlaneKind[] = ["axial", "coronal", "sagittal"];
 const WIDE: Layout = "2x2";
@@ -29,7 +28,7 @@ interface Before {
 }
 
 /** Three planes through one volume: where they cross, how they are turned, how thick they are. */
-export class Mpr extends Emitter<{ change: undefined }> {
+export class Mpr extends VolumeView {
   plan: VolumePlan | null = null;
   center: Vec3 = [0, 0, 0];
   slab: Slab = THIN;
@@ -37,10 +36,6 @@ export class Mpr extends Emitter<{ change: undefined }> {
   private before: Before | null = null;
   /** Hanging a stack moves viewports: that is not a person's scrolling. */
   private isHanging = false;
-
-  constructor(private readonly workspace: Workspace) {
-    super();
-  }
 
   get isOpen(): boolean {
     return this.plan !== null;
@@ -50,36 +45,17 @@ export class Mpr extends Emitter<{ change: undefined }> {
     return KINDS.some((kind) => this.axes[kind] !== STRAIGHT[kind]);
   }
 
-  get loaded(): number {
-    return this.workspace.pictures.reformatter.loaded;
-  }
-
-  toggle(): void {
-    if (this.isOpen) {
-      this.close();
-    } else {
-      this.open();
-    }
-  }
-
-  /** Opens the active series in three planes, or says why it cannot. */
   open(): void {
     const { workspace } = this;
     workspace.volume3d.close();
-    const { stack, index } = workspace.active;
-    if (!stack || isComputed(stack)) {
+    const active = this.planActive();
+    if (!active) {
       return;
     }
-    const plan = planVolume(stack);
-    if ("refusal" in plan) {
-      workspace.notify({ id: "mpr", kind: "info", text: plan.refusal });
-      return;
-    }
-    workspace.dismiss("mpr");
-    const { layout, activeIndex: active } = workspace;
+    const { stack, index, plan } = active;
     this.before = {
-      layout,
-      active,
+      layout: workspace.layout,
+      active: workspace.activeIndex,
       panes: workspace.panes.map(({ stack: shown, index }) => ({ stack: shown, index })),
     };
     this.plan = plan;
@@ -135,7 +111,6 @@ export class Mpr extends Emitter<{ change: undefined }> {
     workspace.activate(KINDS.indexOf(kind));
   }
 
-  /** Puts back what hung before. */
   close(): void {
     const { workspace, before, plan } = this;
     if (!before || !plan) {

@@ -1,13 +1,10 @@
-import { Emitter } from "../core/emitter";
-import type { Layout } from "../core/layout";
 import type { Vec2, Vec3 } from "../core/manifest";
 import { type Rendering3d, renderedStack, rotate } from "../core/reformat";
 import { type Camera, FRONT, presetsOf, type RenderPreset, WHOLE } from "../core/render3d";
-import { isComputed, type Stack } from "../core/stack";
-import { planVolume } from "../core/volume";
+import type { Stack } from "../core/stack";
 import type { Pane } from "../engine/pane";
 import type { Drag } from "./navigation";
-import type { Workspace } from "./workspace";
+import { VolumeView } from "./volume-view";
 
 /** A viewport's width of dragging turns the volume by this much. */
 const RADIANS_PER_PIXEL = Math.PI / 400;
@@ -23,55 +20,30 @@ export const VIEWS: readonly { name: string; camera: Camera }[] = [
 ];
 
 interface Before {
-  layout: Layout;
-  number: number;
   stack: Stack;
   index: number;
 }
 
 /** The active series as a whole: turned, cropped, drawn in colours by its values. */
-export class Volume3d extends Emitter<{ change: undefined }> {
+export class Volume3d extends VolumeView {
   rendering: Rendering3d | null = null;
   presets: readonly RenderPreset[] = [];
   private before: Before | null = null;
-
-  constructor(private readonly workspace: Workspace) {
-    super();
-  }
 
   get isOpen(): boolean {
     return this.rendering !== null;
   }
 
-  get loaded(): number {
-    return this.workspace.pictures.reformatter.loaded;
-  }
-
-  toggle(): void {
-    if (this.isOpen) {
-      this.close();
-    } else {
-      this.open();
-    }
-  }
-
-  /** Opens the active series, or says why it makes no volume. */
   open(): void {
     const { workspace } = this;
     workspace.mpr.close();
-    const { stack, index } = workspace.active;
-    if (!stack || isComputed(stack)) {
+    const active = this.planActive();
+    if (!active) {
       return;
     }
-    const plan = planVolume(stack);
-    if ("refusal" in plan) {
-      workspace.notify({ id: "mpr", kind: "info", text: plan.refusal });
-      return;
-    }
-    workspace.dismiss("mpr");
+    const { stack, index, plan } = active;
     this.presets = presetsOf(stack.series.Modality);
-    const { layout, activeIndex: number } = workspace;
-    this.before = { layout, number, stack, index };
+    this.before = { stack, index };
     const preset = this.presets[0] as RenderPreset;
     this.rendering = { plan, camera: FRONT, preset, crop: WHOLE, isMoving: false };
     workspace.pictures.reformatter.open(plan);
@@ -81,7 +53,6 @@ export class Volume3d extends Emitter<{ change: undefined }> {
     this.emit("change", undefined);
   }
 
-  /** Puts the series back. */
   close(): void {
     const { workspace, before } = this;
     if (!before || !this.rendering) {
