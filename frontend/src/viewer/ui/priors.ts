@@ -30,8 +30,8 @@ export class PriorsElement extends ViewerElement {
 
   override render(): TemplateResult | typeof nothing {
     const priors = this.workspace.manifest.priors ?? [];
-    return html`<section class="priors" aria-label="Priors">
-      <h3>Priors</h3>
+    return html`<section class="priors" aria-label="Other studies">
+      <h3>Other studies</h3>
       ${
         priors.length === 0
           ? html`<p class="dim">No other study of this person.</p>`
