@@ -21,6 +21,7 @@ class ArchiveConfig(AppConfig):
         "query_fill",
         "reconcile",
         "routing",
+        "seals",
         "sweep",
         "thumbnails",
     )

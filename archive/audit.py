@@ -97,6 +97,7 @@ def _insert(connection: BaseDatabaseWrapper, events: Sequence[Mapping[str, Any]]
             facility_id if is_postgresql or facility_id is None else facility_id.hex,
             event["is_success"],
             _as_json(event["detail"]),
+            None,
         )
     statement = _statement(len(events), is_postgresql=is_postgresql)
     database.execute(connection, statement, parameters)

@@ -34,12 +34,21 @@ __all__ = [
 
 
 class AuditEvent(models.Model):
-    """Who did what to which patient data, when, from where, and whether it was allowed."""
+    """Who did what to which patient data, when, from where, and whether it was allowed.
+
+    User and facility are names of what was there then, not references that follow: an event stays
+    as it was written when they are removed, or its seal would not match any more.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
     )
     actor = models.CharField(max_length=150, help_text="User name, AE title or process.")
     address = models.GenericIPAddressField(null=True, blank=True)
@@ -47,16 +56,56 @@ class AuditEvent(models.Model):
     target_kind = models.CharField(max_length=32, blank=True)
     target_id = models.CharField(max_length=64, blank=True, db_index=True)
     facility = models.ForeignKey(
-        Facility, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        Facility,
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
     )
     is_success = models.BooleanField(default=True)
     detail = models.JSONField(default=dict, blank=True)
+    # Null until `archive.seals` has taken it into the chain, seconds later.
+    seal_number = models.BigIntegerField(null=True, editable=False, db_index=True)
 
     class Meta:
         ordering = ["-at", "-id"]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.verb} {self.target_id}"
+
+
+class SigningKey(models.Model):
+    """The public half of a key that this archive signs with, or has signed with."""
+
+    id = models.CharField(primary_key=True, max_length=16, help_text="From the key itself.")
+    public_key = models.CharField(max_length=44, help_text="32 bytes (RFC 8032) in Base64.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class AuditSeal(models.Model):
+    """A link of the chain over the audit trail: some events, the seal before, a signature."""
+
+    number = models.BigIntegerField(primary_key=True, help_text="1, 2, 3 … without a gap.")
+    sealed_at = models.DateTimeField(default=timezone.now)
+    event_count = models.PositiveIntegerField()
+    entries = models.BinaryField(help_text="For each event its id and half of its SHA-256.")
+    previous_head = models.CharField(max_length=64)
+    head = models.CharField(max_length=64, help_text="SHA-256 of everything above.")
+    signing_key = models.ForeignKey(SigningKey, on_delete=models.PROTECT, related_name="+")
+    signature = models.CharField(max_length=88, help_text="Ed25519 of the head, in Base64.")
+
+    class Meta:
+        ordering = ["number"]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.head}"
 
 
 class OutboxEvent(models.Model):

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 Payloads = list[dict[str, Any]]
 _SUBSCRIBERS: dict[str, list[Callable[[Payloads], None]]] = defaultdict(list)
 _CARERS: list[Callable[[], None]] = []
+_PULSES: list[Callable[[], object]] = []
 
 BATCH = 500
 KEEP_EVENTS = timedelta(days=2)
@@ -28,6 +29,8 @@ _IDLE_S = 0.2
 _GATHER_S = 0.5
 _last_dispatch = [0.0]
 _CARE_EVERY_S = 60.0
+_PULSE_EVERY_S = 5.0
+_last_pulse = [-_PULSE_EVERY_S]
 
 
 def subscriber(kind: str) -> Callable[[Callable[[Payloads], None]], Callable[[Payloads], None]]:
@@ -78,6 +81,7 @@ def drain(*, most_jobs: int | None = None, gather_s: float = 0.0) -> int:
     done = 0
     while most_jobs is None or done < most_jobs:
         heartbeat.beat(heartbeat.WORKER)
+        _pulse()
         dispatched = _dispatch_gathered(gather_s)
         job = jobs.claim()
         if job is None:
@@ -99,6 +103,22 @@ def _dispatch_gathered(gather_s: float) -> int:
     # A full batch has left others behind: they have waited.
     _last_dispatch[0] = now if count < BATCH else 0.0
     return count
+
+
+def pulse(function: Callable[[], object]) -> Callable[[], object]:
+    """Register a function that every runner calls every five seconds; it takes milliseconds."""
+    _PULSES.append(function)
+    return function
+
+
+def _pulse() -> None:
+    now = time.monotonic()
+    if now < _last_pulse[0] + _PULSE_EVERY_S:
+        return
+    _last_pulse[0] = now
+    jobs.load()
+    for function in _PULSES:
+        function()
 
 
 def carer(function: Callable[[], None]) -> Callable[[], None]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -17,3 +20,20 @@ def write_secret(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     fresh.replace(path)
+
+
+def make_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the text kept in `path`; the first who asks makes it, whoever else asks meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text(encoding="utf-8")
+        fresh = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+        write_secret(fresh, make())
+        try:
+            # Unlike renaming, this never replaces what another process has just put there.
+            os.link(fresh, path)
+        except FileExistsError:
+            continue
+        finally:
+            fresh.unlink()

@@ -99,6 +99,7 @@ class Config:
     signed_url_ttl_s: int
     max_frame_pixels: int
     secret_key: str
+    signing_key: str
     debug: bool
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
@@ -300,6 +301,7 @@ def load(environ: Mapping[str, str]) -> Config:
             "NOCTIS_MAX_FRAME_PIXELS", default=2**26, least=2**20, most=2**28
         ),
         secret_key=read.text("SECRET_KEY"),
+        signing_key=read.text("NOCTIS_SIGNING_KEY"),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
         csrf_trusted_origins=_origins(read, "CSRF_TRUSTED_ORIGINS"),
