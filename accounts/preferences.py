@@ -101,6 +101,17 @@ def remove_view(user: User, name: str) -> None:
     _keep(user, {"views": [asdict(kept) for kept in views_of(user) if kept.name != name]})
 
 
+def shortcuts_of(user: User) -> dict[str, list[str]]:
+    """Return the viewer's keys that the person chose otherwise, by command."""
+    kept = user.preferences.get("shortcuts", {})
+    return {str(name): [str(key) for key in keys] for name, keys in kept.items()}
+
+
+def set_shortcuts(user: User, shortcuts: Mapping[str, Sequence[str]]) -> None:
+    """Keep the viewer's keys for every browser of this person; none: the product's own."""
+    _keep(user, {"shortcuts": {name: list(keys) for name, keys in shortcuts.items()}})
+
+
 def _keep(user: User, changes: Mapping[str, Any]) -> None:
     user.preferences = {**user.preferences, **changes}
     user.save(update_fields=["preferences"])

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.urls import reverse
 
+from accounts import preferences
 from accounts.models import User
 from archive import access, completeness, jobs, priors, retrieve
 from archive.access import EVERYTHING, Actor, Scope
@@ -38,7 +39,13 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
         "first_image": _first_document(actor.scope, first_image(series)),
         "presets": [preset_document(row) for row in services.presets_for(user.pk)],
         "measurements": [drawing_document(row) for row in services.drawings_of(study)],
-        "user": {"id": str(user.pk), "name": str(user), "can_write": actor.can_annotate},
+        "user": {
+            "id": str(user.pk),
+            "name": str(user),
+            "can_write": actor.can_annotate,
+            "can_report": actor.can_read,
+            "shortcuts": preferences.shortcuts_of(user),
+        },
         "priors": [prior_document(prior) for prior in others],
         "hanging": hanging.hung(actor, study, series, others),
         "session": session_document(services.session_of(actor, study)),
@@ -251,6 +258,9 @@ def _links(study: Study) -> dict[str, str]:
         "hanging_like_this": reverse("dicom_viewer:hanging-like", args=[study.pk]),
         "presets": reverse("dicom_viewer:preset-list"),
         "session": reverse("dicom_viewer:session", args=[study.pk]),
+        "report": reverse("dicom_viewer:report", args=[study.pk]),
+        "shown": reverse("dicom_viewer:shown", args=[study.pk]),
+        "shortcuts": reverse("dicom_viewer:shortcuts"),
         "study": reverse("worklist:study-detail", args=[study.pk]),
         "theme": reverse("accounts:theme"),
         "events": "/ws/events/",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dicom_viewer import document_views, views
+from dicom_viewer import document_views, reading_views, views
 
 app_name = "dicom_viewer"
 
@@ -16,6 +16,22 @@ urlpatterns = [
     path("api/studies/<uuid:study_id>/results/", views.stored_results, name="result-list"),
     path("api/studies/<uuid:study_id>/sheet/", views.sheet, name="sheet"),
     path("api/studies/<uuid:study_id>/session/", views.session, name="session"),
+    path("api/studies/<uuid:study_id>/report/", reading_views.report, name="report"),
+    path(
+        "api/studies/<uuid:study_id>/report/revisions/",
+        reading_views.report_revisions,
+        name="report-revisions",
+    ),
+    path(
+        "api/studies/<uuid:study_id>/report/revisions/<uuid:revision_id>/",
+        reading_views.report_revision,
+        name="report-revision",
+    ),
+    path("api/studies/<uuid:study_id>/shown/", reading_views.shown, name="shown"),
+    path(
+        "api/studies/<uuid:study_id>/shown/people/", reading_views.shown_people, name="shown-people"
+    ),
+    path("api/shortcuts/", reading_views.shortcuts, name="shortcuts"),
     path("api/measurements/<uuid:drawing_id>/", views.measurement, name="measurement"),
     path("api/series/<uuid:series_id>/images/", views.series_images, name="series-images"),
     path("api/images/<uuid:image_id>/metadata/", views.image_metadata, name="image-metadata"),

@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "worklist",
     "archive",
     "orders",
+    "reports",
     "dicom_viewer",
     "notifications",
 ]

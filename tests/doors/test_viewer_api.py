@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.http import HttpResponse
@@ -38,6 +38,7 @@ class Place:
     study: Study
     image: DicomImage
     drawing: dict[str, Any] = field(default_factory=dict)
+    revision: UUID = field(default_factory=uuid4)
 
     def body(self, **changes: Any) -> dict[str, Any]:
         return {
@@ -93,6 +94,8 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
     study, image = place.study.pk, place.image
     drawing = reverse("dicom_viewer:measurement", args=[place.drawing.get("id", uuid4())])
     key_images = {"kinds": ["ko"], "key_images": [{"SOPInstanceUID": image.sop_instance_uid}]}
+    shown = {"viewing_id": str(uuid4()), "shown": [[str(image.pk), 1, 250]]}
+    report = {"revision_id": str(place.revision), "base_version": 0, "text": "No fracture."}
     session = {"series_id": str(image.series_id), "image_id": str(image.pk), "frame_number": 1}
     return {
         "viewer": [("GET", reverse("dicom_viewer:viewer", args=[study]), None, 200)],
@@ -131,6 +134,26 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
                 201,
             )
         ],
+        "report": [
+            ("GET", reverse("dicom_viewer:report", args=[study]), None, 200),
+            ("PUT", reverse("dicom_viewer:report", args=[study]), report, 200),
+        ],
+        "report-revisions": [
+            ("GET", reverse("dicom_viewer:report-revisions", args=[study]), None, 200)
+        ],
+        "report-revision": [
+            (
+                "GET",
+                reverse("dicom_viewer:report-revision", args=[study, place.revision]),
+                None,
+                200,
+            )
+        ],
+        "shown": [
+            ("GET", reverse("dicom_viewer:shown", args=[study]), None, 200),
+            ("POST", reverse("dicom_viewer:shown", args=[study]), shown, 200),
+        ],
+        "shown-people": [("GET", reverse("dicom_viewer:shown-people", args=[study]), None, 200)],
         "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
         "result-list": [
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
@@ -141,7 +164,16 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
 
 PAGES = {"viewer", "document", "document-pdf"}
 # Routes that name nothing of a study.
-PERSONAL = {"preset-list", "preset", "hanging-list", "hanging", "hanging-import"}
+PERSONAL = {
+    "preset-list",
+    "preset",
+    "hanging-list",
+    "hanging",
+    "hanging-import",
+    "shortcuts",
+}
+# What those who do not report may not see or do.
+REPORTING = {"report", "report-revisions", "report-revision"}
 # What roles that only look may not do.
 DRAWING = {
     ("measurement-list", "POST"),
@@ -171,6 +203,11 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/documents/{image}/pdf/",
         f"/viewer/api/studies/{study}/sheet/",
         f"/viewer/api/studies/{study}/hanging/",
+        f"/viewer/api/studies/{study}/report/",
+        f"/viewer/api/studies/{study}/report/revisions/",
+        f"/viewer/api/studies/{study}/report/revisions/{ours.revision}/",
+        f"/viewer/api/studies/{study}/shown/",
+        f"/viewer/api/studies/{study}/shown/people/",
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
     ]
@@ -188,6 +225,9 @@ def test_without_a_session(ours: Place) -> None:
                 assert response["Content-Type"] == PROBLEM
                 assert "Sign in" in response.json()["detail"]
     for method, url in (
+        ("GET", reverse("dicom_viewer:shortcuts")),
+        ("PUT", reverse("dicom_viewer:shortcuts")),
+        ("DELETE", reverse("dicom_viewer:shortcuts")),
         ("GET", reverse("dicom_viewer:preset-list")),
         ("POST", reverse("dicom_viewer:preset-list")),
         ("DELETE", reverse("dicom_viewer:preset", args=[uuid4()])),
@@ -209,7 +249,12 @@ def test_members_by_role(ours: Place, facility: Facility, radiologist: User, rol
     for name, requests in requests_of(ours).items():
         for method, url, body, status in requests:
             response = send(client, method, url, body)
-            expected = 403 if (name, method) in DRAWING and not member.can_annotate else status
+            is_refused = (
+                ((name, method) in DRAWING and not member.can_annotate)
+                or (name in REPORTING and not member.can_read)
+                or (name == "shown-people" and not member.is_administrator)
+            )
+            expected = 403 if is_refused else status
             assert response.status_code == expected, (method, url, response.content[:300])
 
 
@@ -248,6 +293,10 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
         "result-list",
         "sheet",
         "hanging-like",
+        "report",
+        "report-revisions",
+        "report-revision",
+        "shown",
     ):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
@@ -385,6 +434,8 @@ def test_a_client_chosen_id_is_kept_and_harmless_to_repeat(ours: Place, site: Cl
         ("measurement", "PUT"),
         ("session", "PUT"),
         ("preset-list", "POST"),
+        ("report", "PUT"),
+        ("shown", "POST"),
     ],
 )
 @pytest.mark.parametrize(
