@@ -20,7 +20,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
-from archive import audit, jobs, outbox, runner, stores
+from archive import audit, jobs, outbox, runner, stores, upload_log
 from archive.access import Actor, image_for, series_for, study_for, system_actor
 from archive.errors import (
     ConflictError,
@@ -29,7 +29,13 @@ from archive.errors import (
     InvalidInputError,
     NotFoundError,
 )
-from archive.models import Deletion, DeletionLevel, DeletionState, InstanceConflict
+from archive.models import (
+    Deletion,
+    DeletionLevel,
+    DeletionState,
+    InstanceConflict,
+    UploadAction,
+)
 from imaging.sopclass import COMPANION_MODALITIES
 from worklist.models import DicomImage, Series, Study
 
@@ -188,6 +194,27 @@ def restore(actor: Actor, deletion_id: UUID) -> Deletion:
         audit.record(actor, "study.restore", study, level=deletion.level, uid=deletion.target_uid)
         outbox.record(outbox.StudyChanged(facility_id=study.facility_id, study_id=study.pk))
     return deletion
+
+
+def restore_study(actor: Actor, key: UUID | str) -> Deletion:
+    """Show again a study that was deleted, named by our id or its UID. See :func:`restore`.
+
+    Raises
+    ------
+    NotFoundError
+        When no deleted study of this name can be restored.
+    ConflictError
+        When several facilities have deleted one: then our id names it.
+    """
+    _administrators_only(actor)
+    name = {"study_id": key} if isinstance(key, UUID) else {"study_instance_uid": key}
+    rows = Deletion.objects.filter(level=DeletionLevel.STUDY, state=DeletionState.HELD, **name)
+    found = list(actor.scope.filter(rows)[:2])
+    if not found:
+        raise NotFoundError("There is no deleted study of this name that could be restored.")
+    if len(found) > 1:
+        raise ConflictError("Several facilities have deleted it: name it by its id.")
+    return restore(actor, found[0].pk)
 
 
 def destroy(actor: Actor, deletion_id: UUID) -> Deletion:
@@ -353,6 +380,7 @@ def _record(
         deleted_by=actor.name[:150],
         keep_until=timezone.now() + timedelta(days=settings.DELETION_RETENTION_DAYS),
     )
+    upload_log.record_deletion(actor, deletion, UploadAction.DELETED)
     audit.record(actor, "study.delete", study, level=level, uid=_uid(target), reason=reason)
     outbox.record(outbox.StudyChanged(facility_id=study.facility_id, study_id=study.pk))
     return deletion
@@ -389,3 +417,4 @@ def _end(actor: Actor, deletion: Deletion, state: DeletionState) -> None:
     deletion.ended_by = actor.name[:150]
     deletion.ended_at = timezone.now()
     deletion.save(update_fields=["state", "ended_by", "ended_at"])
+    upload_log.record_deletion(actor, deletion, UploadAction(state.value))

@@ -22,6 +22,7 @@ from archive import arrivals, database, deletions, outbox, spool, stores
 from archive.arrivals import Arrival, CommitUnknownError
 from archive.catalogue import Placed
 from archive.errors import (
+    ConflictError,
     InvalidInputError,
     NotDicomError,
     PermanentError,
@@ -64,6 +65,7 @@ class Provenance:
     expected_sop_class_uid, expected_sop_instance_uid : what the C-STORE command said; the data set
         must agree (PS3.4 B.2.3: 0xA900 otherwise)
     expected_study_instance_uid : what the address of a web request said (PS3.18 10.5)
+    expected_patient_id : Patient ID of the person whom the sender named beside the file
     """
 
     facility: Facility
@@ -72,6 +74,7 @@ class Provenance:
     expected_sop_class_uid: str | None = None
     expected_sop_instance_uid: str | None = None
     expected_study_instance_uid: str | None = None
+    expected_patient_id: str | None = None
     is_demo: bool = False
 
 
@@ -107,6 +110,8 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     ------
     InvalidInputError
         The file is not DICOM, cut off, or lacks a valid identity.
+    ConflictError
+        The file is another patient's than the one who was named; nothing was stored.
     DeletedError
         The instance, its series or its study was deleted here; nothing was stored.
     StoreUnavailableError
@@ -115,6 +120,7 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     index = _read(spooled)
     _agree(index, provenance)
     _check_study(index, provenance.expected_study_instance_uid)
+    _check_patient(index, provenance.expected_patient_id)
     canonical = header.part10_header(
         sop_class_uid=index.sop_class_uid,
         sop_instance_uid=index.sop_instance_uid,
@@ -167,6 +173,15 @@ def _check_study(index: InstanceIndex, expected: str | None) -> None:
         raise InvalidInputError(
             f"The instance belongs to study {index.study_instance_uid}, not to the one that the "
             "request names."
+        )
+
+
+def _check_patient(index: InstanceIndex, expected: str | None) -> None:
+    if expected is not None and expected != (index.patient_id or ""):
+        raise ConflictError(
+            "The file carries another Patient ID than the patient who was named. Nothing was "
+            "stored of it; correct the file first (POST /api/v1/dicom/modify-tags), or name its "
+            "own patient."
         )
 
 

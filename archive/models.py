@@ -23,6 +23,7 @@ from archive.report_rows import (
     CommitmentState,
     NoticeState,
 )
+from archive.upload_rows import UploadAction, UploadLog
 from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "ForwardRule",
     "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState",
     "OutboxEvent", "PatientLink", "Sweep", "Transmission", "TransmissionState",
+    "UploadAction", "UploadLog",
 ]  # fmt: skip
 
 

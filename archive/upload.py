@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from archive import audit, filetypes, ingest, spool, zips
+from archive import audit, filetypes, ingest, spool, upload_log, zips
 from archive.access import Actor
 from archive.errors import (
     ArchiveError,
@@ -125,7 +125,12 @@ def summarise(results: Iterable[UploadResult]) -> UploadSummary:
 
 
 def ingest_upload(
-    actor: Actor, facility: Facility, filename: str, stream: BinaryIO
+    actor: Actor,
+    facility: Facility,
+    filename: str,
+    stream: BinaryIO,
+    *,
+    expected_patient_id: str | None = None,
 ) -> list[UploadResult]:
     """Take one uploaded file, or every member of an uploaded zip archive, and audit it.
 
@@ -135,6 +140,7 @@ def ingest_upload(
     facility : whose it becomes
     filename : as the sender named it; it only appears in the results
     stream : the content; read once from its position when it is not seekable
+    expected_patient_id : whose all files must be; those of others are refused
 
     Returns
     -------
@@ -149,7 +155,8 @@ def ingest_upload(
         When the store or the database takes nothing now. What was stored before stays; sending the
         same again finds it as a duplicate.
     """
-    results = list(take(actor, facility, filename, stream))
+    results = list(take(actor, facility, filename, stream, expected_patient_id))
+    upload_log.record_results(actor, facility.pk, results)
     summary = summarise(results)
     audit.record(
         actor,
@@ -163,12 +170,20 @@ def ingest_upload(
 
 
 def take(
-    actor: Actor, facility: Facility, filename: str, stream: BinaryIO
+    actor: Actor,
+    facility: Facility,
+    filename: str,
+    stream: BinaryIO,
+    expected_patient_id: str | None = None,
 ) -> Iterator[UploadResult]:
     """Yield the results of :func:`ingest_upload` one by one; the caller writes the audit event."""
     if not actor.can_upload or not actor.scope.includes(facility.pk):
         raise ForbiddenError(f"You may not upload for {facility.name}. Ask an administrator.")
-    provenance = Provenance(facility=facility, source=f"upload by {actor.name}")
+    provenance = Provenance(
+        facility=facility,
+        source=f"upload by {actor.name}",
+        expected_patient_id=expected_patient_id,
+    )
     name = display_name(filename)
     if is_system_file(filename):
         return

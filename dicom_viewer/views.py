@@ -13,7 +13,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.guards import actor_of, api_login_required, user_of
-from archive import problems
+from archive import problems, viewer_links
 from archive.errors import InvalidInputError
 from dicom_viewer import facts, found, hanging, manifest, results, services, sheets
 from dicom_viewer.bodies import (
@@ -39,6 +39,9 @@ from imaging.sheet import MEDIA_TYPES
 def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Show the viewer; its first answer carries the manifest and a preview."""
     actor = actor_of(request)
+    link = request.GET.get(viewer_links.PARAMETER)
+    if link is not None:
+        viewer_links.check(link, study_id)
     study = services.open_study(actor, study_id, how="viewer")
     return render(
         request,

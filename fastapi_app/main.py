@@ -29,7 +29,15 @@ from starlette.types import ASGIApp
 from fastapi_app import docs_page, errors, heads
 from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
-from fastapi_app.routers import dicom, dicom_production, dicomweb, exports, tokens, wado
+from fastapi_app.routers import (
+    dicom,
+    dicom_production,
+    dicomweb,
+    exports,
+    registry,
+    tokens,
+    wado,
+)
 
 _DESCRIPTION = (
     "Pictures and the EHR interface. Sign in with the site's session cookie, with "
@@ -91,7 +99,16 @@ def create() -> FastAPI:
     )
     errors.install(api)
     # Pictures first: `/studies/{study}/thumbnail` and `/studies/{study}` do not meet anyway.
-    routers = (dicom_production, dicom, dicomweb, wado, exports, tokens, docs_page)
+    routers = (
+        dicom_production,
+        dicom,
+        registry,
+        dicomweb,
+        wado,
+        exports,
+        tokens,
+        docs_page,
+    )
     for module in routers:
         api.include_router(module.router)
     return api

@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from archive import access, audit, jobs, outbox, runner
@@ -109,7 +109,8 @@ def _link(actor: Actor, match: StudyMatch) -> None:
     # What else was thought to be possible for this study is answered.
     study.order_matches.filter(state=MatchState.SUGGESTED).exclude(order=order).delete()
     if is_first:
-        order.patient_id = study.patient_id
+        if order.patient_id is None or order.patient_identifier == study.patient_identifier:
+            order.patient_id = study.patient_id
         others = Order.objects.filter(
             facility_id=order.facility_id, study_instance_uid=study.study_instance_uid
         ).exclude(pk=order.pk)
@@ -140,6 +141,8 @@ def link_study(actor: Actor, order: Order, study: Study, how: str = "by hand") -
     if order.facility_id != study.facility_id:
         raise ForbiddenError("The study belongs to another facility than the order.")
     with transaction.atomic():
+        # Files of a study that come at once each say the same: one after the other.
+        order = Order.objects.select_for_update().get(pk=order.pk)
         linked = study.order_matches.filter(state=MatchState.LINKED).first()
         if linked is not None and linked.order_id != order.pk:
             raise ConflictError("The study belongs to another order already.")
@@ -148,6 +151,54 @@ def link_study(actor: Actor, order: Order, study: Study, how: str = "by hand") -
             match = StudyMatch(order=order, study=study, how=how)
         if match.state != MatchState.LINKED:
             _link(actor, match)
+
+
+def link_sent(actor: Actor, order: Order, study_id: UUID) -> str:
+    """Link a study whose sender named the order; returns a warning, empty where they agree.
+
+    A file keeps the Patient ID that it came with. Where it is not the order's, the study says so
+    to everybody who reads it.
+
+    Raises
+    ------
+    ForbiddenError, ConflictError
+        See :func:`link_study`.
+    """
+    study = access.study_for(actor.scope, study_id)
+    try:
+        link_study(actor, order, study, "named by the sender")
+    except IntegrityError:
+        # The same match was found in the background at this moment.
+        link_study(actor, order, study, "named by the sender")
+    if order.patient_identifier == study.patient_identifier:
+        return ""
+    words = (
+        f"Sent for order {order.accession_number} of Patient ID {order.patient_identifier}, but "
+        f"the images carry {study.patient_identifier or 'none'}."
+    )[:255]
+    with transaction.atomic():
+        study = access.study_for(actor.scope, study_id, lock=True)
+        if not study.warning:
+            study.warning = words
+            study.save(update_fields=["warning"])
+            outbox.record(outbox.StudyChanged(facility_id=study.facility_id, study_id=study.pk))
+    return words
+
+
+def require_free(order: Order, study_instance_uid: str) -> None:
+    """Refuse a study that fulfils another order already.
+
+    Raises
+    ------
+    ConflictError
+    """
+    others = StudyMatch.objects.filter(
+        study__facility=order.facility_id,
+        study__study_instance_uid=study_instance_uid,
+        state=MatchState.LINKED,
+    ).exclude(order=order)
+    if others.exists():
+        raise ConflictError("The study belongs to another order already. Nothing was stored.")
 
 
 def decide(actor: Actor, match_id: UUID, *, is_match: bool) -> StudyMatch:

@@ -26,6 +26,7 @@ from imaging.uid import is_valid_uid
 from orders.models import (
     OPEN_STEPS,
     AccessionCounter,
+    MatchState,
     Order,
     OrderStatus,
     PerformedStep,
@@ -305,6 +306,7 @@ class OrderQuery:
     day_to: date | None = None
     facility_id: UUID | None = None
     patient_id: UUID | None = None
+    accession_number: str = ""
     before: UUID | None = None
     limit: int = PAGE_SIZE
 
@@ -344,6 +346,8 @@ def find_orders(scope: Scope, query: OrderQuery) -> OrderPage:
         rows = rows.filter(facility_id=query.facility_id)
     if query.patient_id:
         rows = rows.filter(patient_id=query.patient_id)
+    if query.accession_number:
+        rows = rows.filter(accession_number=query.accession_number)
     if query.before:
         rows = rows.filter(pk__lt=query.before)
     limit = max(1, min(query.limit, PAGE_SIZE))
@@ -367,6 +371,13 @@ def order_for(scope: Scope, order_id: UUID, *, lock: bool = False) -> Order:
     if not scope.includes(order.facility_id):
         raise ForbiddenError("This order belongs to a facility that is not yours.")
     return order
+
+
+def studies_of_order(order: Order) -> list[UUID]:
+    """Return the studies that fulfil an order, those not yet matched but of its UID among them."""
+    same = order.facility.studies.filter(study_instance_uid=order.study_instance_uid)
+    linked = order.matches.filter(state=MatchState.LINKED).values_list("study_id", flat=True)
+    return list(dict.fromkeys([*linked, *same.values_list("pk", flat=True)]))
 
 
 def orders_of_study(study: Study) -> list[Order]:

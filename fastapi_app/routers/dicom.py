@@ -11,8 +11,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from archive.errors import InvalidInputError
-from fastapi_app import gate, limits
-from fastapi_app.services import peer, studies
+from fastapi_app import gate, limits, paging
+from fastapi_app.services import editing, peer, studies, uploads, viewing
 
 router = APIRouter(prefix="/api/v1/dicom", tags=["EHR"])
 
@@ -56,15 +56,100 @@ _LIST = {
 }
 
 
+_PAGE = [
+    _query("limit", "Studies a page, 1 to 500; 50 by default.", "integer"),
+    _query("cursor", "From the Link header of the page before."),
+]
+
+
+def _origin(request: Request) -> str:
+    """Return under which name the site is asked; `Edge` has let lawful ones alone pass."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
 @router.get("/studies", summary="List studies", openapi_extra=_LIST)
 async def list_studies(request: Request) -> Response:
     """Answer with a page of studies, newest first; `Link: rel="next"` leads to the next page."""
     parameters = dict(request.query_params)
     items, following = await gate.serve(request, lambda actor: studies.find(actor, parameters))
-    headers = {}
-    if following:
-        headers["link"] = f'<{request.url.path}?{following}>; rel="next"'
-    return JSONResponse(items, headers=headers)
+    return paging.answer(request, items, following)
+
+
+@router.get(
+    "/studies/patient/{patient}",
+    summary="The studies of a patient",
+    openapi_extra={"parameters": _PAGE},
+)
+async def list_studies_of_patient(request: Request, patient: str) -> Response:
+    """Answer with a page of a patient's studies, newest first."""
+    parameters = dict(request.query_params)
+    items, following = await gate.serve(
+        request, lambda actor: studies.find_of_patient(actor, patient, parameters)
+    )
+    return paging.answer(request, items, following)
+
+
+@router.get(
+    "/studies/order/{order}",
+    summary="The studies of an order",
+    openapi_extra={"parameters": _PAGE},
+)
+async def list_studies_of_order(request: Request, order: str) -> Response:
+    """Answer with a page of the studies that fulfil an order."""
+    parameters = dict(request.query_params)
+    items, following = await gate.serve(
+        request, lambda actor: studies.find_of_order(actor, order, parameters)
+    )
+    return paging.answer(request, items, following)
+
+
+@router.get("/viewer/url/order/{order}", summary="Where the studies of an order open")
+async def get_viewer_url_of_order(request: Request, order: str) -> Response:
+    """Answer with an address and until when it is good."""
+    origin = _origin(request)
+    return JSONResponse(
+        await gate.serve(request, lambda actor: viewing.of_order(actor, order, origin))
+    )
+
+
+@router.get("/viewer/url/patient/{patient}", summary="Where the studies of a patient open")
+async def get_viewer_url_of_patient(request: Request, patient: str) -> Response:
+    """Answer with an address and until when it is good; the latest study is shown first."""
+    origin = _origin(request)
+    return JSONResponse(
+        await gate.serve(request, lambda actor: viewing.of_patient(actor, patient, origin))
+    )
+
+
+@router.get("/viewer/url/{study}", summary="Where a study opens in the viewer")
+async def get_viewer_url(request: Request, study: str) -> Response:
+    """Answer with an address and until when it is good; whoever opens it signs in."""
+    origin = _origin(request)
+    return JSONResponse(
+        await gate.serve(request, lambda actor: viewing.of_study(actor, study, origin))
+    )
+
+
+@router.get(
+    "/upload-logs",
+    summary="What was brought by HTTP and what was deleted",
+    openapi_extra={
+        "parameters": [
+            _query("StudyInstanceUID", "Exact."),
+            _query(
+                "action",
+                "uploaded, duplicate, conflict, failed, skipped, deleted, restored, destroyed.",
+            ),
+            _query("limit", "Lines a page, 1 to 500; 100 by default.", "integer"),
+            _query("cursor", "From the Link header of the page before."),
+        ]
+    },
+)
+async def list_upload_logs(request: Request) -> Response:
+    """Answer with a page of the log, the latest first."""
+    parameters = dict(request.query_params)
+    items, following = await gate.serve(request, lambda actor: studies.log(actor, parameters))
+    return paging.answer(request, items, following)
 
 
 @router.get("/studies/{study}", summary="One study, by Study Instance UID or id")
@@ -84,6 +169,12 @@ async def delete_study(request: Request, study: str) -> Response:
     return JSONResponse(
         await gate.serve(request, lambda actor: studies.delete(actor, study, reason))
     )
+
+
+@router.post("/studies/{study}/restore", summary="Show a deleted study again")
+async def restore_study(request: Request, study: str) -> Response:
+    """Answer with the study, for administrators, until its retention period has ended."""
+    return JSONResponse(await gate.serve(request, lambda actor: studies.restore(actor, study)))
 
 
 @router.get("/studies/{study}/series", summary="The series of a study")
@@ -145,7 +236,7 @@ async def upload(request: Request) -> Response:
         name, stream = _file_of(form)
         fields = _fields_of(form)
         return JSONResponse(
-            await gate.serve(request, lambda actor: studies.upload_one(actor, name, stream, fields))
+            await gate.serve(request, lambda actor: uploads.upload_one(actor, name, stream, fields))
         )
 
 
@@ -173,7 +264,7 @@ async def upload_multiple(request: Request) -> Response:
         ]
         fields = _fields_of(form)
         return JSONResponse(
-            await gate.serve(request, lambda actor: studies.upload_many(actor, files, fields))
+            await gate.serve(request, lambda actor: uploads.upload_many(actor, files, fields))
         )
 
 
@@ -199,6 +290,41 @@ async def parse(request: Request) -> Response:
     async with _form_of(request, settings.MAX_INSTANCE_BYTES) as form:
         _, stream = _file_of(form)
         return JSONResponse(await gate.serve(request, lambda _: studies.parse(stream)))
+
+
+@router.post(
+    "/modify-tags",
+    summary="Make a file with other values",
+    response_class=Response,
+    responses={200: {"content": {"application/dicom": {"schema": _FILE}}}},
+    openapi_extra=_form(
+        {
+            "file": _FILE,
+            "tags": {
+                "type": "string",
+                "description": "JSON object: values by keyword; null takes one away.",
+                "example": '{"PatientName": "DOE^JOHN", "PatientID": "TEST001"}',
+            },
+        },
+        "file",
+    ),
+)
+async def modify_tags(request: Request) -> Response:
+    """Answer with a new file; what is stored never changes.
+
+    It has a SOP Instance UID of its own, with another person a new study and series too, and keeps
+    what it was in Original Attributes Sequence.
+    """
+    await gate.admit(request)
+    async with _form_of(request, editing.MOST_BYTES) as form:
+        _, stream = _file_of(form)
+        text = _fields_of(form).get("tags")
+        made = await gate.serve(request, lambda actor: editing.modify(actor, stream, text))
+    return Response(
+        made.content,
+        media_type="application/dicom",
+        headers={"content-disposition": f'attachment; filename="{made.sop_instance_uid}.dcm"'},
+    )
 
 
 @router.get("/health", summary="Does the service work")

@@ -8,6 +8,7 @@ from typing import Any
 
 from archive import retrieve
 from archive.errors import UndecodableError
+from archive.models import UploadLog
 from imaging import sopclass
 from imaging.tags import TagLine
 from worklist.models import DicomImage, Series, Study
@@ -135,6 +136,22 @@ def pixel_facts(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a stored row, or 
         "BitsStored": row.bits_stored,
         "HighBit": row.high_bit,
         "PixelRepresentation": row.pixel_representation,
+    }
+
+
+def log_line(row: UploadLog) -> dict[str, Any]:
+    """Return a line of the log of uploads and deletions."""
+    return {
+        "id": str(row.pk),
+        "at": row.at.isoformat(),
+        "actor": row.actor,
+        "action": row.action,
+        "filename": row.filename or None,
+        "StudyInstanceUID": row.study_instance_uid or None,
+        "SOPInstanceUID": row.sop_instance_uid or None,
+        "instances": row.instance_count,
+        "reason": row.reason or None,
+        "facility": {"code": row.facility.code, "name": row.facility.name},
     }
 
 

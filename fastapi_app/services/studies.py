@@ -14,26 +14,17 @@ from uuid import UUID
 from django.core.cache import cache
 from django.db.models import Sum
 
-from archive import access, audit, deletions, facilities, filetypes, query, retrieve, upload
+from archive import access, audit, deletions, facilities, query, retrieve, upload_log
 from archive.access import Actor
-from archive.errors import (
-    ArchiveError,
-    ConflictError,
-    ForbiddenError,
-    InvalidInputError,
-    NotDicomError,
-    NotFoundError,
-    TooLargeError,
-    UndecodableError,
-)
+from archive.errors import ForbiddenError, InvalidInputError, UndecodableError
 from archive.query import StudyQuery
 from archive.rendering import Form, rendering_of
-from archive.upload import UploadOutcome, UploadResult
-from fastapi_app import gate
-from fastapi_app.services import documents
+from fastapi_app import gate, paging
+from fastapi_app.services import documents, ordering, refusals
 from imaging import errors as imaging_errors
 from imaging import header, tags
 from imaging.values import parse_date
+from orders import services as orders
 
 Document = dict[str, Any]
 
@@ -49,6 +40,7 @@ _TEXTS = {
     "cursor": "cursor",
 }
 LIST_PARAMETERS = (*_TEXTS, "StudyDate", "ModalitiesInStudy", "facility", "limit")
+LOG_PARAMETERS = ("StudyInstanceUID", "action", "limit", "cursor")
 _MOST_IMAGES = 5000
 _STATS_KEPT_S = 10
 _LONGEST_VALUE = 1024
@@ -137,6 +129,58 @@ def delete(actor: Actor, text: str, reason: str) -> Document:
     }
 
 
+def restore(actor: Actor, text: str) -> Document:
+    """Show a deleted study again; returns it."""
+    deletion = deletions.restore_study(actor, access.parse_key(text))
+    return documents.study(gate.study_for(actor, str(deletion.study_id)))
+
+
+def find_of_order(
+    actor: Actor, text: str, parameters: Mapping[str, str]
+) -> tuple[list[Document], str]:
+    """Return a page of the studies that fulfil an order."""
+    order = ordering.order_for(actor, text)
+    ids = tuple(orders.studies_of_order(order))
+    return _page(actor, StudyQuery(study_ids=ids), parameters, "order")
+
+
+def find_of_patient(
+    actor: Actor, text: str, parameters: Mapping[str, str]
+) -> tuple[list[Document], str]:
+    """Return a page of a patient's studies, those of linked identities among them."""
+    patient = access.patient_for(actor.scope, paging.identifier(text, "patient"))
+    return _page(actor, StudyQuery(patient=patient.pk), parameters, "patient")
+
+
+def _page(
+    actor: Actor, wanted: StudyQuery, parameters: Mapping[str, str], by: str
+) -> tuple[list[Document], str]:
+    paging.check(parameters, ("limit", "cursor"))
+    limit = paging.whole(parameters, "limit", 50)
+    cursor = parameters.get("cursor", "")
+    page = query.find_studies(actor.scope, replace(wanted, limit=limit, cursor=cursor))
+    audit.record(actor, "studies.search", count=len(page.items), by=[by])
+    items = [documents.study(row) for row in page.items]
+    return items, paging.following(parameters, page.cursor)
+
+
+def log(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], str]:
+    """Return a page of the log of uploads and deletions."""
+    if not actor.can_upload:
+        raise ForbiddenError("Your role does not read the log of uploads. Ask an administrator.")
+    paging.check(parameters, LOG_PARAMETERS)
+    page = upload_log.find(
+        actor.scope,
+        study_instance_uid=parameters.get("StudyInstanceUID", ""),
+        action=parameters.get("action", ""),
+        before=paging.cursor(parameters),
+        limit=paging.whole(parameters, "limit", 100),
+    )
+    audit.record(actor, "upload_log.read", count=len(page.items))
+    items = [documents.log_line(row) for row in page.items]
+    return items, paging.following(parameters, page.cursor)
+
+
 def series_of(actor: Actor, text: str) -> list[Document]:
     """Return the series of a study."""
     rows = gate.study_for(actor, text).series.order_by("series_number", "id")
@@ -211,124 +255,12 @@ def stats(actor: Actor) -> Document:
     return known
 
 
-def upload_one(
-    actor: Actor, filename: str, stream: BinaryIO, fields: Mapping[str, str]
-) -> Document:
-    """Store one DICOM file.
-
-    Raises
-    ------
-    InvalidInputError, NotDicomError, TooLargeError
-        With the reason; nothing is stored.
-    ConflictError
-        When other content is stored under its UID, or the file is another patient's.
-    """
-    facility = access.facility_for_upload(actor, fields.get("facility") or None)
-    kind, _ = filetypes.recognise(stream.read(filetypes.HEAD_BYTES))
-    stream.seek(0)
-    if kind in (filetypes.Kind.ZIP, filetypes.Kind.OTHER_ARCHIVE):
-        raise NotDicomError("This is an archive. Send it to /api/v1/dicom/upload-multiple.")
-    if fields.get("order_id"):
-        raise NotFoundError("There is no such order.")
-    if fields.get("patient_id"):
-        _check_patient(actor, fields["patient_id"], stream)
-    results = upload.ingest_upload(actor, facility, filename, stream)
-    if not results:
-        raise NotDicomError("This file was left behind by an operating system; it is not DICOM.")
-    result = results[0]
-    if result.error is not None:
-        # The reason is written to stand after a file's name; here it stands alone.
-        raise type(result.error)(_sentence(str(result.error))) from result.error
-    if result.instance is None:
-        raise InvalidInputError(f"Nothing was stored: {result.reason}.")
-    return _uploaded(result)
-
-
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
-
-
-def _check_patient(actor: Actor, text: str, stream: BinaryIO) -> None:
-    """Refuse a file that is not of the patient who was named."""
-    try:
-        patient = access.patient_for(actor.scope, UUID(text))
-    except ValueError:
-        raise NotFoundError("There is no such patient.") from None
-    try:
-        index = header.read_index(stream)
-    except imaging_errors.ImagingError:
-        return  # the ingest says in words what is wrong with it
-    finally:
-        stream.seek(0)
-    if (index.patient_id or "") != patient.patient_id:
-        raise ConflictError(
-            "The file carries another Patient ID than the patient who was named. Nothing was "
-            "stored."
-        )
-
-
-def upload_many(
-    actor: Actor, files: list[tuple[str, BinaryIO]], fields: Mapping[str, str]
-) -> Document:
-    """Store many files, and the members of zip archives among them; each has its own result."""
-    facility = access.facility_for_upload(actor, fields.get("facility") or None)
-    if not files:
-        raise InvalidInputError("Send at least one file in the field 'files'.")
-    if fields.get("order_id"):
-        raise NotFoundError("There is no such order.")
-    if fields.get("patient_id"):
-        for _, stream in files:
-            _check_patient(actor, fields["patient_id"], stream)
-    results = [
-        result
-        for name, stream in files
-        for result in upload.ingest_upload(actor, facility, name, stream)
-    ]
-    counts = upload.summarise(results).counts
-    return {
-        "total_files": len(results) - counts[UploadOutcome.SKIPPED],
-        "successful": counts[UploadOutcome.STORED] + counts[UploadOutcome.DUPLICATE],
-        "failed": counts[UploadOutcome.REFUSED] + counts[UploadOutcome.CONFLICT],
-        "duplicates": counts[UploadOutcome.DUPLICATE],
-        "skipped": counts[UploadOutcome.SKIPPED],
-        "results": [{"filename": result.name, **_uploaded(result)} for result in results],
-    }
-
-
-_STATES = {
-    UploadOutcome.STORED: "uploaded",
-    UploadOutcome.DUPLICATE: "duplicate",
-    UploadOutcome.CONFLICT: "conflict",
-    UploadOutcome.REFUSED: "failed",
-    UploadOutcome.SKIPPED: "skipped",
-}
-
-
-def _uploaded(result: UploadResult) -> Document:
-    document: Document = {"status": _STATES[result.outcome]}
-    if result.instance is not None:
-        where = result.instance
-        document |= {
-            "study_instance_uid": where.study_instance_uid,
-            "series_instance_uid": where.series_instance_uid,
-            "sop_instance_uid": where.sop_instance_uid,
-            "orthanc_study_id": documents.orthanc_study_id(
-                where.patient_id, where.study_instance_uid
-            ),
-            "study_id": str(where.study_id),
-            "image_id": str(where.image_id),
-        }
-    if result.reason:
-        document["detail"] = result.reason
-    return document
-
-
 def read_tags(stream: BinaryIO) -> Document:
     """Return the elements of a file that is not stored."""
     try:
         return {"tags": documents.tags(tags.read_tags(stream))}
     except imaging_errors.ImagingError as error:
-        raise _refusal(error) from error
+        raise refusals.refusal(error) from error
 
 
 def parse(stream: BinaryIO) -> Document:
@@ -338,7 +270,7 @@ def parse(stream: BinaryIO) -> Document:
     try:
         index = header.read_index(stream)
     except imaging_errors.ImagingError as error:
-        raise _refusal(error) from error
+        raise refusals.refusal(error) from error
     return document | {
         "study_instance_uid": index.study_instance_uid,
         "series_instance_uid": index.series_instance_uid,
@@ -349,11 +281,3 @@ def parse(stream: BinaryIO) -> Document:
         "pixels": {**documents.pixel_facts(index), "LossyImageCompression": index.lossy},
         "geometry": index.display,
     }
-
-
-def _refusal(error: imaging_errors.ImagingError) -> ArchiveError:
-    if isinstance(error, imaging_errors.LimitError):
-        return TooLargeError(str(error))
-    if isinstance(error, imaging_errors.NotDicomError):
-        return NotDicomError(str(error))
-    return InvalidInputError(str(error))
