@@ -4,11 +4,14 @@ import {
   type Camera,
   CellGrid,
   type Crop,
+  cellsOf,
   FRONT,
   type RenderPreset,
   WHOLE,
 } from "../../src/viewer/core/render3d";
-import { Volume, type VolumeGeometry } from "../../src/viewer/core/volume";
+import { finished } from "../../src/viewer/core/turns";
+import type { VolumeGeometry } from "../../src/viewer/core/volume";
+import { Volume } from "../../src/viewer/core/voxels";
 
 const COUNT = 41;
 
@@ -41,7 +44,7 @@ function ballVolume(): Volume {
   return volume;
 }
 
-const grid = new CellGrid(ballVolume(), [0, 0, 0], [40, 40, 40]);
+const grid = new CellGrid(finished(cellsOf(ballVolume(), [0, 0, 0], [40, 40, 40])));
 const SOLID: RenderPreset = {
   id: "solid",
   name: "Solid",
@@ -77,7 +80,7 @@ function slope(): CellGrid {
     });
     volume.put(z, data, COUNT);
   }
-  return new CellGrid(volume, [0, 0, 0], [40, 40, 40]);
+  return new CellGrid(finished(cellsOf(volume, [0, 0, 0], [40, 40, 40])));
 }
 
 /** Middle of what is drawn, in millimetres to the right and down of the volume's middle. */

@@ -101,6 +101,25 @@ describe("painting", () => {
     ).toEqual([0, 128, 255]);
   });
 
+  it.each(["LINEAR", "LINEAR_EXACT", "SIGMOID"] as const)(
+    "paints floats by the standard's own formula: %s",
+    (name) => {
+      const values = Float32Array.from({ length: 997 }, (_, i) => Math.sin(i) * 700 + i / 7);
+      const found = { ...pixels(Int16Array.of(0)), data: values, columns: values.length };
+      for (const shown of [window(40, 400, name), window(-7.3, 1, name), window(3, 0.25, name)]) {
+        for (const inverted of [false, true]) {
+          const out = new Uint32Array(values.length);
+          paint(found, { rescale: { slope: -1.5, intercept: 20 }, window: shown, inverted }, out);
+          const wanted = [...values].map((value) => {
+            const level = displayLevel(value * -1.5 + 20, shown);
+            return Math.round(inverted ? 255 - level : level);
+          });
+          expect([...out].map((word) => word & 0xff)).toEqual(wanted);
+        }
+      }
+    },
+  );
+
   it("paints floats and wide integers without a table", () => {
     const plain = frame({ RescaleIntercept: 0 });
     expect(

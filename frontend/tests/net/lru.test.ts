@@ -31,4 +31,22 @@ describe("the cache of frames", () => {
     cache.set("big", "B", 40);
     expect([cache.has("a"), cache.has("big")]).toEqual([false, true]);
   });
+
+  it("lets what is held stay, and counts what is kept elsewhere", () => {
+    const cache = new ByteCache<string>(12);
+    cache.set("a", "A", 4);
+    cache.set("b", "B", 4);
+    cache.hold(new Set(["a"]));
+    cache.set("c", "C", 8);
+    expect([cache.has("a"), cache.has("b"), cache.has("c"), cache.bytes]).toEqual([
+      true,
+      false,
+      true,
+      12,
+    ]);
+    cache.hold(new Set(), 5);
+    expect([cache.has("a"), cache.has("c"), cache.bytes, cache.room]).toEqual([false, false, 5, 7]);
+    cache.hold(new Set());
+    expect(cache.bytes).toBe(0);
+  });
 });

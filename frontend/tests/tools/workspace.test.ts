@@ -3,6 +3,9 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Frame } from "../../src/viewer/core/frame";
 import type { Manifest, Vec3 } from "../../src/viewer/core/manifest";
 import { planeOf, planePoint } from "../../src/viewer/core/planes";
+import { planeAt } from "../../src/viewer/core/reformat";
+import { THIN } from "../../src/viewer/core/volume";
+import type { Volume } from "../../src/viewer/core/voxels";
 import type { Surface } from "../../src/viewer/engine/surface";
 import type { ByteCache } from "../../src/viewer/net/lru";
 import { Drawing } from "../../src/viewer/tools/drawing";
@@ -111,6 +114,26 @@ function arrive(every = 1): void {
   }
 }
 
+/** Whether the volume reads the very pixels that the frames have. */
+function sharesPixels(): boolean {
+  const { stack } = workspace.active;
+  const { plan } = workspace.mpr;
+  const axial = workspace.mpr.panes()[0]?.pane;
+  const first = plan?.frames[0]?.key ?? "";
+  const data = workspace.frames.peek(first)?.data;
+  if (!plan || !axial || !stack || !data) {
+    throw new Error("Planes are open.");
+  }
+  const before = data[0] as number;
+  data[0] = 12345;
+  const { reformatter } = workspace.pictures;
+  const { volume } = (reformatter as unknown as { held: { volume: Volume } }).held;
+  const grid = stack.reformat?.grid;
+  const found = grid && volume.sample({ ...grid, ...planeAt(grid, 0) }, THIN)[0];
+  data[0] = before;
+  return found === 12345;
+}
+
 const drawn = (): Promise<void> =>
   vi.waitFor(() => {
     for (const { pane } of workspace.mpr.panes()) {
@@ -187,6 +210,31 @@ describe("MPR in the workspace", () => {
     arrive();
     await vi.waitFor(() => expect(axial?.pane.pixels).not.toBe(before));
     expect(workspace.mpr.loaded).toBe(11);
+  });
+
+  it("keeps the voxels once, and lets them go with the planes", async () => {
+    arrive();
+    const bytes = 11 * 20 * 24 * 2;
+    workspace.mpr.open();
+    await drawn();
+    expect(workspace.frames.keptBytes).toBe(bytes);
+    expect(sharesPixels()).toBe(true);
+    workspace.mpr.close();
+    expect(workspace.frames.keptBytes).toBe(bytes);
+  });
+
+  it("counts the smaller copies of a volume that is too large, within the memory for frames", async () => {
+    arrive();
+    const bytes = 11 * 20 * 24 * 2;
+    const { frames } = workspace;
+    vi.spyOn(frames, "mostVolumeBytes", "get").mockReturnValue(bytes - 1);
+    workspace.mpr.open();
+    await drawn();
+    expect(workspace.mpr.plan?.geometry.shrink).toBe(2);
+    expect(frames.keptBytes).toBe(bytes + bytes / 4);
+    expect(sharesPixels()).toBe(false);
+    workspace.mpr.close();
+    expect(frames.keptBytes).toBe(bytes);
   });
 
   it("shows what was drawn on a slice in the plane that lies there, and no other", async () => {

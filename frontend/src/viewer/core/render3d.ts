@@ -1,6 +1,7 @@
 import type { Vec3 } from "./manifest";
 import { cross, dot } from "./vectors";
-import { THIN, type Volume } from "./volume";
+import { THIN } from "./volume";
+import type { Volume } from "./voxels";
 
 /** Pictures of a whole volume, computed with the processor: coarse, but the same everywhere. */
 
@@ -133,53 +134,72 @@ interface Sphere {
   radius: number;
 }
 
-/** Even cells along the patient's axes, drawn by following rays through them. */
+/** Even cells along the patient's axes, and their values from the lowest place on, x fastest. */
+export interface Cells {
+  counts: readonly [number, number, number];
+  /** Length of a side, in mm. */
+  size: number;
+  values: Float32Array<ArrayBuffer>;
+  min: number;
+  max: number;
+}
+
+/** Samples the cells of a volume between two corners, in pieces of a few milliseconds. */
+export function* cellsOf(volume: Volume, low: Vec3, high: Vec3): Generator<void, Cells> {
+  const longest = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2]);
+  const size = Math.max(longest / (MOST_CELLS - 1), 1e-3);
+  const count = (axis: 0 | 1 | 2): number =>
+    Math.max(2, Math.floor((high[axis] - low[axis]) / size) + 1);
+  const counts = [count(0), count(1), count(2)] as const;
+  const [nx, ny, nz] = counts;
+  const values = new Float32Array(nx * ny * nz);
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let z = 0; z < nz; z++) {
+    const plane = volume.sample(
+      {
+        origin: [low[0], low[1], low[2] + z * size],
+        right: [1, 0, 0],
+        down: [0, 1, 0],
+        pixel: size,
+        columns: nx,
+        rows: ny,
+      },
+      THIN,
+    );
+    values.set(plane, z * nx * ny);
+    for (const value of plane) {
+      min = value < min ? value : min;
+      max = value > max ? value : max;
+    }
+    yield;
+  }
+  min = Number.isFinite(min) ? min : 0;
+  max = Number.isFinite(max) ? max : 1;
+  // Outside of the slices is what is lowest inside: mostly air.
+  for (let i = 0; i < values.length; i++) {
+    if (Number.isNaN(values[i])) {
+      values[i] = min;
+    }
+  }
+  return { counts, size, values, min, max };
+}
+
+/** Draws cells by following rays through them. */
 export class CellGrid {
   readonly counts: readonly [number, number, number];
   private readonly cells: Float32Array;
-  private readonly low: Vec3;
   private readonly size: number;
   readonly min: number;
   readonly max: number;
   private readonly spheres = new Map<string, Sphere>();
 
-  constructor(volume: Volume, low: Vec3, high: Vec3) {
-    const longest = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2]);
-    this.size = Math.max(longest / (MOST_CELLS - 1), 1e-3);
-    const count = (axis: 0 | 1 | 2): number =>
-      Math.max(2, Math.floor((high[axis] - low[axis]) / this.size) + 1);
-    this.counts = [count(0), count(1), count(2)];
-    this.low = low;
-    const [nx, ny, nz] = this.counts;
-    this.cells = new Float32Array(nx * ny * nz);
-    let min = Number.POSITIVE_INFINITY;
-    let max = Number.NEGATIVE_INFINITY;
-    for (let z = 0; z < nz; z++) {
-      const plane = volume.sample(
-        {
-          origin: [low[0], low[1], low[2] + z * this.size],
-          right: [1, 0, 0],
-          down: [0, 1, 0],
-          pixel: this.size,
-          columns: nx,
-          rows: ny,
-        },
-        THIN,
-      );
-      this.cells.set(plane, z * nx * ny);
-      for (const value of plane) {
-        min = value < min ? value : min;
-        max = value > max ? value : max;
-      }
-    }
-    this.min = Number.isFinite(min) ? min : 0;
-    this.max = Number.isFinite(max) ? max : 1;
-    // Outside of the slices is what is lowest inside: mostly air.
-    for (let i = 0; i < this.cells.length; i++) {
-      if (Number.isNaN(this.cells[i])) {
-        this.cells[i] = this.min;
-      }
-    }
+  constructor({ counts, size, values, min, max }: Cells) {
+    this.counts = counts;
+    this.size = size;
+    this.cells = values;
+    this.min = min;
+    this.max = max;
   }
 
   /** An RGB picture of `side` x `side` pixels that holds what is seen, however it is turned. */

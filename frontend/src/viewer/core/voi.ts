@@ -1,4 +1,4 @@
-import type { Frame } from "./frame";
+import type { Frame, PixelArray } from "./frame";
 import { frameRescale, isColor, type Rescale, type StackFrame } from "./stack";
 
 export type VoiFunction = "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
@@ -179,11 +179,38 @@ export function paint(pixels: Frame, rendering: Rendering, out: Uint32Array): vo
     for (let i = 0; i < out.length; i++) {
       out[i] = table[(data[i] as number) - min] as number;
     }
-  } else {
+  } else if (window.function === "SIGMOID") {
     for (let i = 0; i < out.length; i++) {
       const value = (data[i] as number) * rescale.slope + rescale.intercept;
       out[i] = grey(displayLevel(value, window), inverted);
     }
+  } else {
+    paintRamp(data, rendering, out);
+  }
+}
+
+/** `displayLevel` of a straight ramp, for pixels without a table: reformatted ones among them. */
+function paintRamp(data: PixelArray, rendering: Rendering, out: Uint32Array): void {
+  const { rescale, window, inverted } = rendering;
+  const { slope, intercept } = rescale;
+  const isLinear = window.function === "LINEAR" && window.width >= 1;
+  const middle = isLinear ? window.center - 0.5 : window.center;
+  const width = isLinear ? window.width - 1 : window.width;
+  const low = middle - width / 2;
+  const high = middle + width / 2;
+  const greys = Uint32Array.from({ length: 256 }, (_, level) => grey(level, false));
+  const lowest = inverted ? 255 : 0;
+  const highest = 255 - lowest;
+  // Half a level more, so that cutting rounds.
+  const perValue = (inverted ? -255 : 255) / width;
+  const gain = slope * perValue;
+  const offset = (intercept - middle) * perValue + 127.5 + 0.5;
+  for (let i = 0; i < out.length; i++) {
+    const stored = data[i] as number;
+    const value = stored * slope + intercept;
+    const level = value <= low ? lowest : value > high ? highest : stored * gain + offset;
+    // No value at all (beyond a volume's edge) is black either way.
+    out[i] = greys[level | 0] as number;
   }
 }
 

@@ -39,6 +39,8 @@ const MOST_BATCHES = 2;
 const MOST_URGENT = 2;
 const MOST_ATTEMPTS = 3;
 const LONGEST_WAIT_MS = 5000;
+/** The largest share of the memory for frames that one volume may take. */
+const VOLUME_SHARE = 0.6;
 /** A batch none of whose frames is among this many next ones is given up for nearer ones. */
 const NEAR = 96;
 
@@ -105,6 +107,21 @@ export class FrameService extends Emitter<Events> {
     return this.problems.get(key);
   }
 
+  /** The most bytes that a volume made of frames may have. */
+  get mostVolumeBytes(): number {
+    return this.cache.capacity * VOLUME_SHARE;
+  }
+
+  /** Bytes of all decoded pixels that are kept, here and in a volume's own copies. */
+  get keptBytes(): number {
+    return this.cache.bytes;
+  }
+
+  /** Keeps what a volume is made of: the frames themselves, or the bytes of smaller copies. */
+  hold(frames: readonly StackFrame[], copiedBytes = 0): void {
+    this.cache.hold(new Set(frames.map(({ key }) => key)), copiedBytes);
+  }
+
   /** Says what is on the screen now, and what is wanted after it in that order. */
   want(visible: readonly StackFrame[], next: readonly StackFrame[]): void {
     this.urgent = visible;
@@ -133,7 +150,7 @@ export class FrameService extends Emitter<Events> {
     let bytes = 0;
     const end = frames.findIndex((frame) => {
       bytes += decodedBytes(frame);
-      return bytes > this.cache.capacity * 0.9;
+      return bytes > this.cache.room * 0.9;
     });
     const kept = end < 0 ? frames : frames.slice(0, Math.max(end, 1));
     if (this.cache.bytes > this.cache.capacity / 2) {

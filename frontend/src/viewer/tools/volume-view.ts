@@ -36,7 +36,7 @@ export abstract class VolumeView extends Emitter<{ change: undefined }> {
     if (!stack || isComputed(stack)) {
       return null;
     }
-    const plan = planVolume(stack);
+    const plan = planVolume(stack, workspace.frames.mostVolumeBytes);
     if ("refusal" in plan) {
       workspace.notify({ id: "mpr", kind: "info", text: plan.refusal });
       return null;
