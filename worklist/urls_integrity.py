@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import integrity, patients
+from worklist.views import integrity, patients, trail
 
 urlpatterns = [
     path("conflicts/", integrity.conflict_list, name="conflict-list"),
@@ -21,6 +21,8 @@ urlpatterns = [
     path(
         "deletions/<uuid:deletion_id>/destroy/", integrity.destroy_deletion, name="deletion-destroy"
     ),
+    path("audit/", trail.trail_list, name="trail-list"),
+    path("audit/audit-trail.csv", trail.trail_csv, name="trail-csv"),
     path("patients/links/", patients.link_list, name="patient-links"),
     path("patients/links/add/", patients.add_link, name="patient-link-add"),
     path("patients/links/apart/", patients.keep_apart, name="patient-apart"),

@@ -94,6 +94,57 @@ _VERBS = {
     "study.send": "had it sent to {to}",
     "study.forward": "began to send it to {to}",
     "study.forwarded": "sent {sent} images to {to}",
+    "study.export": "downloaded it for somebody else",
+    "study.view": "looked at its pictures",
+    "series.read": "read a series",
+    "image.read": "read an image",
+    "image.download": "downloaded an image",
+    "instance.mend": "mended a damaged file",
+    "measurement.list": "looked at its measurements",
+    "result.store": "stored results as DICOM",
+    "upload": "uploaded",
+    "import": "imported from a folder",
+    "query": "searched",
+    "studies.search": "searched the worklist",
+    "worklist.query": "asked for the modality worklist",
+    "patient.look": "looked at a patient",
+    "patient.link": "linked two patients",
+    "patient.unlink": "parted two patients",
+    "patient.keep_apart": "decided that two patients are two",
+    "order.list": "looked at the orders",
+    "order.look": "looked at an order",
+    "order.create": "placed an order",
+    "order.change": "changed an order",
+    "order.cancel": "cancelled an order",
+    "order.link": "linked a study to an order",
+    "order.unlink": "parted a study from its order",
+    "workitem.list": "looked at the tasks",
+    "workitem.read": "looked at a task",
+    "session.open": "signed in",
+    "session.close": "signed out",
+    "session.refuse": "was not let in",
+    "password.change": "changed a password",
+    "token.create": "made a token",
+    "token.issue": "got a token",
+    "token.revoke": "revoked a token",
+    "user.create": "added a user",
+    "user.change": "changed a user",
+    "facility.save": "set up a facility",
+    "facility.change": "changed a facility",
+    "facility.ae_title.add": "let an AE title call",
+    "facility.ae_title.change": "changed an AE title",
+    "facility.ae_title.remove": "took an AE title away",
+    "facility.member.add": "added a member",
+    "facility.member.remove": "removed a member",
+    "destination.echo": "tried a destination",
+    "destination.remove": "removed a destination",
+    "rule.add": "added a forwarding rule",
+    "rule.on": "switched a forwarding rule on",
+    "rule.remove": "removed a forwarding rule",
+    "transmission.cancel": "cancelled sending",
+    "transmission.retry": "had it sent again",
+    "audit.look": "looked at the audit trail",
+    "audit.export": "downloaded the audit trail",
 }
 
 
@@ -138,7 +189,7 @@ def dicom_moment(day: date | None, at: time | None) -> str:
 def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeString | str:
     """Write an instant in the reader's zone; to the second and with its zone in the title.
 
-    `form` is `full` or `age`; pages turn the latter into "3 min" and keep it right.
+    `form` is `full`, `second` or `age`; pages turn the last into "3 min" and keep it right.
     """
     if at is None:
         return "never"
@@ -148,7 +199,7 @@ def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeStri
         at.isoformat(),
         form,
         local.strftime("%Y-%m-%d %H:%M:%S %Z"),
-        local.strftime("%Y-%m-%d %H:%M"),
+        local.strftime("%Y-%m-%d %H:%M:%S" if form == "second" else "%Y-%m-%d %H:%M"),
     )
 
 

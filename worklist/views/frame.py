@@ -103,6 +103,7 @@ def _administration(user: User) -> list[dict[str, str]]:
         {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
         {"name": "Conflicts", "url": reverse("worklist:conflict-list")},
         {"name": "Deletions", "url": reverse("worklist:deletion-list")},
+        {"name": "Audit trail", "url": reverse("worklist:trail-list")},
         {"name": "Patients that are one person", "url": reverse("worklist:patient-links")},
         {"name": "Administration", "url": reverse("admin:index")},
     ]

@@ -38,14 +38,29 @@ function two(value: number): string {
 export function zonedMoment(at: Date): string {
   const parts = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(at);
   const zone = parts.find((part) => part.type === "timeZoneName")?.value ?? "";
-  return `${localMoment(at)}:${two(at.getSeconds())} ${zone}`.trim();
+  return `${localSecond(at)} ${zone}`.trim();
+}
+
+function localSecond(at: Date): string {
+  return `${localMoment(at)}:${two(at.getSeconds())}`;
+}
+
+function textOf(form: string | undefined, at: Date, now: Date): string {
+  switch (form) {
+    case "age":
+      return ageText(at, now);
+    case "second":
+      return localSecond(at);
+    default:
+      return localMoment(at);
+  }
 }
 
 /** Write every `<time data-form>` below `root` in this browser's zone. */
 export function writeTimes(root: ParentNode, now = new Date()): void {
   for (const mark of root.querySelectorAll<HTMLTimeElement>("time[data-form]")) {
     const at = new Date(mark.dateTime);
-    const text = mark.dataset.form === "age" ? ageText(at, now) : localMoment(at);
+    const text = textOf(mark.dataset.form, at, now);
     if (mark.textContent !== text) {
       mark.textContent = text;
     }

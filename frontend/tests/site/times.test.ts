@@ -1,5 +1,7 @@
+// @vitest-environment jsdom
+
 import { describe, expect, test } from "vitest";
-import { ageText, localMoment } from "../../src/site/times";
+import { ageText, localMoment, writeTimes } from "../../src/site/times";
 
 const THIN = "\u2009";
 const NOW = new Date(2026, 2, 15, 12, 0, 0);
@@ -23,4 +25,15 @@ describe("ages", () => {
 
 test("a moment is written in the browser's zone", () => {
   expect(localMoment(new Date(2026, 0, 2, 3, 4, 59))).toBe("2026-01-02 03:04");
+});
+
+test.each([
+  ["full", "2026-01-02 03:04"],
+  ["second", "2026-01-02 03:04:09"],
+  ["age", "2026-01-02"],
+])("a mark of the form %s is written as it says", (form, text) => {
+  const at = new Date(2026, 0, 2, 3, 4, 9);
+  document.body.innerHTML = `<time datetime="${at.toISOString()}" data-form="${form}"></time>`;
+  writeTimes(document, NOW);
+  expect(document.querySelector("time")?.textContent).toBe(text);
 });
