@@ -19,6 +19,7 @@ class ArchiveConfig(AppConfig):
         "destinations",
         "frame_cache",
         "query_fill",
+        "reconstruction_work",
         "reconcile",
         "routing",
         "seals",

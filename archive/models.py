@@ -17,6 +17,11 @@ from archive.integrity_rows import (
     PatientLink,
     Sweep,
 )
+from archive.reconstruction_rows import (
+    ReconstructionJob,
+    ReconstructionOutput,
+    ReconstructionState,
+)
 from archive.report_rows import (
     AvailabilityNotice,
     CommitmentRequest,
@@ -30,8 +35,9 @@ __all__ = [
     "AuditEvent", "AvailabilityNotice", "CommitmentRequest", "CommitmentState", "Damage",
     "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "ForwardRule",
     "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState",
-    "OutboxEvent", "PatientLink", "Sweep", "Transmission", "TransmissionState",
-    "UploadAction", "UploadLog",
+    "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
+    "ReconstructionState", "Sweep", "Transmission", "TransmissionState", "UploadAction",
+    "UploadLog",
 ]  # fmt: skip
 
 

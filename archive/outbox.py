@@ -70,6 +70,15 @@ class TransmissionChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReconstructionChanged(Event):
+    """Planes or pictures of a volume: they were asked for, go on, have ended."""
+
+    kind: ClassVar[str] = "reconstruction.changed"
+    study_id: UUID
+    reconstruction_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class WorkitemChanged(Event):
     """A work item (PS3.4 annex CC) is new or another, or somebody is told how it stands.
 

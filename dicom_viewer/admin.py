@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from archive.models import ReconstructionJob
 from dicom_viewer import hanging
 from dicom_viewer.models import (
     Annotation,
@@ -14,7 +15,6 @@ from dicom_viewer.models import (
     HangingProtocol,
     HounsfieldCalibration,
     Measurement,
-    ReconstructionJob,
     ViewerSession,
     WindowLevelPreset,
 )
@@ -94,8 +94,11 @@ class HounsfieldCalibrationAdmin(ReadOnlyAdmin):
 class ReconstructionJobAdmin(ReadOnlyAdmin):
     """Volumes computed on the server."""
 
-    list_display = ("created_at", "kind", "series", "state", "progress_percent", "problem")
-    list_filter = ("kind", "state")
+    list_display = (
+        "created_at", "description", "series", "output", "state", "done_steps", "total_steps",
+        "requested_by_name", "last_error",
+    )  # fmt: skip
+    list_filter = ("output", "state")
     list_select_related = ("series",)
 
 

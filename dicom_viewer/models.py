@@ -10,7 +10,15 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from archive.models import ReconstructionJob
 from worklist.models import DicomImage, Series, Study
+
+# A row of the archive's, which does the work; people look for it among the viewer's.
+__all__ = [
+    "ANNOTATIONS", "Annotation", "DrawingKind", "DrawingRevision", "HangingProtocol",
+    "HounsfieldCalibration", "Measurement", "ReconstructionJob", "StoredResult", "ViewerSession",
+    "WindowLevelPreset",
+]  # fmt: skip
 
 
 class DrawingKind(models.TextChoices):
@@ -282,52 +290,6 @@ class HangingProtocol(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.rows}×{self.columns})"
-
-
-class ReconstructionJob(models.Model):
-    """A volume computed on the server: slices through it, projections, surfaces."""
-
-    class Kind(models.TextChoices):
-        """What is computed."""
-
-        MPR = "mpr", "Multiplanar reformat"
-        MIP = "mip", "Maximum intensity projection"
-        MINIP = "minip", "Minimum intensity projection"
-        AVERAGE = "average", "Average projection"
-        VOLUME = "volume", "Volume rendering"
-
-    class State(models.TextChoices):
-        """How far it is."""
-
-        QUEUED = "queued", "Queued"
-        RUNNING = "running", "Running"
-        DONE = "done", "Done"
-        FAILED = "failed", "Failed"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="reconstructions")
-    series = models.ForeignKey(Series, on_delete=models.CASCADE, related_name="reconstructions")
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    kind = models.CharField(max_length=8, choices=Kind.choices)
-    parameters = models.JSONField(
-        default=dict, blank=True, help_text="Plane, slab_mm, spacing_mm, size."
-    )
-    state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
-    progress_percent = models.PositiveSmallIntegerField(default=0)
-    result_key = models.CharField(max_length=160, blank=True, help_text="In the cache folder.")
-    problem = models.CharField(max_length=255, blank=True, help_text="Why it failed, in words.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "created_at"], name="reconstruction_queue")]
-
-    def __str__(self) -> str:
-        return f"{self.get_kind_display()} of {self.series_id} ({self.state})"
 
 
 class HounsfieldCalibration(models.Model):

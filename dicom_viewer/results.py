@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
-from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from archive import access, audit, ingest, spool, stores
+from archive import access, audit, ingest, spool
 from archive.access import Actor
 from archive.errors import (
     ConflictError,
@@ -23,11 +21,11 @@ from archive.errors import (
     PermanentError,
     TooLargeError,
 )
+from archive.headers import header_of
 from archive.ingest import Outcome, Provenance
-from blobs import BlobMissingError
+from archive.series_numbers import free_series_number
 from dicom_viewer import services
 from dicom_viewer.models import Measurement, StoredResult
-from imaging import dicomjson
 from imaging.errors import ImagingError
 from imaging.measured import Drawn, Value
 from worklist.models import DicomImage, Study
@@ -43,8 +41,6 @@ Kind = StoredResult.Kind
 _MOST_IMAGES = 2000
 # A report of so many takes seconds of a processor: highdicom copies its tree at each step.
 _MOST_DRAWINGS = 500
-# Above the numbers that equipment gives, so that results stand behind the pictures.
-_FIRST_SERIES_NUMBER = 9001
 _DESCRIPTIONS = {
     Kind.REPORT: "Measurements",
     Kind.STATE: "Measurements (graphics)",
@@ -94,7 +90,7 @@ def store_results(actor: Actor, study_id: UUID, body: ResultsBody) -> list[Store
             "This is stored in the study already. Measure or mark something else first."
         )
     person = services.user_of(actor)
-    number = _free_series_number(study)
+    number = free_series_number(study)
     series: dict[Kind, tuple[str, int]] = {}
     counts: dict[Kind, int] = {}
     stored = []
@@ -166,7 +162,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
     if not keys and Kind.KEY_OBJECTS in kinds:
         raise InvalidInputError("No image is marked yet. Name key images, or measure first.")
     images = _images(study, drawings, keys)
-    headers = {uid: _header(image) for uid, image in images.items()}
+    headers = {uid: header_of(image) for uid, image in images.items()}
     # highdicom takes a second to load: processes that write nothing never do.
     from imaging import measured_write  # noqa: PLC0415
 
@@ -177,7 +173,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
     jobs = []
     if Kind.REPORT in kinds:
         before = [row.image for row in _kept(study) if row.kind == Kind.REPORT][-1:]
-        previous = [_header(image) for image in before]
+        previous = [header_of(image) for image in before]
         jobs.append(
             _Job(
                 Kind.REPORT,
@@ -237,22 +233,6 @@ def _images(
     return found
 
 
-def _header(image: DicomImage) -> Dataset:
-    try:
-        with stores.instances().open(image.storage_key) as handle:
-            # In memory: pydicom reads large values later, when the file is closed.
-            return dicomjson.read(io.BytesIO(handle.read(_header_end(image))), is_whole=True)
-    except (BlobMissingError, ImagingError) as error:
-        raise PermanentError(
-            "The file of a measured image cannot be read. Tell your administrator to run "
-            "verify_storage."
-        ) from error
-
-
-def _header_end(image: DicomImage) -> int:
-    return image.pixel_data_offset or image.size_bytes
-
-
 def drawn_of(row: AnyDrawing, images: dict[str, DicomImage]) -> Drawn:
     """Return a drawing as objects and sheets are made of it."""
     image = images[row.sop_instance_uid]
@@ -276,12 +256,6 @@ def _values(row: AnyDrawing) -> Iterable[Value]:
         number = (row.statistics or {}).get(key)
         if number is not None:
             yield Value(name, float(number), (row.statistics or {}).get("unit") or "")
-
-
-def _free_series_number(study: Study) -> int:
-    taken = study.series.order_by("-series_number").values_list("series_number", flat=True)
-    highest = max((number for number in taken if number is not None), default=0)
-    return highest + 1 if _FIRST_SERIES_NUMBER <= highest < 2**31 - 10 else _FIRST_SERIES_NUMBER
 
 
 def _frame(

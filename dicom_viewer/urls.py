@@ -2,12 +2,25 @@
 
 from django.urls import path
 
-from dicom_viewer import document_views, reading_views, views
+from dicom_viewer import document_views, reading_views, reconstruction_views, views
 
 app_name = "dicom_viewer"
 
 urlpatterns = [
     path("<uuid:study_id>/", views.viewer, name="viewer"),
+    path("<uuid:study_id>/reconstructions/", reconstruction_views.page, name="reconstruction-list"),
+    path(
+        "reconstructions/<uuid:reconstruction_id>/cancel/",
+        reconstruction_views.change,
+        {"what": "cancel"},
+        name="reconstruction-cancel",
+    ),
+    path(
+        "reconstructions/<uuid:reconstruction_id>/retry/",
+        reconstruction_views.change,
+        {"what": "retry"},
+        name="reconstruction-retry",
+    ),
     path("documents/<uuid:image_id>/", document_views.document, name="document"),
     path("documents/<uuid:image_id>/pdf/", document_views.document_pdf, name="document-pdf"),
     path("api/studies/<uuid:study_id>/", views.study, name="study"),

@@ -34,6 +34,7 @@ from fastapi_app.routers import (
     dicom_production,
     dicomweb,
     exports,
+    reconstructions,
     registry,
     tokens,
     wado,
@@ -106,6 +107,7 @@ def create() -> FastAPI:
         dicomweb,
         wado,
         exports,
+        reconstructions,
         tokens,
         docs_page,
     )

@@ -8,7 +8,7 @@ the measured images as they stand there, letter for letter.
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy, deepcopy
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,26 +50,12 @@ from imaging.errors import UnsupportedError
 from imaging.icc import profile_of
 from imaging.measured import BOXES, CORNER, Drawn, Value, outline, words
 from imaging.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from imaging.patient_study import EMPTY_IF_ABSENT, copy_patient_study
 
 MANUFACTURER = "NoctisPro"
 MODEL = "NoctisPro PACS"
 _SCHEME = "99NOCTIS"
 
-# Patient, patient's study and study modules: what every object of a study repeats (PS3.3 C.7.1.1,
-# C.7.2.1, C.7.2.2), and what says which reference frame and clock it means.
-_COPIED = (
-    "PatientName", "PatientID", "IssuerOfPatientID", "TypeOfPatientID",
-    "IssuerOfPatientIDQualifiersSequence", "OtherPatientIDsSequence", "PatientBirthDate",
-    "PatientBirthTime", "PatientSex", "PatientAge", "PatientSize", "PatientWeight",
-    "PatientSpeciesDescription", "ResponsiblePerson", "ResponsibleOrganization",
-    "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription",
-    "AccessionNumber", "IssuerOfAccessionNumberSequence", "ReferringPhysicianName",
-    "TimezoneOffsetFromUTC",
-)  # fmt: skip
-_EMPTY_IF_ABSENT = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
-    "StudyID", "AccessionNumber", "ReferringPhysicianName",
-)  # fmt: skip
 # What highdicom reads of an image that it refers to.
 _OF_IMAGES = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "NumberOfFrames",
@@ -306,7 +292,7 @@ def _image(header: Dataset) -> Dataset:
             image[keyword] = copy(header[keyword])
     image.SOPClassUID = _STAND_INS[int(header.get("NumberOfFrames") or 1) > 1]
     image.StudyInstanceUID = header.StudyInstanceUID
-    for keyword in _EMPTY_IF_ABSENT:
+    for keyword in EMPTY_IF_ABSENT:
         setattr(image, keyword, None)
     return image
 
@@ -420,26 +406,9 @@ def _annotation(
 def _file(made: Dataset, header: Dataset, frame: Frame, known: Iterable[Dataset]) -> bytes:
     """Give an object the patient and study of `header`, and write it."""
     _name_classes(made, {one.SOPInstanceUID: one.SOPClassUID for one in known})
-    # What other objects of the study say is decoded by its own character set, and written in UTF-8.
-    source = Dataset()
-    for keyword in (*_COPIED, "SpecificCharacterSet"):
-        if keyword in header:
-            source[keyword] = deepcopy(header[keyword])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        source.decode()
-        for keyword in _COPIED:
-            if keyword not in source:
-                made.pop(keyword, None)
-                if keyword in _EMPTY_IF_ABSENT:
-                    setattr(made, keyword, "")
-                continue
-            element = source[keyword]
-            if element.VR == "PN":
-                setattr(made, keyword, str(element.value or ""))
-            else:
-                made[keyword] = element
-        made.SpecificCharacterSet = "ISO_IR 192"
+        copy_patient_study(made, header)
         made.ManufacturerModelName = MODEL
         made.SoftwareVersions = IMPLEMENTATION_VERSION_NAME
         made.SeriesDescription = frame.series_description[:64]

@@ -1,6 +1,6 @@
 """A volume made of parallel slices, sampled anywhere between its voxels.
 
-The same geometry and interpolation as the viewer's (`frontend/src/viewer/core/volume.ts`), so that
+The same geometry and interpolation as the viewer's (`frontend/src/viewer/core/voxels.ts`), so that
 a plane drawn by the worker has the values of the one a reader sees: bilinear in two slices, linear
 between them, each slice at its own place. Tilted and unevenly spaced stacks keep their geometry.
 """

@@ -157,6 +157,10 @@ def _messages_of(
         facts = {key: payload[key] for key in ("study_id", "transmission_id")}
         message = {**head, "facility": str(event.facility_id), **facts}
         yield (event.kind, facts["transmission_id"]), Addressed(message, event.facility_id)
+    elif event.kind == "reconstruction.changed":
+        facts = {key: payload[key] for key in ("study_id", "reconstruction_id")}
+        message = {**head, "facility": str(event.facility_id), **facts}
+        yield (event.kind, facts["reconstruction_id"]), Addressed(message, event.facility_id)
     elif event.kind == "caller.seen":
         facts = {key: payload[key] for key in ("ae_title", "service", "address")}
         message = {**head, "facility": str(event.facility_id), **facts}

@@ -41,6 +41,7 @@ OBJECT_ROUTES = (
     "/api/v1/dicom/studies/{study}/thumbnail",
     "/api/v1/dicom/studies/{study}/disc",
     "/api/v1/dicom/studies/{study}/anonymised",
+    "/api/v1/dicom/studies/{study}/reconstructions",
     "/api/v1/dicom/series/{series}/images",
     "/api/v1/dicom/image/{image}",
     "/api/v1/dicom/image/{image}/frames/{number}.png",
@@ -83,6 +84,13 @@ OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/api/v1/orders/{order}/cancel"): {},
     ("DELETE", "/api/v1/auth/token"): {},
     ("DELETE", "/api/v1/dicom/studies/{study}"): {},
+    # Of one that is done: test_reconstructions.py.
+    ("POST", "/api/v1/dicom/studies/{study}/reconstructions"): {"json": {}},
+    ("GET", "/api/v1/dicom/reconstructions/{reconstruction}"): {},
+    ("GET", "/api/v1/dicom/reconstructions/{reconstruction}/pictures/{number}"): {},
+    ("GET", "/api/v1/dicom/reconstructions/{reconstruction}/zip"): {},
+    ("POST", "/api/v1/dicom/reconstructions/{reconstruction}/cancel"): {},
+    ("POST", "/api/v1/dicom/reconstructions/{reconstruction}/retry"): {},
     ("GET", "/wado"): {},
 }
 OPEN_ROUTES = {("POST", "/api/v1/auth/token")}

@@ -159,11 +159,14 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
             ("POST", reverse("dicom_viewer:result-list", args=[study]), key_images, 201),
         ],
+        "reconstruction-list": [
+            ("GET", reverse("dicom_viewer:reconstruction-list", args=[study]), None, 200)
+        ],
     }
 
 
-PAGES = {"viewer", "document", "document-pdf"}
-# Routes that name nothing of a study.
+PAGES = {"viewer", "document", "document-pdf", "reconstruction-list"}
+# Routes that name nothing of a study, and two that test_reconstructions.py has.
 PERSONAL = {
     "preset-list",
     "preset",
@@ -171,6 +174,8 @@ PERSONAL = {
     "hanging",
     "hanging-import",
     "shortcuts",
+    "reconstruction-cancel",
+    "reconstruction-retry",
 }
 # What those who do not report may not see or do.
 REPORTING = {"report", "report-revisions", "report-revision"}
@@ -210,6 +215,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/shown/people/",
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
+        f"/viewer/{study}/reconstructions/",
     ]
 
 

@@ -20,6 +20,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "deletion-list": () => import("./integrity/page"),
   "patient-links": () => import("./integrity/page"),
   "task-list": () => import("./tasks/page"),
+  reconstructions: () => import("./reconstructions/page"),
   "order-detail": () => import("./integrity/page"),
   notifications: () => import("./notifications"),
 };

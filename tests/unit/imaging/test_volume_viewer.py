@@ -20,8 +20,9 @@ FRONTEND = Path(__file__).parents[3] / "frontend"
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import { boxOfVolume, gridOf, planeAt } from "./reformat.ts";
-import { CellGrid, CT_PRESETS, COMMON_PRESETS, WHOLE } from "./render3d.ts";
-import { Volume } from "./volume.ts";
+import { CellGrid, cellsOf, CT_PRESETS, COMMON_PRESETS, WHOLE } from "./render3d.ts";
+import { finished } from "./turns.ts";
+import { Volume } from "./voxels.ts";
 
 const said = JSON.parse(readFileSync(0, "utf8"));
 const { geometry, spacing, voxels, axes, slabs, preset, side } = said;
@@ -36,7 +37,7 @@ const planes = axes.map(([a, b, c, d, e, f]) => {
   return { count, step, pixel, columns, rows, origin: plane.origin, values: slabs.map(numbers) };
 });
 const { low, high } = boxOfVolume(geometry);
-const cells = new CellGrid(volume, low, high);
+const cells = new CellGrid(finished(cellsOf(volume, low, high)));
 const chosen = [...CT_PRESETS, ...COMMON_PRESETS].find(({ id }) => id === preset);
 const camera = { right: [1, 0, 0], down: [0, 0, -1] };
 const picture = Array.from(cells.render(camera, chosen, WHOLE, side, 1));

@@ -1,10 +1,13 @@
+/** A table's rows, or a list of anything else. */
+const ROWS = "tbody, [data-rows]";
+
 /**
  * Bring a list up to date without moving what one reads or taking away what has the focus: rows are
  * known by `data-entry`, and one whose `data-version` is the same stays the element that it is.
  */
 export function patchRows(place: HTMLElement, found: DocumentFragment): void {
-  const shown = place.querySelector("tbody");
-  const fresh = found.querySelector("tbody");
+  const shown = place.querySelector<HTMLElement>(ROWS);
+  const fresh = found.querySelector<HTMLElement>(ROWS);
   const focus = focusWithin(place);
   const anchor = anchorOf(place);
   const top = anchor?.getBoundingClientRect().top ?? 0;

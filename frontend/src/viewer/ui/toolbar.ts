@@ -200,6 +200,16 @@ export class ToolbarElement extends ViewerElement {
           ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${key ? keyText(key) : ""}</kbd>
         </button>`,
       )}
+      <button
+        type="button"
+        class="menu-item"
+        popovertarget="more-menu"
+        popovertargetaction="hide"
+        aria-label="Render on the server"
+        @click=${() => openReconstructions(workspace)}
+      >
+        ${icon("volume")}<span>Render on the server</span><kbd></kbd>
+      </button>
     </div>`;
   }
 
@@ -293,3 +303,14 @@ function group(label: string, buttons: readonly TemplateResult[]): TemplateResul
 }
 
 customElements.define("noctis-toolbar", ToolbarElement);
+
+/** Opens the page on which the server computes planes and 3D, with the series that one looks at. */
+function openReconstructions(workspace: Workspace): void {
+  const { manifest, active } = workspace;
+  const chosen = active.stack?.reformat?.plan.stack ?? active.stack;
+  const address = new URL(`/viewer/${manifest.study.id}/reconstructions/`, location.origin);
+  if (chosen) {
+    address.searchParams.set("series", chosen.series.id);
+  }
+  window.open(address, "_blank", "noopener");
+}
