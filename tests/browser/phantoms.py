@@ -20,6 +20,8 @@ Vector = tuple[float, float, float]
 
 SPACE = "1.2.826.0.1.3680043.10.1338.4720"
 TILTED = "1.2.826.0.1.3680043.10.1338.4721"
+# Of one person alone, for what is written about it and stored in it.
+READING = "1.2.826.0.1.3680043.10.1338.4722"
 _FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.10.1338.4729"
 _AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORONAL = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -87,6 +89,7 @@ def studies() -> list[Dataset]:
     uneven = [(-64.0, -48.0, float(z)) for z in (-40, -36, -32, -20, -16, -12, -8, 0, 12, 20)]
     return [
         *stack(SPACE, 1, every, SeriesDescription="Thin axial"),
+        *stack(READING, 1, sparse, PatientName="Reading^Rosa", PatientID="READ1"),
         *stack(SPACE, 2, sparse, SeriesDescription="Thick axial"),
         *stack(SPACE, 3, coronal, axes=_CORONAL, size=(40, 64), SeriesDescription="Coronal"),
         *stack(TILTED, 1, tilted, axes=leaning, SeriesDescription="Leaning gantry"),

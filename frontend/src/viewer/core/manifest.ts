@@ -242,7 +242,15 @@ export interface Manifest {
   first_image: FirstImage | null;
   presets: readonly PresetFacts[];
   measurements: readonly MeasurementFacts[];
-  user: { id: string; name: string; can_write: boolean };
+  user: {
+    id: string;
+    name: string;
+    can_write: boolean;
+    /** Whether drafts of reports are theirs to see and write. */
+    can_report?: boolean;
+    /** The keys that they chose otherwise, by command. */
+    shortcuts?: Readonly<Record<string, readonly string[]>>;
+  };
   priors?: readonly PriorFacts[];
   session?: SessionFacts | null;
   links: {
@@ -258,6 +266,9 @@ export interface Manifest {
     session: string;
     study: string;
     theme?: string;
+    report?: string;
+    shown?: string;
+    shortcuts?: string;
     events?: string;
     batch: string;
   };

@@ -80,6 +80,22 @@ export class PointerController {
     return had;
   }
 
+  /** A click at a place of the viewport, as keys make it. */
+  click(at: Vec2): void {
+    this.workspace.activate(this.number);
+    const box = this.element.getBoundingClientRect();
+    const place = { clientX: box.left + at[0], clientY: box.top + at[1], pointerType: "mouse" };
+    this.pressed(new PointerEvent("pointerdown", { ...place, buttons: LEFT }), at);
+    this.up(new PointerEvent("pointerup", place));
+    this.hooks.drawn();
+  }
+
+  /** Moves what is being drawn to a place, as keys do. */
+  hover(at: Vec2): void {
+    this.drawing?.move(at);
+    this.hooks.drawn();
+  }
+
   private at(event: MouseEvent): Vec2 {
     const box = this.element.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];

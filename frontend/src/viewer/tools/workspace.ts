@@ -7,6 +7,7 @@ import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { type Item, MeasurementList } from "../core/measurements";
 import { REGIONS } from "../core/outline";
 import { type Preset, presetsFor } from "../core/presets";
+import { ShownLedger } from "../core/shown";
 import {
   buildStack,
   findFrame,
@@ -64,6 +65,8 @@ export class Workspace extends Emitter<Events> {
   readonly links: Links;
   crosshair: Crosshair | null = null;
   readonly list = new MeasurementList();
+  /** What stood on the screen in full fidelity. */
+  readonly shown = new ShownLedger();
   /** What others measured, read-only. */
   readonly found = new FoundList();
   readonly saver: MeasurementSaver;

@@ -2,6 +2,8 @@ import type { Workspace } from "../tools/workspace";
 
 /** What buttons, menus and keys do: one place, so that all ways do the same. */
 export interface Action {
+  /** Under which a person's own keys for it are kept. */
+  id: string;
   name: string;
   keys: readonly string[];
   group: string;
@@ -61,7 +63,7 @@ export const PICTURE_ACTIONS = {
   reset: { name: "Reset", keys: ["Space"], run: (w) => w.active.reset() },
   cine: { name: "Cine", keys: ["c"], run: toggleCine },
   fullScreen: { name: "Full screen", keys: ["f"], run: toggleFullScreen },
-} as const satisfies Record<string, Omit<Action, "group">>;
+} as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
 function turnPlanes(workspace: Workspace, radians: number): void {
   if (workspace.volume3d.isOpen) {
@@ -111,7 +113,7 @@ export const STACK_ACTIONS = {
     run: (w) => turnPlanes(w, TURN_STEP),
   },
   nextViewport: { name: "Next viewport", keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
-} as const satisfies Record<string, Omit<Action, "group">>;
+} as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
 export const DRAWING_ACTIONS = {
   undo: { name: "Undo", keys: ["Control+z"], run: (w) => w.undo() },
@@ -126,12 +128,18 @@ export const DRAWING_ACTIONS = {
     },
   },
   texts: { name: "Texts", keys: ["t"], run: (w) => w.setTexts(!w.showsTexts) },
-} as const satisfies Record<string, Omit<Action, "group">>;
+} as const satisfies Record<string, Omit<Action, "group" | "id">>;
+
+type Named = Record<string, Omit<Action, "group" | "id">>;
+
+function inGroup(group: string, actions: Named): Action[] {
+  return Object.entries(actions).map(([id, action]) => ({ ...action, id, group }));
+}
 
 export function allActions(): Action[] {
   return [
-    ...Object.values(PICTURE_ACTIONS).map((action) => ({ ...action, group: "Picture" })),
-    ...Object.values(STACK_ACTIONS).map((action) => ({ ...action, group: "Images" })),
-    ...Object.values(DRAWING_ACTIONS).map((action) => ({ ...action, group: "Measurements" })),
+    ...inGroup("Picture", PICTURE_ACTIONS),
+    ...inGroup("Images", STACK_ACTIONS),
+    ...inGroup("Measurements", DRAWING_ACTIONS),
   ];
 }

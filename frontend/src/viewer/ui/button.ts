@@ -1,10 +1,11 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { keyMap } from "./commands";
 import { type IconName, icon } from "./icons";
 
 export interface IconButton {
   name: string;
   icon: IconName;
-  /** Shown in the tooltip. */
+  /** The product's own key; the tooltip shows the one that the person has in its place. */
   key?: string | null;
   pressed?: boolean | undefined;
   disabled?: boolean;
@@ -13,7 +14,8 @@ export interface IconButton {
 
 /** A real button whose accessible name is plain English; the key stands in its tooltip. */
 export function iconButton(button: IconButton): TemplateResult {
-  const { name, key, pressed } = button;
+  const { name, pressed } = button;
+  const key = button.key ? keyMap.current(button.key) : null;
   return html`<button
     type="button"
     class="tool"

@@ -1,22 +1,15 @@
 import { html, type TemplateResult } from "lit";
 import type { Pane } from "../engine/pane";
-import { TOOLS } from "../tools/names";
 import type { Workspace } from "../tools/workspace";
-import { allActions } from "./actions";
-import { keyText } from "./button";
+import { keyMap } from "./commands";
 import { icon } from "./icons";
-
-function keys(names: readonly string[]): TemplateResult[] {
-  return names.map(
-    (name) => html`<kbd>${name.split("+").filter(Boolean).map(keyText).join(" + ") || "+"}</kbd> `,
-  );
-}
+import { keyCaps } from "./shortcuts";
 
 function table(title: string, rows: readonly [string, readonly string[]][]): TemplateResult {
   return html`<section>
     <h3>${title}</h3>
     <dl>
-      ${rows.map(([name, names]) => html`<dt>${name}</dt><dd>${keys(names)}</dd>`)}
+      ${rows.map(([name, names]) => html`<dt>${name}</dt><dd>${keyCaps(names)}</dd>`)}
     </dl>
   </section>`;
 }
@@ -37,18 +30,24 @@ const TOUCH: readonly [string, readonly string[]][] = [
   ["One viewport and back", ["Double tap"]],
 ];
 
-/** Everything that hands and keys can do here. */
-export function helpDialog(workspace: Workspace): TemplateResult {
+const PRESETS = "Window presets";
+
+/** Everything that hands and keys can do here, with the keys that this person has. */
+export function helpDialog(workspace: Workspace, changeKeys: () => void): TemplateResult {
   const groups = new Map<string, [string, readonly string[]][]>();
-  for (const action of allActions()) {
-    const rows = groups.get(action.group) ?? [];
-    rows.push([action.name, action.keys]);
-    groups.set(action.group, rows);
+  for (const { id, name, group } of keyMap.all()) {
+    if (group !== PRESETS) {
+      groups.set(group, [...(groups.get(group) ?? []), [name, keyMap.keysOf(id)]]);
+    }
   }
-  const tools = TOOLS.map(({ name, key }): [string, readonly string[]] => [name, key ? [key] : []]);
+  groups.set("Page", [
+    ...(groups.get("Page") ?? []),
+    ["Give up what is under way", ["Escape"]],
+    ["End an outline", ["Enter"]],
+  ]);
   const presets = workspace.presets
     .filter((preset) => preset.key !== null)
-    .map(({ name, key }): [string, readonly string[]] => [name, [key ?? ""]]);
+    .map(({ name, key }): [string, readonly string[]] => [name, keyMap.keysOf(`preset-${key}`)]);
   return html`<dialog class="sheet" id="help" aria-label="Keys and mouse" @click=${closeOutside}>
     <header>
       <h2>Keys and mouse</h2>
@@ -57,10 +56,13 @@ export function helpDialog(workspace: Workspace): TemplateResult {
       </form>
     </header>
     <div class="columns">
-      ${table("Mouse", MOUSE)} ${table("Touch", TOUCH)} ${table("Tools", tools)}
-      ${[...groups].map(([title, rows]) => table(title, rows))}
-      ${table("Window presets", presets)}
+      ${table("Mouse", MOUSE)} ${table("Touch", TOUCH)}
+      ${[...groups].map(([title, rows]) => table(title, rows))} ${table(PRESETS, presets)}
     </div>
+    <p class="row key-actions">
+      <button type="button" class="button" @click=${changeKeys}>Change the keys</button>
+      <button type="button" class="button" @click=${() => window.print()}>Print</button>
+    </p>
     <p class="dim">Pictures are drawn by: ${workspace.active.surface.name}.</p>
   </dialog>`;
 }

@@ -27,12 +27,17 @@ import flipVertical from "lucide-static/icons/flip-vertical-2.svg?raw";
 import crosshair from "lucide-static/icons/focus.svg?raw";
 import four from "lucide-static/icons/grid-2x2.svg?raw";
 import series from "lucide-static/icons/images.svg?raw";
+import keyboard from "lucide-static/icons/keyboard.svg?raw";
 import freehand from "lucide-static/icons/lasso.svg?raw";
+import pattern from "lucide-static/icons/layout-grid.svg?raw";
 import link from "lucide-static/icons/link.svg?raw";
 import livewire from "lucide-static/icons/magnet.svg?raw";
 import pan from "lucide-static/icons/move.svg?raw";
 import bidirectional from "lucide-static/icons/move-diagonal.svg?raw";
 import height from "lucide-static/icons/move-vertical.svg?raw";
+import report from "lucide-static/icons/notebook-pen.svg?raw";
+import dockBottom from "lucide-static/icons/panel-bottom.svg?raw";
+import dockRight from "lucide-static/icons/panel-right.svg?raw";
 import pause from "lucide-static/icons/pause.svg?raw";
 import rename from "lucide-static/icons/pencil.svg?raw";
 import play from "lucide-static/icons/play.svg?raw";
@@ -96,6 +101,11 @@ const ICONS = {
   pause,
   play,
   presets,
+  keyboard,
+  pattern,
+  report,
+  dockBottom,
+  dockRight,
   probe,
   rectangle,
   redo,

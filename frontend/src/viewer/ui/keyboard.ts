@@ -1,25 +1,6 @@
-import { TOOLS } from "../tools/names";
+import { keyName } from "../core/keys";
 import type { Workspace } from "../tools/workspace";
-import { allActions } from "./actions";
-
-/** A key with its modifiers as written in the actions: "Control+z", "Shift+ArrowUp", "m", "+". */
-export function keyName(event: KeyboardEvent): string {
-  const key = event.key === " " ? "Space" : event.key;
-  const isLetter = key.length === 1;
-  const parts: string[] = [];
-  if (event.ctrlKey || event.metaKey) {
-    parts.push("Control");
-  }
-  // A sign such as "?" or "+" already has the shift in it; only letters under Control differ by it.
-  if (event.shiftKey && (!isLetter || event.ctrlKey || event.metaKey)) {
-    parts.push("Shift");
-  }
-  if (event.altKey) {
-    parts.push("Alt");
-  }
-  parts.push(isLetter ? key.toLowerCase() : key);
-  return parts.join("+");
-}
+import { type PageHooks, pageCommand } from "./commands";
 
 function takesText(target: EventTarget | null): boolean {
   return (
@@ -38,63 +19,47 @@ function isOwnKey(target: EventTarget | null, name: string): boolean {
   return pressable || spaced;
 }
 
-export interface KeyHooks {
-  help: () => void;
-  cancel: () => void;
-  close: () => void;
+/** A key that is text where text is written; F2 and Ctrl with a letter are none. */
+function isTyped(name: string): boolean {
+  return !/^(Control\+|Alt\+|Shift\+)?(F\d{1,2})$/.test(name);
+}
+
+export interface KeyHooks extends PageHooks {
+  /** Keys that move a pointer; returns whether this one did. */
+  pointing: (name: string) => boolean;
 }
 
 /** Listens for the viewer's keys; returns the function that stops it. */
 export function listenToKeys(workspace: Workspace, hooks: KeyHooks): () => void {
-  const bindings = new Map<string, () => void>();
-  for (const action of allActions()) {
-    for (const key of action.keys) {
-      bindings.set(key, () => action.run(workspace));
-    }
-  }
-  for (const { tool, key } of TOOLS) {
-    if (key) {
-      bindings.set(key, () => workspace.setTool(tool));
-    }
-  }
-  for (let digit = 1; digit <= 9; digit++) {
-    bindings.set(String(digit), () => choosePreset(workspace, String(digit)));
-  }
-  bindings.set("?", hooks.help);
-  bindings.set("Escape", hooks.cancel);
-  bindings.set("Enter", hooks.close);
   const onKey = (event: KeyboardEvent): void => {
     const name = keyName(event);
     const isInDialog = document.querySelector("dialog[open]") !== null;
     // Esc closes an open menu before it means anything else.
     const isInMenu = document.querySelector(":popover-open") !== null && name === "Escape";
-    if (isInMenu || takesText(event.target) || isInDialog || isOwnKey(event.target, name)) {
+    if (isInMenu || isInDialog || isOwnKey(event.target, name)) {
       return;
     }
-    const run = bindings.get(name);
-    if (run) {
+    const command = pageCommand(name);
+    if (takesText(event.target)) {
+      if (command?.inText && !isTyped(name)) {
+        event.preventDefault();
+        command.run(workspace, hooks);
+      }
+      return;
+    }
+    if (hooks.pointing(name)) {
       event.preventDefault();
-      run();
+    } else if (name === "Escape") {
+      event.preventDefault();
+      hooks.cancel();
+    } else if (name === "Enter") {
+      event.preventDefault();
+      hooks.close();
+    } else if (command) {
+      event.preventDefault();
+      command.run(workspace, hooks);
     }
   };
   window.addEventListener("keydown", onKey);
   return () => window.removeEventListener("keydown", onKey);
-}
-
-export function choosePreset(workspace: Workspace, key: string): void {
-  const preset = workspace.presets.find((candidate) => candidate.key === key);
-  if (preset) {
-    applyPreset(workspace, preset);
-  }
-}
-
-export function applyPreset(
-  workspace: Workspace,
-  preset: { window: Workspace["presets"][number]["window"] },
-): void {
-  if (preset.window === "full-range") {
-    workspace.active.setFullRange();
-  } else {
-    workspace.active.setWindow(preset.window);
-  }
 }

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { type IconButton, keyText, leaveFocus } from "./button";
+import { keyMap } from "./commands";
 import { type IconName, icon } from "./icons";
 
 /** A button of the tool bar that opens a menu. */
@@ -23,8 +24,10 @@ export function buttonMenu(
   items: readonly IconButton[],
 ): TemplateResult {
   return html`<div id=${menu} class="menu" popover role="group" aria-label=${name} @beforetoggle=${place}>
-    ${items.map(
-      (item) => html`<button
+    ${items
+      .map((item) => ({ ...item, key: item.key ? keyMap.current(item.key) : null }))
+      .map(
+        (item) => html`<button
         type="button"
         class="menu-item"
         popovertarget=${menu}
@@ -40,7 +43,7 @@ export function buttonMenu(
           >${item.key ? keyText(item.key) : ""}</kbd
         >
       </button>`,
-    )}
+      )}
   </div>`;
 }
 

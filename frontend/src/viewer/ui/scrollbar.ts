@@ -3,7 +3,10 @@ import type { Pane } from "../engine/pane";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
 
-/** The scroll bar of a viewport: where in the stack, and which frames are already here. */
+/**
+ * The scroll bar of a viewport: where in the stack, which frames are already here (left half), and
+ * which were shown in full (right half).
+ */
 export class ScrollbarElement extends ViewerElement {
   static override properties = {
     workspace: { attribute: false },
@@ -18,6 +21,7 @@ export class ScrollbarElement extends ViewerElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.until(this.workspace.on("loaded", () => this.requestPaint()));
+    this.until(this.workspace.shown.on("change", () => this.requestPaint()));
     const observer = new ResizeObserver(() => this.requestPaint());
     observer.observe(this);
     this.until(() => observer.disconnect());
@@ -35,6 +39,7 @@ export class ScrollbarElement extends ViewerElement {
       aria-valuemax=${count}
       aria-valuenow=${this.pane.index + 1}
       aria-valuetext=${`Image ${this.pane.index + 1} of ${count}`}
+      title="Left: which images are here. Right: which were shown in full."
       @pointerdown=${this.press}
       @pointermove=${this.drag}
     >
@@ -80,7 +85,7 @@ export class ScrollbarElement extends ViewerElement {
     }
   }
 
-  /** One line per screen pixel: bright where all of its frames are here. */
+  /** One line per screen pixel: bright where all of its frames are here, or were shown. */
   private paint(): void {
     const canvas = this.querySelector("canvas");
     const context = canvas?.getContext("2d");
@@ -90,18 +95,24 @@ export class ScrollbarElement extends ViewerElement {
     }
     const height = Math.max(1, Math.round(this.clientHeight));
     if (canvas.height !== height) {
-      canvas.width = 1;
+      canvas.width = 2;
       canvas.height = height;
     }
     const loaded = this.workspace.frames;
     const style = getComputedStyle(this);
     const here = style.getPropertyValue("--loaded");
     const failed = style.getPropertyValue("--failed");
-    context.clearRect(0, 0, 1, height);
+    const seen = style.getPropertyValue("--shown");
+    const { shown } = this.workspace;
+    context.clearRect(0, 0, 2, height);
     for (let y = 0; y < height; y++) {
       const first = Math.floor((y / height) * frames.length);
       const last = Math.max(first + 1, Math.floor(((y + 1) / height) * frames.length));
       const part = frames.slice(first, last);
+      if (part.every(({ key }) => shown.has(key))) {
+        context.fillStyle = seen;
+        context.fillRect(1, y, 1, 1);
+      }
       if (part.some(({ key }) => loaded.problem(key))) {
         context.fillStyle = failed;
       } else if (part.every(({ key }) => loaded.has(key))) {

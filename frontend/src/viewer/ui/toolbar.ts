@@ -11,9 +11,9 @@ import {
 import type { Workspace } from "../tools/workspace";
 import { DRAWING_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
 import { type IconButton, iconButton, keyText } from "./button";
+import { applyPreset, keyMap } from "./commands";
 import { ViewerElement } from "./element";
 import { type IconName, icon } from "./icons";
-import { applyPreset } from "./keyboard";
 import { linkButton, linkMenu } from "./links";
 import { buttonMenu, menuButton, place } from "./menu";
 import { windowText } from "./texts";
@@ -56,6 +56,7 @@ export interface ToolbarHooks {
   toggleCineBar: () => void;
   showHelp: () => void;
   showWindow: () => void;
+  showKeys: () => void;
   toggleTheme: () => void;
 }
 
@@ -173,6 +174,12 @@ export class ToolbarElement extends ViewerElement {
       },
       this.actionButton("fullScreen"),
       { name: "Light or dark", icon: "theme", run: this.hooks.toggleTheme },
+      { name: "Change the keys", icon: "keyboard", key: "Control+,", run: this.hooks.showKeys },
+      {
+        name: "Test pattern",
+        icon: "pattern",
+        run: () => window.open("/viewer/test-pattern/", "_blank", "noopener"),
+      },
     ]);
   }
 
@@ -188,7 +195,7 @@ export class ToolbarElement extends ViewerElement {
     const { workspace } = this;
     return html`<div id="more-menu" class="menu" popover @beforetoggle=${place}>
       ${MORE_TOOLS.map(
-        ({ tool, name, key }) => html`<button
+        ({ tool, name }) => html`<button
           type="button"
           class="menu-item"
           popovertarget="more-menu"
@@ -197,7 +204,7 @@ export class ToolbarElement extends ViewerElement {
           aria-current=${workspace.tool === tool ? "true" : nothing}
           @click=${() => workspace.setTool(tool)}
         >
-          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${key ? keyText(key) : ""}</kbd>
+          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${keyText(keyMap.keysOf(`tool-${tool}`)[0] ?? "")}</kbd>
         </button>`,
       )}
       <button

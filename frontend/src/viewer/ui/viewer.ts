@@ -2,9 +2,12 @@ import { html, nothing, type TemplateResult } from "lit";
 import { ageAt, ageText, personName, sexText } from "../core/format";
 import { parseLayout } from "../core/layout";
 import type { Pane } from "../engine/pane";
+import { ReportDraft } from "../net/report";
 import { toggleTheme } from "../tools/theme";
+import { measurementWords } from "../tools/wording";
 import type { Workspace } from "../tools/workspace";
 import { iconButton } from "./button";
+import { keyMap } from "./commands";
 import { helpDialog, windowDialog } from "./dialogs";
 import { ViewerElement } from "./element";
 import "./export";
@@ -12,6 +15,10 @@ import type { ExportElement } from "./export";
 import { icon } from "./icons";
 import { listenToKeys } from "./keyboard";
 import { mprBar } from "./mpr";
+import "./report";
+import type { Dock, ReportElement } from "./report";
+import "./shortcuts";
+import type { ShortcutsElement } from "./shortcuts";
 import "./strip";
 import "./table";
 import "./toolbar";
@@ -22,6 +29,7 @@ import { volumeBar } from "./volume3d";
 
 const SPEAK_AFTER_MS = 500;
 const NARROW = "(max-width: 760px)";
+const DOCK_KEY = "noctis.report-dock";
 
 /** The whole page: bars, strip, viewports, measurements. Says from outside what it shows. */
 export class ViewerPageElement extends ViewerElement {
@@ -29,21 +37,27 @@ export class ViewerPageElement extends ViewerElement {
     workspace: { attribute: false },
     showsTable: { state: true },
     showsStrip: { state: true },
+    showsReport: { state: true },
+    dock: { state: true },
     showsCine: { state: true },
     isNarrow: { state: true },
   };
   declare workspace: Workspace | null;
   declare showsTable: boolean;
   declare showsStrip: boolean;
+  declare showsReport: boolean;
+  declare dock: Dock;
   declare showsCine: boolean;
   declare isNarrow: boolean;
   private speakTimer = 0;
+  private draft: ReportDraft | null = null;
   private readonly hooks: ToolbarHooks = {
     toggleCineBar: () => {
       this.showsCine = !this.workspace?.active.cine.isPlaying;
     },
     showHelp: () => this.openDialog("help"),
     showWindow: () => this.openDialog("window-numbers"),
+    showKeys: () => this.changeKeys(),
     toggleTheme: () => this.changeTheme(),
   };
 
@@ -52,6 +66,8 @@ export class ViewerPageElement extends ViewerElement {
     this.workspace = null;
     this.showsTable = false;
     this.showsCine = false;
+    this.showsReport = false;
+    this.dock = localStorage.getItem(DOCK_KEY) === "bottom" ? "bottom" : "right";
     const narrow = matchMedia(NARROW);
     this.isNarrow = narrow.matches;
     this.showsStrip = !narrow.matches;
@@ -64,6 +80,13 @@ export class ViewerPageElement extends ViewerElement {
   /** Starts showing a study; called once, by the page's entry. */
   open(workspace: Workspace): void {
     this.workspace = workspace;
+    const { links, user } = workspace.manifest;
+    keyMap.load(user.shortcuts ?? {});
+    this.until(keyMap.on("change", () => workspace.emit("change", undefined)));
+    if (links.report && user.can_report) {
+      this.draft = new ReportDraft(links.report);
+      this.guardDraft(this.draft);
+    }
     this.until(workspace.on("change", () => this.refresh()));
     this.until(
       workspace.on("loaded", () => {
@@ -80,11 +103,21 @@ export class ViewerPageElement extends ViewerElement {
         if (!before && after && !this.isNarrow) {
           this.showsTable = true;
         }
+        if (!before && after) {
+          this.say(measurementWords(workspace, after));
+        }
       }),
     );
     this.until(
       listenToKeys(workspace, {
         help: this.hooks.showHelp,
+        keys: this.hooks.showKeys,
+        report: () => this.writeReport(),
+        keyImage: () => this.intoReport((pane) => pane.insertImage()),
+        insertMeasurement: () =>
+          this.intoReport((pane) => pane.insertMeasurement(workspace.list.selected)),
+        point: () => this.say(this.activeViewport?.startPointing() ?? ""),
+        pointing: (name) => this.pointBy(name),
         cancel: () => this.cancel(),
         close: () => this.closeDrawing(),
       }),
@@ -149,11 +182,14 @@ export class ViewerPageElement extends ViewerElement {
               </aside>`
             : nothing
         }
+        ${this.dock === "right" || this.isNarrow ? this.reportPane() : nothing}
       </div>
+      ${this.dock === "bottom" && !this.isNarrow ? this.reportPane() : nothing}
       ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
       <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
-      ${helpDialog(workspace)} ${windowDialog(workspace.active)}
+      ${helpDialog(workspace, this.hooks.showKeys)} ${windowDialog(workspace.active)}
       <noctis-export .workspace=${workspace}></noctis-export>
+      <noctis-shortcuts .url=${workspace.manifest.links.shortcuts}></noctis-shortcuts>
     `;
   }
 
@@ -219,8 +255,98 @@ export class ViewerPageElement extends ViewerElement {
       >
         ${icon("table")}
       </button>
+      ${
+        this.draft
+          ? iconButton({
+              name: "Report",
+              icon: "report",
+              key: "F2",
+              pressed: this.showsReport,
+              run: () => {
+                this.showsReport = !this.showsReport;
+              },
+            })
+          : nothing
+      }
       ${this.isNarrow ? nothing : this.helpButton()}
     </div>`;
+  }
+
+  private reportPane(): TemplateResult | typeof nothing {
+    const { draft, workspace } = this;
+    if (!draft || !this.showsReport) {
+      return nothing;
+    }
+    return html`<aside class="side report-side" data-dock=${this.dock} aria-label="Report">
+      <noctis-report
+        .workspace=${workspace}
+        .draft=${draft}
+        .dock=${this.dock}
+        .close=${() => {
+          this.showsReport = false;
+        }}
+        .turn=${this.isNarrow ? null : () => this.turnDock()}
+      ></noctis-report>
+    </aside>`;
+  }
+
+  private turnDock(): void {
+    this.dock = this.dock === "right" ? "bottom" : "right";
+    localStorage.setItem(DOCK_KEY, this.dock);
+  }
+
+  /** Opens the report and puts the caret into it; from there back to the pictures. */
+  private writeReport(): void {
+    if (document.activeElement?.matches("textarea.report-text")) {
+      (document.activeElement as HTMLElement).blur();
+      this.say("The keys are the picture's again.");
+    } else {
+      this.intoReport((pane) => pane.write());
+    }
+  }
+
+  private async intoReport(what: (pane: ReportElement) => void): Promise<void> {
+    if (!this.draft) {
+      this.say("Drafts of reports are for those who report.");
+      return;
+    }
+    this.showsReport = true;
+    await this.updateComplete;
+    const pane = this.querySelector<ReportElement>("noctis-report");
+    await pane?.updateComplete;
+    await this.draft.arrived;
+    await pane?.updateComplete;
+    if (pane) {
+      what(pane);
+    }
+  }
+
+  private guardDraft(draft: ReportDraft): void {
+    window.addEventListener("pagehide", () => draft.flush());
+    window.addEventListener("beforeunload", (event) => {
+      draft.flush();
+      if (!draft.isClean) {
+        event.preventDefault();
+      }
+    });
+  }
+
+  private get activeViewport(): ViewportElement | null {
+    const number = this.workspace?.activeIndex ?? 0;
+    return this.querySelectorAll<ViewportElement>("noctis-viewport")[number] ?? null;
+  }
+
+  private pointBy(name: string): boolean {
+    const words = this.activeViewport?.pointBy(name) ?? null;
+    if (words) {
+      this.say(words);
+    }
+    return words !== null;
+  }
+
+  private changeKeys(): void {
+    this.querySelector<HTMLDialogElement>("#help")?.close();
+    this.querySelector<ShortcutsElement>("noctis-shortcuts")?.open();
   }
 
   /** Beside the tools and not among them: it stays in sight however narrow the window is. */
@@ -334,6 +460,15 @@ export class ViewerPageElement extends ViewerElement {
     this.dataset.seriesId = pane.stack?.series.id ?? "";
     clearTimeout(this.speakTimer);
     this.speakTimer = window.setTimeout(() => this.speak(pane), SPEAK_AFTER_MS);
+  }
+
+  /** Says something at once, to those who listen to the page. */
+  private say(words: string): void {
+    const region = this.querySelector("#spoken");
+    if (region && words) {
+      clearTimeout(this.speakTimer);
+      region.textContent = words;
+    }
   }
 
   private speak(pane: Pane): void {

@@ -1,10 +1,11 @@
-import { html, nothing, type TemplateResult } from "lit";
+import { html, nothing, svg, type TemplateResult } from "lit";
 import type { Affine } from "../core/affine";
 import type { Box } from "../core/labels";
-import type { ImageFacts, MeasurementFacts } from "../core/manifest";
+import type { ImageFacts, MeasurementFacts, Vec2 } from "../core/manifest";
 import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
-import { renamed } from "../tools/drawing";
+import { pictureAt, renamed } from "../tools/drawing";
+import { pointerKey } from "../tools/key-pointer";
 import { PointerController } from "../tools/pointer";
 import type { Workspace } from "../tools/workspace";
 import "./document";
@@ -29,6 +30,7 @@ export class ViewportElement extends ViewerElement {
     showsCine: { attribute: false },
     askedText: { state: true },
     isDropTarget: { state: true },
+    keyPoint: { state: true },
   };
   declare workspace: Workspace;
   declare pane: Pane;
@@ -38,6 +40,8 @@ export class ViewportElement extends ViewerElement {
   /** The arrow whose text is being typed. */
   declare askedText: MeasurementFacts | null;
   declare isDropTarget: boolean;
+  /** Where keys point, in CSS pixels; null: they do not. */
+  declare keyPoint: Vec2 | null;
   private controller: PointerController | null = null;
 
   constructor() {
@@ -45,6 +49,7 @@ export class ViewportElement extends ViewerElement {
     this.askedText = null;
     this.isDropTarget = false;
     this.showsCine = false;
+    this.keyPoint = null;
   }
 
   override connectedCallback(): void {
@@ -64,6 +69,41 @@ export class ViewportElement extends ViewerElement {
   /** Esc; returns whether a drawing or drag was given up. */
   cancel(): boolean {
     return this.controller?.cancel() ?? false;
+  }
+
+  /** Begins to point by keys, in the middle of the picture; returns what is said of it. */
+  startPointing(): string {
+    const { width, height } = this.pane.size;
+    this.keyPoint = [Math.round(width / 2), Math.round(height / 2)];
+    return `Pointing by keys. ${this.pointText()}`;
+  }
+
+  /** A key while keys point; returns what is said of it, or null when it is no such key. */
+  pointBy(name: string): string | null {
+    const at = this.keyPoint;
+    const key = at && pointerKey(name, at, this.pane.size);
+    if (!at || !key) {
+      return null;
+    }
+    if (key.kind === "end") {
+      this.keyPoint = null;
+      this.controller?.cancel();
+      return "Keys move through the images again.";
+    }
+    if (key.kind === "move") {
+      this.keyPoint = key.at;
+      this.controller?.hover(key.at);
+      return this.pointText();
+    }
+    const before = this.workspace.list.all().length;
+    this.controller?.click(at);
+    const isDone = this.workspace.list.all().length > before;
+    return isDone ? "" : `Set. ${this.pointText()}`;
+  }
+
+  private pointText(): string {
+    const [column, row] = pictureAt(this.pane, this.keyPoint ?? [0, 0]);
+    return `Column ${Math.round(column) + 1}, row ${Math.round(row) + 1}`;
   }
 
   /** Enter: ends an outline. */
@@ -136,8 +176,17 @@ export class ViewportElement extends ViewerElement {
       ${spatialLines(workspace, pane)}
       ${profileChart(pane, items)}
       ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
-      ${this.foundMarks(matrix)}
+      ${this.foundMarks(matrix)} ${this.keyMark()}
     </svg>`;
+  }
+
+  private keyMark(): ReturnType<typeof svg> | typeof nothing {
+    if (!this.keyPoint) {
+      return nothing;
+    }
+    const [x, y] = this.keyPoint;
+    const arms = `M${x - 14},${y}h9M${x + 5},${y}h9M${x},${y - 14}v9M${x},${y + 5}v9`;
+    return svg`<path class="key-point" d=${arms}></path>`;
   }
 
   /** What other systems drew on the frame. */
