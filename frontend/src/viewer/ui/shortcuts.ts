@@ -91,7 +91,7 @@ export class ShortcutsElement extends ViewerElement {
 
   private messageLine(): TemplateResult {
     const { message } = this;
-    return html`<div class="key-message" role="status" aria-live="polite" data-error=${String(message?.isError ?? false)}>
+    return html`<div class="key-message" aria-live="polite" data-error=${String(message?.isError ?? false)}>
       ${message ? html`<span>${message.text}</span>` : nothing}
       ${
         message?.take
