@@ -14,13 +14,14 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Sum
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
-from archive import database, query_columns
+from archive import database, names, query_columns
 from archive.access import Scope
 from archive.errors import TooBroadError
 from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Kind
@@ -45,18 +46,19 @@ _MODELS: Mapping[str, type[Model]] = {
 }
 # From the row of a level to the rows of the levels above.
 PREFIXES: Mapping[str, Mapping[str, str]] = {
+    PATIENT: {PATIENT: ""},
     STUDY: {PATIENT: "", STUDY: ""},
     SERIES: {PATIENT: "study__", STUDY: "study__", SERIES: ""},
     IMAGE: {PATIENT: "series__study__", STUDY: "series__study__", SERIES: "series__", IMAGE: ""},
 }
-_PATIENT_OF = {PATIENT: "pk", STUDY: "patient_id", SERIES: "study__patient_id"}
-_PATIENT_OF[IMAGE] = "series__study__patient_id"
+PATIENT_OF = {PATIENT: "pk", STUDY: "patient_id", SERIES: "study__patient_id"}
+PATIENT_OF[IMAGE] = "series__study__patient_id"
 # By way of the study, which is found by its UID or its patient: an index of all instances of a
 # facility must not come first.
 _FACILITY_OF = {PATIENT: "facility", STUDY: "facility", SERIES: "study__facility"}
 _FACILITY_OF[IMAGE] = "series__study__facility"
 ORDERS = {PATIENT: ("patient_id", "pk"), STUDY: ("sort_at", "pk")}
-_STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
+STUDY_OF = {STUDY: "pk", SERIES: "study_id", IMAGE: "series__study_id"}
 _UNIQUE = {
     PATIENT: "PatientID",
     STUDY: "StudyInstanceUID",
@@ -177,6 +179,9 @@ class _Plan:
     is_ordered: bool = False
     # A key decides; else everything in scope is found.
     is_narrowed: bool = False
+    # Many studies have the name; and how many further conditions there are.
+    has_names_of_many: bool = False
+    selective: int = 0
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
     # What the database did not decide: text keys by keyword, and all others.
@@ -271,9 +276,9 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
     if level == PATIENT:
         plan.counted |= asked.keys() & set(OF_LEVEL[PATIENT])
     if plan.counted:
-        plan.keys["patient"] = plan.place(_PATIENT_OF[level])
+        plan.keys["patient"] = plan.place(PATIENT_OF[level])
         if level != PATIENT:
-            plan.keys["study"] = plan.place(_STUDY_OF[level])
+            plan.keys["study"] = plan.place(STUDY_OF[level])
     _narrow(scope, query, plan, asked)
     if (level == SERIES and "StudyInstanceUID" in asked) or (
         level == IMAGE and "SeriesInstanceUID" in asked
@@ -304,7 +309,7 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
         if keyword == "SOPClassesInStudy" and level != PATIENT:
             images = scope.filter(DicomImage.objects.filter(sop_class_uid__in=texts))
             having = images.values("series__study_id")
-            found = query_columns.Condition(Q(**{f"{_STUDY_OF[level]}__in": having}), is_exact=True)
+            found = query_columns.Condition(Q(**{f"{STUDY_OF[level]}__in": having}), is_exact=True)
         elif place is not None and place[1].kind is Kind.COUNT:
             continue
         elif place is not None and level == PATIENT and keyword == "PatientName":
@@ -312,13 +317,19 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
             column = COLUMNS[PATIENT][keyword]
             found = query_columns.condition(column, "", element, query.options)
             if found.where is not None:
-                of_studies &= found.where
+                of_studies &= _with_names(found.where)
                 found = query_columns.NOWHERE
         elif place is not None:
             prefix = plan.paths[place[0]].removesuffix(place[1].name)
             found = query_columns.condition(place[1], prefix, element, query.options)
         if found.where is not None:
-            plan.rows = plan.rows.filter(found.where)
+            where = _with_names(found.where)
+            is_of_many = (
+                level == STUDY and connection.vendor == "sqlite" and names.is_of_many(where)
+            )
+            plan.has_names_of_many |= is_of_many
+            plan.selective += not is_of_many
+            plan.rows = plan.rows.filter(where)
         if not found.is_exact and keyword in supported:
             plan.keep(element, query.options)
     if level == PATIENT and of_studies:
@@ -332,11 +343,18 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
     plan.rows = scope.filter(plan.rows, _FACILITY_OF[level])
 
 
+def _with_names(condition: Q) -> Q:
+    with limited(SEARCH_S):
+        return names.narrowed(connection, condition)
+
+
 def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     """Read rows: few at once, more by their keys, very many in the order of their keys."""
     # Sorted here: told to sort, a database may walk its index of the order through all rows.
     is_sorted_here = plan.is_ordered and not plan.rows.ordered
-    if is_sorted_here and not plan.is_narrowed:
+    # Answers come as soon in the order of their dates.
+    is_broad = plan.has_names_of_many and not plan.selective
+    if is_broad or (is_sorted_here and not plan.is_narrowed):
         yield from _ordered_chunks(plan)
         return
     order = plan.order if is_sorted_here else ()

@@ -20,19 +20,21 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, Q
 
-from archive import database, query_columns, timelimit
+from archive import database, names, query_columns, query_counts, timelimit
 from archive.access import Scope
 from archive.dicom_query import (
     ORDERS,
+    PATIENT_OF,
     PREFIXES,
     SEARCH_S,
     SIMPLE_VRS,
+    STUDY_OF,
     DicomQuery,
     text_of,
     text_test,
 )
 from archive.errors import TooBroadError
-from archive.query_columns import COLUMNS, LEVELS, Condition, Kind
+from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Condition, Kind
 from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
 from imaging.plainkeys import Key, PlainKeys
 from worklist.models import DicomImage, Patient, Series, Study
@@ -131,7 +133,7 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
     DICOM PS3.4 section C.4.1.
     """
     keys = query.identifier
-    if not isinstance(keys, PlainKeys) or query.level == PATIENT:
+    if not isinstance(keys, PlainKeys):
         return None
     try:
         layout = _layout(connection, query, keys)
@@ -229,26 +231,54 @@ def _make_layout(
 
 
 def _text(vendor: str, level: str, keyword: str, columns: list[str]) -> Text | None:
-    """Return where an attribute's text comes from; `columns` gets what it needs.
-
-    None: it is counted by further statements.
-    """
+    """Return where an attribute's text comes from; `columns` gets what it needs."""
     if keyword == "InstanceAvailability":
         return _constant("ONLINE")
+    counted = query_counts.column(
+        vendor,
+        keyword,
+        patient=_column(level, "id" if level == PATIENT else PATIENT_OF[level]),
+        study=""
+        if level == PATIENT
+        else _column(level, "id" if level == STUDY else STUDY_OF[level]),
+    )
+    if counted is not None:
+        place = _placed(columns, counted)
+        return lambda row: query_counts.text_of_count(keyword, row[place])
+    if level == PATIENT:
+        return _text_of_patient(vendor, keyword, columns)
     for above in LEVELS[: LEVELS.index(level) + 1]:
         column = COLUMNS[above].get(keyword)
         if column is None and keyword not in OF_LEVEL[above]:
             continue
-        path = f"{PREFIXES[level][above]}{column.name if column else 'attributes'}"
-        selected = _column(level, path)
-        if vendor == "sqlite" and column is not None and column.kind in (Kind.DATE, Kind.TIME):
-            # An expression has no type: the driver makes no object of it.
-            selected = f"+{selected}"
-        if selected not in columns:
-            columns.append(selected)
-        place = columns.index(selected)
-        return _of_attributes(place, keyword) if column is None else _of_column(place, column.kind)
+        prefix = PREFIXES[level][above]
+        if column is None:
+            return _of_attributes(_placed(columns, _column(level, f"{prefix}attributes")), keyword)
+        return _of_column(_placed(columns, _selected(vendor, level, column, prefix)), column.kind)
     return None
+
+
+def _text_of_patient(vendor: str, keyword: str, columns: list[str]) -> Text:
+    """Return where a text comes from that a patient's own row has, or its studies."""
+    column = OF_PATIENT.get(keyword)
+    if column is not None:
+        return _of_column(_placed(columns, _selected(vendor, PATIENT, column)), column.kind)
+    place = _placed(columns, query_counts.patient_attributes(vendor, _column(PATIENT, "id")))
+    read = query_counts.text_of_patient(keyword)
+    return lambda row: read(row[place])
+
+
+def _selected(vendor: str, level: str, column: Column, prefix: str = "") -> str:
+    selected = _column(level, f"{prefix}{column.name}")
+    # An expression has no type: SQLite's driver makes no object of it.
+    has_type = vendor == "sqlite" and column.kind in (Kind.DATE, Kind.TIME)
+    return f"+{selected}" if has_type else selected
+
+
+def _placed(columns: list[str], selected: str) -> int:
+    if selected not in columns:
+        columns.append(selected)
+    return columns.index(selected)
 
 
 def _tables(level: str, columns: Sequence[str]) -> str:
@@ -350,6 +380,18 @@ class _Conditions:
             raise _NotPlainError
         return f"({f' {condition.connector} '.join(parts)})"
 
+    def of_studies(self, condition: Q) -> str:
+        """Return the condition that one of a patient's studies fulfils another one."""
+        mine, self._level = self._level, STUDY
+        try:
+            where = self.of(condition)
+        finally:
+            self._level = mine
+        return (
+            f'p."id" IN (SELECT s."patient_id" FROM "{Study._meta.db_table}" s '  # noqa: S608
+            f'WHERE s."deletion_id" IS NULL AND {where})'
+        )
+
     def _of_lookup(self, path: str, value: Any) -> str:  # noqa: ANN401 - a lookup's
         path, _, lookup = path.rpartition("__")
         if lookup == "in":
@@ -376,7 +418,12 @@ def _where(
     """Return the conditions, their parameters, and what decides about the rows that they find."""
     level = query.level
     conditions = _Conditions(connection, level)
-    parts = [f'{_ALIASES[level]}."deletion_id" IS NULL']
+    has_studies = (
+        f'EXISTS (SELECT 1 FROM "{Study._meta.db_table}" x '  # noqa: S608 - our names
+        'WHERE x."patient_id" = p."id" AND x."deletion_id" IS NULL)'
+    )
+    # Patients whose studies are all deleted are not there.
+    parts = [has_studies if level == PATIENT else f'{_ALIASES[level]}."deletion_id" IS NULL']
     tests: list[Test] = []
     for key in keys.valued:
         if key.keyword in _CONTROL or key.keyword in query_columns.CONSTANT:
@@ -388,11 +435,18 @@ def _where(
         if found is None:
             continue
         if found.where is not None:
-            parts.append(conditions.of(found.where))
+            with timelimit.limited_reading(connection, SEARCH_S):
+                where = names.narrowed(connection, found.where)
+            if level == STUDY and connection.vendor == "sqlite" and names.is_of_many(where):
+                # Answers come as soon in the order of their dates.
+                raise _NotPlainError
+            of_study = level == PATIENT and key.keyword == "PatientName"
+            parts.append(conditions.of_studies(where) if of_study else conditions.of(where))
         if not found.is_exact:
             tests.append((key.keyword, text_test(key.value, key.VR, query.options)))
     if scope.facility_ids is not None:
-        mine = conditions.among(f'{_ALIASES[STUDY]}."facility_id"', scope.facility_ids)
+        whose = _ALIASES[PATIENT if level == PATIENT else STUDY]
+        mine = conditions.among(f'{whose}."facility_id"', scope.facility_ids)
         # A key that names one or few has the better index. Without statistics, PostgreSQL would
         # read the facility's as well, which holds every study: a truth value has no index.
         has_better = any(key.keyword in _SELECTIVE for key in keys.valued)
@@ -404,9 +458,13 @@ def _condition(query: DicomQuery, key: Key) -> Condition | None:
     """Return the condition of a key that is not universal; None: it is not matched on."""
     if key.keyword not in query_columns.supported(query.level):
         return None
+    if key.keyword in COUNTED[PATIENT]:
+        return None
     found = query_columns.NOWHERE
     for level in LEVELS[: LEVELS.index(query.level) + 1]:
-        column = COLUMNS[level].get(key.keyword)
+        # Names as they are searched stand in the rows of studies.
+        is_own = query.level == PATIENT and key.keyword != "PatientName"
+        column = (OF_PATIENT if is_own else COLUMNS[level]).get(key.keyword)
         if column is None:
             continue
         if column.kind is Kind.COUNT:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db import connection
+from django.db.models import F, Func, OrderBy, Q, QuerySet
 
-from archive import patients
+from archive import names, patients
 from archive.access import Scope
 from archive.catalogue import UNDATED, fold
 from archive.errors import InvalidInputError
@@ -88,18 +90,26 @@ def find_studies(scope: Scope, query: StudyQuery) -> Page:
     if not 1 <= query.limit <= MOST_PER_PAGE:
         raise InvalidInputError(f"'limit' is a number from 1 to {MOST_PER_PAGE}.")
     column = _SORT_FIELDS[query.sort]
-    rows = filtered(scope, query)
+    rows, is_of_few_names = _filtered(scope, query)
     if query.cursor:
         rows = rows.filter(_after(column, query))
-    sign = "-" if query.descending else ""
     items = list(
-        rows.order_by(f"{sign}{column}", f"{sign}id").prefetch_related("facility")[
-            : query.limit + 1
-        ]
+        rows.order_by(*_order(column, query, is_indexed=not is_of_few_names)).prefetch_related(
+            "facility"
+        )[: query.limit + 1]
     )
     more = len(items) > query.limit
     items = items[: query.limit]
     return Page(items=items, cursor=_cursor(column, items[-1]) if more else "")
+
+
+def _order(column: str, query: StudyQuery, *, is_indexed: bool) -> list[OrderBy]:
+    fields: list[F | Func] = [F(column), F("id")]
+    if not is_indexed:
+        # Told to sort by a column that has an index, SQLite would go through all studies in that
+        # order instead of looking up the few.
+        fields = [Func(field, template="+%(expressions)s") for field in fields]
+    return [OrderBy(field, descending=query.descending) for field in fields]
 
 
 def count_studies(scope: Scope, query: StudyQuery) -> int:
@@ -110,6 +120,12 @@ def count_studies(scope: Scope, query: StudyQuery) -> int:
 
 def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
     """Return the matching studies in scope, unordered."""
+    return _filtered(scope, query)[0]
+
+
+def _filtered(scope: Scope, query: StudyQuery) -> tuple[QuerySet[Study], bool]:
+    """Return the matching studies, and whether they are looked up by the few names that match."""
+    is_of_few_names = False
     rows = scope.filter(Study.objects.all())
     if query.facility_ids:
         rows = rows.filter(facility__in=query.facility_ids)
@@ -132,7 +148,10 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
         if pattern:
             rows = rows.filter(_matches(column, pattern, is_exact=query.is_exact))
     for word in _name_words(query.patient_name):
-        rows = rows.filter(_matches_name(word))
+        wanted = _matches_name(word)
+        narrowed = names.narrowed(connection, wanted)
+        is_of_few_names |= names.is_of_names(narrowed)
+        rows = rows.filter(narrowed)
     if query.modalities:
         any_of = Q()
         for code in query.modalities:
@@ -146,7 +165,7 @@ def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:
             | Q(study_description__icontains=word)
             | Q(study_instance_uid=word)
         )
-    return rows
+    return rows, is_of_few_names
 
 
 def _within(rows: QuerySet[Study], query: StudyQuery) -> QuerySet[Study]:
@@ -190,9 +209,13 @@ def _matches_name(word: str) -> Q:
     any_of = Q()
     for spelling in {fold(word), fold(spelt_out), bare}:
         if _is_wild(spelling):
-            any_of |= Q(patient_name_folded__iregex=f"(^| ){_expression(spelling)}( |$)")
+            word_of_it = Q(patient_name_folded__iregex=f"(^| ){_expression(spelling)}( |$)")
+            for part in re.split(r"[*?]+", spelling):
+                if part:
+                    word_of_it &= Q(patient_name_folded__contains=part)
+            any_of |= word_of_it
         else:
-            any_of |= Q(patient_name_folded__icontains=spelling)
+            any_of |= Q(patient_name_folded__contains=spelling)
     return any_of
 
 

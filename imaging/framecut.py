@@ -34,6 +34,7 @@ from imaging.part10 import (
     EXPLICIT_LITTLE_ENDIAN,
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
+    VIDEO,
 )
 from imaging.rewrite import Change, Item, Rewriter, dictionary_vr, swap, word_bytes
 from imaging.transcode import OpenObject, deflated, element_head, open_object
@@ -317,7 +318,8 @@ def _table(source: OpenObject) -> FrameTable:
         raise FrameCutError(
             Problem.WRONG_KIND, "No new instance is made of some frames of this kind of object."
         )
-    if table is None or not len(table) or table.kind not in _WRITERS:
+    is_video = index.transfer_syntax_uid in VIDEO
+    if is_video or table is None or not len(table) or table.kind not in _WRITERS:
         raise FrameCutError(Problem.CANNOT, "The frames of the object cannot be told apart.")
     return table
 

@@ -123,7 +123,7 @@ def assert_plain_alike(scope: Scope, query: DicomQuery, expected: list[Record]) 
             theirs = [
                 encoded(answer_of(query, record), syntax, plain_terms(plain)) for record in expected
             ]
-            if query.level == STUDY:
+            if query.level in {PATIENT, STUDY}:
                 # In no order.
                 theirs.sort()
                 mine.sort(key=lambda one: one or b"")
@@ -452,16 +452,39 @@ def test_many_patients_come_each_once(north: Facility, monkeypatch: pytest.Monke
     assert len(found) == len(set(found)) == 7
 
 
+COUNTS = dict.fromkeys(
+    (
+        "NumberOfPatientRelatedStudies", "NumberOfPatientRelatedSeries",
+        "NumberOfPatientRelatedInstances",
+    ),
+    "",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("level", "asked"),
     [
         (STUDY, keys(StudyInstanceUID=ONE, PatientName="", StudyDate="", Occupation="")),
         (STUDY, keys(PatientName="mu*", ModalitiesInStudy="CT", StudyDate="20260101-")),
         (STUDY, keys(IssuerOfPatientID="NORTH", PatientID="A*1", StudyTime="")),
-        (SERIES, keys(StudyInstanceUID=ONE, SeriesInstanceUID="", Modality="C*")),
+        (STUDY, keys(StudyInstanceUID=ONE, SOPClassesInStudy="", **COUNTS)),
+        (PATIENT, keys(PatientID="A*1", PatientName="", PatientComments="", **COUNTS)),
+        (PATIENT, keys(PatientName="*ller*", PatientBirthDate="", IssuerOfPatientID="")),
+        (PATIENT, keys(PatientBirthDate="19000101-", PatientSex="", EthnicGroup="")),
+        (SERIES, keys(StudyInstanceUID=ONE, SeriesInstanceUID="", Modality="C*", **COUNTS)),
         (IMAGE, keys(StudyInstanceUID=ONE, SeriesInstanceUID=SERIES_CT, InstanceNumber="")),
     ],
-    ids=["uid", "name", "issuer", "series", "image"],
+    ids=[
+        "uid",
+        "name",
+        "issuer",
+        "counts",
+        "patient",
+        "patient-name",
+        "patient-birth",
+        "series",
+        "image",
+    ],
 )
 def test_plain_keys_take_the_short_way(north: Facility, level: str, asked: Dataset) -> None:
     ask(north, level, asked, root=STUDY)

@@ -310,6 +310,9 @@ def test_what_cannot_be_made_valid_is_refused() -> None:
     groups = Sequence([Dataset(), Dataset()])
     overlay = cine()
     overlay.add_new(0x60000015, "IS", 6)
+    video = encapsulated(is_extended=False)
+    video.file_meta.TransferSyntaxUID = pydicom.uid.MPEG4HP41
+    assert refused(video) is Problem.CANNOT
     assert refused(make_instance()) is Problem.WRONG_KIND
     assert refused(make_instance(PixelData=None, NumberOfFrames=1)) is Problem.WRONG_KIND
     assert refused(dose) is Problem.WRONG_KIND
