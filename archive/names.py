@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
 from archive import database
 
@@ -21,7 +22,7 @@ _COLUMN = "patient_name_folded"
 _CONTAINS = f"{_COLUMN}__contains"
 _TRIGRAM = 3
 _BY_PARTS = (
-    "id IN (SELECT rowid FROM worklist_studyname_parts WHERE worklist_studyname_parts MATCH ?)"
+    "id IN (SELECT rowid FROM worklist_studyname_parts WHERE worklist_studyname_parts MATCH %s)"
 )
 LAST_ID = "(SELECT last_id FROM worklist_studyname_indexed)"
 
@@ -84,9 +85,15 @@ def _narrowed(reader: BaseDatabaseWrapper, condition: Q) -> Q:
 
 
 def _of_parts(reader: BaseDatabaseWrapper, path: str, parts: Sequence[str]) -> Q:
-    names = with_parts(reader, parts)
-    if names is None:
+    found = with_parts(reader, parts)
+    if found is None:
         return Q(*((path, part) for part in parts))
+    # Names are looked up again by the statement that reads studies: one that is corrected between
+    # two statements, from a name with the part to another with it, would be missed.
+    statement, values = _lookup(reader, parts)
+    names: RawSQL | list[str] = []
+    if found:
+        names = RawSQL(statement, values)  # noqa: S611 - ours, values apart
     return Q((f"{path.removesuffix('contains')}in", names))
 
 
@@ -97,17 +104,27 @@ def with_parts(reader: BaseDatabaseWrapper, parts: Sequence[str]) -> list[str] |
     -------
     None where more than `MOST_NAMES` have them.
     """
+    statement, values = _lookup(reader, parts)
+    reader.ensure_connection()
+    rows = database.execute(
+        reader,
+        f"{database.dialect(statement, reader.vendor)} LIMIT {MOST_NAMES + 1}",
+        values,
+    )
+    return [name for (name,) in rows] if len(rows) <= MOST_NAMES else None
+
+
+def _lookup(reader: BaseDatabaseWrapper, parts: Sequence[str]) -> tuple[str, list[Any]]:
+    """Return the statement for the names that have all of some parts, and its values."""
     terms = [term for part in parts for term in _terms(part)]
-    where = [r"name LIKE ? ESCAPE '\'"] * len(parts)
+    where = [r"name LIKE %s ESCAPE '\'"] * len(parts)
     values: list[Any] = [f"%{reader.ops.prep_for_like_query(part)}%" for part in parts]
     statement = f"SELECT name FROM worklist_studyname WHERE {' AND '.join(where)}"  # noqa: S608
     if terms:
         # Names that came lately are not in the index: few, and compared.
         statement = f"{statement} AND {_BY_PARTS} UNION ALL {statement} AND id > {LAST_ID}"
         values = [*values, " ".join(terms), *values]
-    reader.ensure_connection()
-    rows = database.execute(reader, f"{statement} LIMIT {MOST_NAMES + 1}", values)
-    return [name for (name,) in rows] if len(rows) <= MOST_NAMES else None
+    return statement, values
 
 
 def _terms(part: str) -> list[str]:

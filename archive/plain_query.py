@@ -19,6 +19,7 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, Q
+from django.db.models.expressions import RawSQL
 
 from archive import database, names, query_columns, query_counts, timelimit
 from archive.access import Scope
@@ -394,6 +395,9 @@ class _Conditions:
 
     def _of_lookup(self, path: str, value: Any) -> str:  # noqa: ANN401 - a lookup's
         path, _, lookup = path.rpartition("__")
+        if lookup == "in" and isinstance(value, RawSQL):
+            marks = [self._bind(one) for one in value.params]
+            return f"{self._column(path)} IN ({value.sql % tuple(marks)})"
         if lookup == "in":
             return self.among(self._column(path), value)
         column = self._column(path)

@@ -179,3 +179,19 @@ def test_every_trigger_is_there_after_all_migrations() -> None:
 def test_conditions_without_names_stay_as_they_are(db: None) -> None:
     condition = Q(accession_number__in=["1"]) & (Q(pk__in=[]) | ~Q(patient_sex="F"))
     assert names.narrowed(connection, condition) == condition
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_a_name_corrected_meanwhile_is_found(facility: Facility) -> None:
+    study = make_study(facility, 1, patient_name="Smith^Anna")
+    condition = names.narrowed(connection, Q((PATH, "mith")))
+    rename(study, "Smithers^Anna")
+    assert list(Study.objects.filter(condition)) == [study]
+    rename(study, "Jones^Anna")
+    assert not Study.objects.filter(condition)
+
+
+@pytest.mark.usefixtures("sqlite")
+def test_a_part_longer_than_any_name_finds_nothing(facility: Facility) -> None:
+    make_study(facility, 1, patient_name="Smith^Anna")
+    assert names.with_parts(connection, ["smith anna " * 500]) == []
