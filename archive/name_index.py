@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from archive import runner
 from archive.names import LAST_ID
 
-_AT_ONCE = 2_000
+_AT_ONCE = 500
 
 
 @runner.carer
