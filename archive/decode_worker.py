@@ -31,7 +31,8 @@ _GRACE_S = 2
 # What a decoder may take beyond what the process has: measured are up to 6 bytes a sample for the
 # quick decoders and 29 for the second ones. But it grows with what a frame claims only as far as
 # its compressed bytes, with pictures that anybody reads compressed thirtyfold at most, bear it out:
-# 166 bytes of JPEG 2000 with tiny precincts would take gigabytes.
+# 166 bytes of JPEG 2000 with tiny precincts would take gigabytes. Whichever of the two is more, and
+# not both: bytes that mean nothing, put behind such a lie, would buy what it lacks.
 _HEADROOM_BYTES = 64 * 1024**2
 _PER_BYTE = 3
 _PER_SAMPLE = 32
@@ -105,7 +106,7 @@ def _headroom(samples: int, compressed_bytes: int) -> int:
     """Return how many bytes decoding a sound frame may take at most."""
     return min(
         _HEADROOM_BYTES + _PER_BYTE * compressed_bytes + _PER_SAMPLE * samples,
-        _UNFOUNDED_BYTES + _FOUNDED_PER_BYTE * compressed_bytes,
+        max(_UNFOUNDED_BYTES, _FOUNDED_PER_BYTE * compressed_bytes),
     )
 
 

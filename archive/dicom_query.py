@@ -1,14 +1,13 @@
 """Queries by DICOM keys at the four levels of the information models (PS3.4 annex C).
 
 C-FIND and QIDO-RS ask here. Answers come from the database alone, in bounded memory; a search that
-finds nothing more for two seconds is refused.
+finds nothing more for two seconds is refused, and one that compares parts of text, or whose answers
+leave together, after two seconds in all.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -16,16 +15,15 @@ from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count, Exists, Model, OuterRef, Q, QuerySet, Sum
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as Items
 
 from archive import database, names, query_columns
 from archive.access import Scope
-from archive.errors import TooBroadError
 from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Kind
-from archive.timelimit import limited
+from archive.query_records import SIMPLE_VRS, Record, as_data_set, stored, text_of, text_test
+from archive.timelimit import Patience, limited
 from imaging import matching
 from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
 from imaging.errors import InvalidQueryError
@@ -123,6 +121,20 @@ class DicomQuery:
                     f"{keyword} must be without wildcards in a query at {self.level} level.", tag
                 )
 
+    def patience(self) -> Patience:
+        """Return how long the search may take.
+
+        What compares rows one by one finds thousands of what nobody wanted for as long as it is
+        let, and a page comes whole.
+        """
+        is_compared = any(
+            (matching.is_wild(text) and text.strip("*"))
+            or (self.options.is_fuzzy and key.VR == "PN")
+            for key in _valued(self.identifier)
+            for text in matching.texts(key)
+        )
+        return Patience(SEARCH_S, is_whole=self.is_ordered or is_compared)
+
     def unsupported(self) -> list[str]:
         """Return the keys that are neither matched nor returned."""
         known = query_columns.supported(self.level)
@@ -131,6 +143,13 @@ class DicomQuery:
             for element in self.identifier
             if element.keyword not in known and element.keyword not in _CONTROL
         ]
+
+
+def _valued(identifier: Dataset | PlainKeys) -> Iterable[matching.Element]:
+    """Return the keys with a value, but sequences."""
+    if isinstance(identifier, PlainKeys):
+        return identifier.valued
+    return (element for element in identifier if element.VR != "SQ" and element.value)
 
 
 def supported_keys(query: DicomQuery) -> Dataset:
@@ -149,19 +168,7 @@ def _elements(query: DicomQuery) -> Dataset:
     return query.identifier
 
 
-# Compared as text, without making a data set of every row.
-SIMPLE_VRS = frozenset({"PN", "LO", "SH", "CS", "AS"})
 _SEVERAL = frozenset({"ModalitiesInStudy"})
-
-
-def text_test(wanted: Sequence[str], vr: str, options: matching.Options) -> Callable[[Any], bool]:
-    """Return what decides about the text of an attribute, whose values backslashes part."""
-    like = matching.is_like
-    if vr == "PN":
-        like = matching.is_fuzzy_name if options.is_fuzzy else matching.is_name
-    return lambda text: any(
-        like(key, value.strip()) for key in wanted if key for value in text.split("\\")
-    )
 
 
 @dataclass(slots=True)
@@ -179,9 +186,10 @@ class _Plan:
     is_ordered: bool = False
     # A key decides; else everything in scope is found.
     is_narrowed: bool = False
-    # Many studies have the name; and how many further conditions there are.
+    # Many have the name; and how many further conditions there are.
     has_names_of_many: bool = False
     selective: int = 0
+    patience: Patience = field(default_factory=lambda: Patience(SEARCH_S))
     # Place of the row's key, of its patient's and of its study's.
     keys: dict[str, int] = field(default_factory=dict)
     # What the database did not decide: text keys by keyword, and all others.
@@ -203,16 +211,14 @@ class _Plan:
         return self.paths.index(path)
 
 
-Record = dict[str, Any]
-
-
-def search(scope: Scope, query: DicomQuery) -> Iterator[Record]:
+def search(scope: Scope, query: DicomQuery, patience: Patience | None = None) -> Iterator[Record]:
     """Find what matches, as it is found.
 
     Parameters
     ----------
     scope : whose data the caller may have
     query : checked before
+    patience : what a search before this one has left of `query.patience`
 
     Returns
     -------
@@ -222,25 +228,22 @@ def search(scope: Scope, query: DicomQuery) -> Iterator[Record]:
     Raises
     ------
     TooBroadError
-        When nothing more was found in `SEARCH_S`.
+        When the patience ends.
 
     References
     ----------
     DICOM PS3.4 section C.4.1.
     """
-    plan = _plan(scope, query)
-    progress_at = time.monotonic()
+    patience = patience or query.patience()
+    plan = _plan(scope, query, patience)
     for rows in _chunks(plan):
         counts = _counts(scope, query, plan, rows)
         for row in rows:
+            patience.left()
             record = _record(query, plan, row, counts)
-            if not _is_match(query, plan, record):
-                if time.monotonic() - progress_at > SEARCH_S:
-                    raise TooBroadError
-                continue
-            yield record
-            # The time that the caller takes is its own.
-            progress_at = time.monotonic()
+            if _is_match(query, plan, record):
+                yield record
+                patience.found()
 
 
 def _is_match(query: DicomQuery, plan: _Plan, record: Record) -> bool:
@@ -251,7 +254,7 @@ def _is_match(query: DicomQuery, plan: _Plan, record: Record) -> bool:
     return matching.matches(as_data_set(record), plan.residual, query.options)
 
 
-def _plan(scope: Scope, query: DicomQuery) -> _Plan:
+def _plan(scope: Scope, query: DicomQuery, patience: Patience) -> _Plan:
     level = query.level
     manager: Any = _MODELS[level]._default_manager
     rows: QuerySet[Any] = manager.all()
@@ -261,6 +264,7 @@ def _plan(scope: Scope, query: DicomQuery) -> _Plan:
         order=ORDERS.get(level, ("pk",)),
         is_newest_first=level == STUDY,
         is_ordered=query.is_ordered,
+        patience=patience,
     )
     plan.keys["pk"] = 0
     asked = {element.keyword: element for element in _elements(query) if element.keyword}
@@ -317,21 +321,26 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
             column = COLUMNS[PATIENT][keyword]
             found = query_columns.condition(column, "", element, query.options)
             if found.where is not None:
-                of_studies &= _with_names(found.where)
+                of_studies &= _with_names(plan, found.where)
                 found = query_columns.NOWHERE
         elif place is not None:
             prefix = plan.paths[place[0]].removesuffix(place[1].name)
             found = query_columns.condition(place[1], prefix, element, query.options)
         if found.where is not None:
-            where = _with_names(found.where)
-            is_of_many = (
-                level == STUDY and connection.vendor == "sqlite" and names.is_of_many(where)
-            )
+            where = _with_names(plan, found.where)
+            is_of_many = level == STUDY and _is_of_many(where)
             plan.has_names_of_many |= is_of_many
             plan.selective += not is_of_many
             plan.rows = plan.rows.filter(where)
         if not found.is_exact and keyword in supported:
             plan.keep(element, query.options)
+    if level == PATIENT and _is_of_many(of_studies):
+        # Looked for from the first patient on, a page of them is found at once; their keys together
+        # would be those of every study, for each page again.
+        plan.has_names_of_many = True
+        named = Study.objects.filter(of_studies, patient=OuterRef("pk"))
+        plan.rows = scope.filter(plan.rows.filter(Exists(named)), _FACILITY_OF[level])
+        return
     if level == PATIENT and of_studies:
         # Patients of studies in scope are in scope; said twice, the worse index might be used.
         studies = scope.filter(Study.objects.filter(of_studies))
@@ -343,9 +352,13 @@ def _narrow(scope: Scope, query: DicomQuery, plan: _Plan, asked: Mapping[str, Da
     plan.rows = scope.filter(plan.rows, _FACILITY_OF[level])
 
 
-def _with_names(condition: Q) -> Q:
-    with limited(SEARCH_S):
+def _with_names(plan: _Plan, condition: Q) -> Q:
+    with limited(plan.patience.left()):
         return names.narrowed(connection, condition)
+
+
+def _is_of_many(condition: Q) -> bool:
+    return connection.vendor == "sqlite" and names.is_of_many(condition)
 
 
 def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
@@ -359,14 +372,14 @@ def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
         return
     order = plan.order if is_sorted_here else ()
     places = [plan.place(name) for name in order]
-    with limited(SEARCH_S):
+    with limited(plan.patience.left()):
         rows = list(plan.rows.values_list(*plan.paths)[: _CHUNK + 1])
     if len(rows) <= _CHUNK:
         if is_sorted_here:
             rows.sort(key=itemgetter(*places), reverse=plan.is_newest_first)
         yield rows
         return
-    with limited(SEARCH_S):
+    with limited(plan.patience.left()):
         found = list(plan.rows.values_list("pk", *order)[: _MOST_REMEMBERED + 1])
     if is_sorted_here:
         found.sort(key=lambda row: row[1:], reverse=plan.is_newest_first)
@@ -375,7 +388,7 @@ def _chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     if len(keys) <= _MOST_REMEMBERED:
         for start in range(0, len(keys), _CHUNK):
             some = keys[start : start + _CHUNK]
-            with limited(SEARCH_S):
+            with limited(plan.patience.left()):
                 by_key = {row[0]: row for row in every.filter(pk__in=some).values_list(*plan.paths)}
             yield [by_key[key] for key in some if key in by_key]
         return
@@ -391,7 +404,7 @@ def _ordered_chunks(plan: _Plan) -> Iterator[list[tuple[Any, ...]]]:
     # Who pages wants a page.
     size = _FIRST_CHUNK if plan.is_ordered else _CHUNK
     while True:
-        with limited(SEARCH_S):
+        with limited(plan.patience.left()):
             rows = list(after.values_list(*plan.paths)[:size])
         size = _CHUNK
         if not rows:
@@ -419,7 +432,7 @@ def _counts(
     found: _Counts = {}
     patients = {row[plan.keys["patient"]] for row in rows}
     studies = scope.filter(Study.objects.filter(patient_id__in=patients)).order_by()
-    with limited(SEARCH_S):
+    with limited(plan.patience.left()):
         if plan.counted & set(COUNTED[PATIENT]):
             totals = studies.values_list("patient_id").annotate(
                 Count("pk"), Sum("series_count"), Sum("instance_count")
@@ -442,7 +455,7 @@ def _counts(
         if query.level == PATIENT and plan.counted & set(OF_LEVEL[PATIENT]):
             kept = studies.order_by("sort_at").values_list("patient_id", "attributes")
             for patient, attributes in kept:
-                for keyword, value in _stored(attributes).items():
+                for keyword, value in stored(attributes).items():
                     found.setdefault(keyword, {})[patient] = value
     return found
 
@@ -455,8 +468,8 @@ def _record(
 ) -> Record:
     record: Record = {}
     for place in plan.stored:
-        stored = _stored(row[place])
-        record.update((keyword, stored[keyword]) for keyword in stored if keyword in plan.wanted)
+        kept = stored(row[place])
+        record.update((keyword, kept[keyword]) for keyword in kept if keyword in plan.wanted)
     for keyword, by_key in counts.items():
         of_study = keyword in COUNTED[STUDY]
         value = by_key.get(row[plan.keys["study" if of_study else "patient"]])
@@ -469,49 +482,3 @@ def _record(
     if "InstanceAvailability" in plan.wanted:
         record["InstanceAvailability"] = "ONLINE"
     return record
-
-
-def _stored(attributes: str | None) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(attributes) if attributes else {}
-    return found
-
-
-def text_of(value: Any, kind: Kind) -> str:  # noqa: ANN401 - a column's value
-    """Return a column's value as DICOM writes it."""
-    if value is None or value == "":
-        return ""
-    if kind is Kind.DATE:
-        return f"{value.year:04}{value.month:02}{value.day:02}"
-    if kind is Kind.TIME:
-        whole = f"{value.hour:02}{value.minute:02}{value.second:02}"
-        return f"{whole}.{value.microsecond:06}" if value.microsecond else whole
-    if kind is Kind.MODALITIES:
-        return str(value).strip("\\")
-    return str(value)
-
-
-_ONE_TEXT = frozenset({"LT", "ST", "UT"})
-_BINARY = frozenset({"US"})
-
-
-def as_data_set(record: Record) -> Dataset:
-    """Return a record as a data set."""
-    found = Dataset()
-    for keyword, value in record.items():
-        tag = tag_for_keyword(keyword)
-        if tag is None:
-            continue
-        vr = dictionary_VR(tag)
-        given = value
-        if vr == "SQ":
-            given = Items([as_data_set(item) for item in value])
-        elif vr in _BINARY:
-            given = int(value) if value else None
-        elif isinstance(value, str) and "\\" in value and vr not in _ONE_TEXT:
-            given = [part.strip() for part in value.split("\\")]
-        try:
-            found.add(DataElement(tag, vr, given))
-        except ValueError:
-            # A stored number that is none: it is as good as unknown.
-            found.add(DataElement(tag, vr, ""))
-    return found

@@ -8,7 +8,6 @@ does not answer (`None`), that does.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -27,15 +26,12 @@ from archive.dicom_query import (
     ORDERS,
     PATIENT_OF,
     PREFIXES,
-    SEARCH_S,
-    SIMPLE_VRS,
     STUDY_OF,
     DicomQuery,
-    text_of,
-    text_test,
 )
-from archive.errors import TooBroadError
 from archive.query_columns import COLUMNS, COUNTED, LEVELS, OF_PATIENT, Column, Condition, Kind
+from archive.query_records import SIMPLE_VRS, text_of, text_test
+from archive.timelimit import Patience
 from imaging.attributes import IMAGE, OF_LEVEL, PATIENT, SERIES, STUDY
 from imaging.plainkeys import Key, PlainKeys
 from worklist.models import DicomImage, Patient, Series, Study
@@ -111,7 +107,12 @@ class _NotPlainError(Exception):
     """The query is not for here."""
 
 
-def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> Found | None:
+def search(
+    connection: BaseDatabaseWrapper,
+    scope: Scope,
+    query: DicomQuery,
+    patience: Patience | None = None,
+) -> Found | None:
     """Find everything that matches, at once.
 
     Parameters
@@ -119,6 +120,7 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
     connection : from `archive.database.reading`
     scope : whose data the caller may have
     query : of plain keys, checked before
+    patience : the search's; what is left of it is for who searches on
 
     Returns
     -------
@@ -127,7 +129,7 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
     Raises
     ------
     TooBroadError
-        After `SEARCH_S` seconds.
+        When the patience ends.
 
     References
     ----------
@@ -136,12 +138,13 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
     keys = query.identifier
     if not isinstance(keys, PlainKeys):
         return None
+    patience = patience or query.patience()
     try:
         layout = _layout(connection, query, keys)
-        where, parameters, tests = _where(connection, scope, query, keys)
+        where, parameters, tests = _where(connection, scope, query, keys, patience)
     except _NotPlainError:
         return None
-    with timelimit.limited_reading(connection, SEARCH_S):
+    with timelimit.limited_reading(connection, patience.left()):
         rows = database.execute(connection, f"{layout.select}{where}{layout.order}", parameters)
     if len(rows) > MOST:
         return None
@@ -151,20 +154,18 @@ def search(connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery) -> 
     found = [[text(row) for text in texts] for row in rows]
     if tests:
         places = [(layout.places[keyword], test) for keyword, test in tests]
-        found = _tested(found, places)
+        found = _tested(found, places, patience)
     return Found(layout.elements, layout.keywords, found)
 
 
 def _tested(
-    rows: list[list[str]], tests: Sequence[tuple[int, Callable[[Any], bool]]]
+    rows: list[list[str]], tests: Sequence[tuple[int, Callable[[Any], bool]]], patience: Patience
 ) -> list[list[str]]:
-    began = time.monotonic()
     kept: list[list[str]] = []
     for row in rows:
+        patience.left()
         if all(test(row[place]) for place, test in tests):
             kept.append(row)
-        if time.monotonic() - began > SEARCH_S:
-            raise TooBroadError
     return kept
 
 
@@ -417,7 +418,11 @@ class _Conditions:
 
 
 def _where(
-    connection: BaseDatabaseWrapper, scope: Scope, query: DicomQuery, keys: PlainKeys
+    connection: BaseDatabaseWrapper,
+    scope: Scope,
+    query: DicomQuery,
+    keys: PlainKeys,
+    patience: Patience,
 ) -> tuple[str, list[Any], list[Test]]:
     """Return the conditions, their parameters, and what decides about the rows that they find."""
     level = query.level
@@ -439,12 +444,13 @@ def _where(
         if found is None:
             continue
         if found.where is not None:
-            with timelimit.limited_reading(connection, SEARCH_S):
+            with timelimit.limited_reading(connection, patience.left()):
                 where = names.narrowed(connection, found.where)
-            if level == STUDY and connection.vendor == "sqlite" and names.is_of_many(where):
-                # Answers come as soon in the order of their dates.
-                raise _NotPlainError
             of_study = level == PATIENT and key.keyword == "PatientName"
+            is_many = connection.vendor == "sqlite" and names.is_of_many(where)
+            if is_many and (level == STUDY or of_study):
+                # Answers come as soon in the order of their dates, or of their IDs.
+                raise _NotPlainError
             parts.append(conditions.of_studies(where) if of_study else conditions.of(where))
         if not found.is_exact:
             tests.append((key.keyword, text_test(key.value, key.VR, query.options)))

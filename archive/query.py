@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal
@@ -14,10 +15,11 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, Func, OrderBy, Q, QuerySet
 
-from archive import names, patients
+from archive import database, names, patients
 from archive.access import Scope
 from archive.catalogue import UNDATED, fold
 from archive.errors import InvalidInputError
+from archive.timelimit import limited_own
 from worklist.models import Study
 
 MOST_PER_PAGE = 500
@@ -84,11 +86,18 @@ def find_studies(scope: Scope, query: StudyQuery) -> Page:
     ------
     InvalidInputError
         For an unknown sort key, a limit out of range or a cursor that is not ours.
+    TooBroadError
+        When what is searched for is not found in time.
     """
     if query.sort not in _SORT_FIELDS:
         raise InvalidInputError(f"Sort by one of {', '.join(_SORT_FIELDS)}.")
     if not 1 <= query.limit <= MOST_PER_PAGE:
         raise InvalidInputError(f"'limit' is a number from 1 to {MOST_PER_PAGE}.")
+    with _in_time(query):
+        return _page(scope, query)
+
+
+def _page(scope: Scope, query: StudyQuery) -> Page:
     column = _SORT_FIELDS[query.sort]
     rows, is_of_few_names = _filtered(scope, query)
     if query.cursor:
@@ -103,6 +112,20 @@ def find_studies(scope: Scope, query: StudyQuery) -> Page:
     return Page(items=items, cursor=_cursor(column, items[-1]) if more else "")
 
 
+def _in_time(query: StudyQuery) -> AbstractContextManager[None]:
+    """Return what ends statements that look for text; lists by date have their indexes."""
+    is_searched = any(
+        (
+            query.patient_name,
+            query.patient_id,
+            query.accession_number,
+            query.study_description,
+            query.text,
+        )
+    )
+    return limited_own(database.READING_S) if is_searched else nullcontext()
+
+
 def _order(column: str, query: StudyQuery, *, is_indexed: bool) -> list[OrderBy]:
     fields: list[F | Func] = [F(column), F("id")]
     if not is_indexed:
@@ -113,9 +136,16 @@ def _order(column: str, query: StudyQuery, *, is_indexed: bool) -> list[OrderBy]
 
 
 def count_studies(scope: Scope, query: StudyQuery) -> int:
-    """Count up to `COUNT_CAP`: an exact count of millions costs more than anybody reads."""
-    rows = filtered(scope, replace(query, cursor=""))
-    return rows.order_by().values("id")[:COUNT_CAP].count()
+    """Count up to `COUNT_CAP`: an exact count of millions costs more than anybody reads.
+
+    Raises
+    ------
+    TooBroadError
+        When that takes too long.
+    """
+    with _in_time(query):
+        rows = filtered(scope, replace(query, cursor=""))
+        return rows.order_by().values("id")[:COUNT_CAP].count()
 
 
 def filtered(scope: Scope, query: StudyQuery) -> QuerySet[Study]:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from archive import database
 from archive.access import Scope
 from archive.catalogue import fold
+from archive.timelimit import Patience, limited
 from imaging import matching
 from orders.items import item_of
 from orders.models import OPEN_STEPS, ScheduledStep
@@ -47,6 +48,8 @@ def find(
     ------
     InvalidQueryError
         Before the first answer, when a key cannot be read.
+    TooBroadError
+        When nothing more was found for as long as anybody waits.
 
     References
     ----------
@@ -60,15 +63,18 @@ def _answers(
     steps: QuerySet[ScheduledStep], identifier: Dataset, options: matching.Options
 ) -> Iterator[Dataset]:
     # In pieces, each read whole: no connection is held while the caller takes its time.
-    with database.shared():
+    patience = Patience(database.READING_S)
+    with limited(patience.left()):
         waiting = iter(list(steps.values_list("pk", flat=True)))
     while some := list(islice(waiting, _CHUNK)):
-        with database.shared():
+        with limited(patience.left()):
             found = {step.pk: step for step in steps.filter(pk__in=some)}
         for pk in some:
+            patience.left()
             item = item_of(found[pk]) if pk in found else None
             if item is not None and matching.matches(item, identifier, options):
                 yield matching.response(item, identifier)
+                patience.found()
 
 
 def _candidates(

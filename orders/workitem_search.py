@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,13 @@ from pydicom.multival import MultiValue
 from archive import database
 from archive.access import Scope
 from archive.catalogue import fold
-from archive.errors import TooBroadError
+from archive.timelimit import Patience, limited
 from imaging import matching
 from orders.models import OPEN_WORKITEMS, Workitem, WorkitemState
 from orders.workitems import attributes_of
 
 PAGE_SIZE = 100
 _CHUNK = 200
-# As every query of the archive (PS3.4 leaves it open; a caller narrows it).
-_LONGEST_S = 2.0
 # Keys that a column answers; `imaging.matching` decides in any case.
 _EXACT = {
     "SOPInstanceUID": "sop_instance_uid",
@@ -61,14 +58,14 @@ def find(
 def _matches(
     rows: QuerySet[Workitem], identifier: Dataset, options: matching.Options
 ) -> Iterator[Dataset]:
-    until = time.monotonic() + _LONGEST_S
+    patience = Patience(database.READING_S, is_whole=True)
     last: Workitem | None = None
     # In pieces, each read whole: no connection is held while the caller takes its time.
-    while last is None or time.monotonic() < until:
+    while True:
         rest = rows
         if last is not None:
             rest = rows.filter(Q(start__gt=last.start) | Q(start=last.start, pk__gt=last.pk))
-        with database.shared():
+        with limited(patience.left()):
             found = list(rest[:_CHUNK])
         for row in found:
             data_set = attributes_of(row)
@@ -77,7 +74,6 @@ def _matches(
         if len(found) < _CHUNK:
             return
         last = found[-1]
-    raise TooBroadError
 
 
 def _candidates(scope: Scope, identifier: Dataset, options: matching.Options) -> QuerySet[Workitem]:

@@ -15,7 +15,7 @@ from django.db import connections
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from archive import audit, database, dicom_query, plain_query
+from archive import audit, database, dicom_query, plain_query, query_records
 from archive.dicom_query import DicomQuery
 from archive.errors import TooBroadError
 from archive.query_columns import LEVELS
@@ -137,12 +137,15 @@ def _found(peer: Peer, request: Request, query: DicomQuery) -> Iterator[bytes]:
             level=query.level,
             keys=sorted(key.keyword for key in asked if key.keyword and key.value),
         )
-        found = plain_query.search(connection, actor.scope, query)
+        patience = query.patience()
+        found = plain_query.search(connection, actor.scope, query, patience)
     if found is None:
         encode = _Encoder(_unabridged(request, query), syntax)
-        for record in dicom_query.search(actor.scope, encode.query):
+        for record in dicom_query.search(actor.scope, encode.query, patience):
             record["QueryRetrieveLevel"] = query.level
-            yield encode(record)
+            encoded = encode(record)
+            with patience.paused():
+                yield encoded
         return
     write = _writer(found.elements, syntax, tuple(identifier.character_sets(asked))).write_row
     for row in found.rows:
@@ -185,14 +188,14 @@ class _Encoder:
         if all(vr in identifier.PLAIN_VRS for _, vr in vrs):
             self._writer = identifier.PlainWriter(vrs, transfer_syntax, self._terms)
 
-    def __call__(self, record: dicom_query.Record) -> bytes:
+    def __call__(self, record: query_records.Record) -> bytes:
         plain = None
         if self._writer is not None:
             tags = self._tags
             plain = self._writer.write({tags[k]: v for k, v in record.items() if k in tags})
         if plain is not None:
             return plain
-        found = matching.response(dicom_query.as_data_set(record), self._keys)
+        found = matching.response(query_records.as_data_set(record), self._keys)
         found.QueryRetrieveLevel = record["QueryRetrieveLevel"]
         return identifier.write(found, self._syntax, self._terms)
 

@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 from django.db import connections
 
 from archive import audit, database
+from archive.errors import TooBroadError
 from dimse import commands, retrieves, status
 from dimse.peer import Peer, Request, Service, answer
 from imaging import identifier, matching
@@ -35,6 +36,9 @@ def handle(peer: Peer, request: Request) -> None:
         if error.tag:
             tag = struct.pack("<HH", error.tag >> 16, error.tag & 0xFFFF)
             fields[commands.OFFENDING_ELEMENT] = tag
+    except TooBroadError as error:
+        logger.warning("%s A worklist query took too long", peer.visit)
+        final = status.refusal(status.OUT_OF_RESOURCES, str(error))
     except DatabaseError:
         logger.exception("%s The database failed", peer.visit)
         connections.close_all()

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import preferences
 from accounts.guards import user_of
 from archive import audit, overview, query, reading, routing
-from archive.errors import InvalidInputError
+from archive.errors import InvalidInputError, TooBroadError
 from archive.overview import Overview
-from archive.query import StudyQuery
+from archive.query import Page, StudyQuery
 from orders import arrivals
 from worklist.models import Modality, StudyStatus
 from worklist.views import columns, listing
@@ -145,11 +145,19 @@ def _results(request: HttpRequest) -> dict[str, Any]:
     if "ids" in request.GET:
         ids = _uuids(request.GET["ids"].split(",")[:_MOST_IDS])
         asked = replace(asked, study_ids=tuple(ids), limit=_MOST_IDS)
-    page = query.find_studies(actor.scope, asked)
+    too_broad = ""
+    try:
+        page = query.find_studies(actor.scope, asked)
+    except TooBroadError as error:
+        if asked.cursor or asked.study_ids is not None:
+            raise
+        # In the place of the rows, where the search can be narrowed.
+        page, too_broad = Page(items=[], cursor=""), str(error)
     return {
         "actor": actor,
         "search": found,
         "studies": page.items,
+        "too_broad": too_broad,
         "suggested": arrivals.with_suggestions([study.pk for study in page.items]),
         "cursor": page.cursor,
         "facilities": choices,

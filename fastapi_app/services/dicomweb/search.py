@@ -21,6 +21,7 @@ from archive import access, audit, database, dicom_query, plain_query, query_col
 from archive.access import Actor
 from archive.dicom_query import DicomQuery
 from archive.errors import NotFoundError
+from archive.timelimit import Patience
 from fastapi_app.services.dicomweb import documents
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, too_large
 from imaging import dicomjson, matching, plainkeys
@@ -137,9 +138,10 @@ def search(
                 level=level,
                 keys=sorted(e.keyword for e in query.identifier if e.keyword and e.value),
             )
-            found = _plain(connection, actor, query, keys.identifier)
+            patience = query.patience()
+            found = _plain(connection, actor, query, keys.identifier, patience)
         if found is None:
-            found = dicom_query.search(actor.scope, query)
+            found = dicom_query.search(actor.scope, query, patience)
         most = settings.DICOMWEB_MOST_RESULTS
         wanted = most if limit is None else min(limit, most)
         records = list(islice(found, offset, offset + wanted + 1))
@@ -156,14 +158,19 @@ def search(
 
 
 def _plain(
-    connection: BaseDatabaseWrapper, actor: Actor, query: DicomQuery, identifier: Dataset
+    connection: BaseDatabaseWrapper,
+    actor: Actor,
+    query: DicomQuery,
+    identifier: Dataset,
+    patience: Patience,
 ) -> Iterator[dict[str, Any]] | None:
     """Find by one statement what nearly every search asks for; None: it takes more."""
     plain = plainkeys.of_data_set(identifier)
     if plain is None or not plain.valued:
         # Everything is found, which is too much for one statement; in order it is quick.
         return None
-    found = plain_query.search(connection, actor.scope, replace(query, identifier=plain))
+    plain_keys = replace(query, identifier=plain)
+    found = plain_query.search(connection, actor.scope, plain_keys, patience)
     if found is None:
         return None
     # What every answer to C-FIND has, and none here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 
-from archive import database, deletions, dicom_query, plain_query, timelimit
+from archive import database, deletions, dicom_query, plain_query, query_records, timelimit
 from archive.access import Scope, system_actor
-from archive.dicom_query import DicomQuery, Record
+from archive.dicom_query import DicomQuery
 from archive.errors import TooBroadError
+from archive.query_records import Record
 from imaging import identifier, matching, plainkeys
 from imaging.attributes import IMAGE, PATIENT, SERIES, STUDY
 from imaging.errors import InvalidQueryError
@@ -99,7 +101,7 @@ def ask(clinic: Facility | None, level: str, asked: Dataset, **how: Any) -> list
     query.check()
     found = list(dicom_query.search(scope, query))
     assert_plain_alike(scope, query, found)
-    return [dicom_query.as_data_set(record) for record in found]
+    return [query_records.as_data_set(record) for record in found]
 
 
 def assert_plain_alike(scope: Scope, query: DicomQuery, expected: list[Record]) -> None:
@@ -148,7 +150,7 @@ def plain_terms(plain: plainkeys.PlainKeys) -> list[str]:
 def answer_of(query: DicomQuery, record: Record) -> Dataset:
     wanted = dicom_query.supported_keys(query)
     wanted.QueryRetrieveLevel = wanted.RetrieveAETitle = ""
-    answer = matching.response(dicom_query.as_data_set(record), wanted)
+    answer = matching.response(query_records.as_data_set(record), wanted)
     answer.QueryRetrieveLevel = query.level
     return answer
 
@@ -435,9 +437,8 @@ def test_a_search_without_end_is_ended(north: Facility) -> None:
 def test_a_search_that_matches_nothing_for_long_is_ended(
     north: Facility, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dicom_query, "SEARCH_S", 0.05)
-    moments = iter(range(100))
-    monkeypatch.setattr("archive.dicom_query.time.monotonic", lambda: float(next(moments)))
+    moments = itertools.count()
+    monkeypatch.setattr("archive.timelimit.monotonic", lambda: 0.5 * next(moments))
     with pytest.raises(TooBroadError):
         studies(north, PhysiciansOfRecord="nobody")
 

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from accounts import preferences
 from accounts.models import Role, User
+from archive import database
 from tests import factories
 from tests.apps.worklist.rows import make_study
 from worklist.models import Facility, Study, StudyStatus
@@ -391,3 +393,30 @@ def test_writes_need_the_token_of_the_page(path: str, radiologist: User) -> None
     client.force_login(radiologist)
     answer = client.post(f"/worklist/{path}", "{}", content_type="application/json")
     assert answer.status_code == 403
+
+
+def test_a_search_that_takes_too_long_is_refused_where_it_can_be_narrowed(
+    site: Client, facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor == "postgresql":
+        pytest.skip("So few rows are read before PostgreSQL's shortest limit")
+    make_study(facility, 1)
+    body = {"name": "Slow", "query": "q=name"}
+    site.post("/worklist/api/views/", json.dumps(body), content_type="application/json")
+    monkeypatch.setattr("archive.timelimit._STEPS", 1)
+    monkeypatch.setattr(database, "READING_S", 0.0)
+    for address in (LIST, ROWS):
+        answer = site.get(address, {"q": "name"})
+        text = answer.content.decode()
+        assert answer.status_code == 200
+        assert "Too many studies to look through" in text
+        assert "Narrow it by ID, name, date or accession number." in text
+        assert not _ROW.findall(text)
+    # The list as it is has its indexes, and the other tabs their counts.
+    assert len(ids(site)) == 1
+    counts = site.get("/worklist/api/counts/").json()["views"]
+    assert {"name": "All", "count": 1, "more": False} in counts
+    assert "Slow" not in [view["name"] for view in counts]
+    found = site.get("/worklist/api/find/", {"q": "name"})
+    assert found.status_code == 503
+    assert "Narrow it" in found.json()["detail"]
