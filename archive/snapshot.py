@@ -67,7 +67,8 @@ def put_back(source: Path) -> None:
         When the database's tool fails.
     """
     if connection.vendor != "sqlite":
-        _run("pg_restore", "--no-owner", "--exit-on-error", "--single-transaction",
+        # An extension that an administrator made is there, and its comment is not ours to write.
+        _run("pg_restore", "--no-owner", "--no-comments", "--exit-on-error", "--single-transaction",
              "--dbname", str(connection.settings_dict["NAME"]), str(source))  # fmt: skip
         return
     target = Path(str(connection.settings_dict["NAME"]))

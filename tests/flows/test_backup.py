@@ -50,11 +50,29 @@ class Site:
             rows = database.execute("SELECT storage_key, sha256 FROM worklist_dicomimage")
             return dict(rows.fetchall())
 
+    def names(self) -> set[str]:
+        """Return the names that parts are looked for in, whose index must be sound."""
+        code, said = self.run("shell", "-c", "from archive import name_index as n; n.index_new()")
+        assert code == 0, said
+        with sqlite3.connect(self.folder / "noctis.sqlite3") as database:
+            # Raises where the trigrams are not those of the names.
+            database.execute(
+                "INSERT INTO worklist_studyname_parts (worklist_studyname_parts, rank) "
+                "VALUES ('integrity-check', 1)"
+            )
+            return {name for (name,) in database.execute("SELECT name FROM worklist_studyname")}
+
+    def names_of_studies(self) -> set[str]:
+        with sqlite3.connect(self.folder / "noctis.sqlite3") as database:
+            rows = database.execute("SELECT DISTINCT patient_name_folded FROM worklist_study")
+            return {name for (name,) in rows}
+
 
 def write_files(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
-        (folder / f"{number}.dcm").write_bytes(to_bytes(make_instance(InstanceNumber=number)))
+        made = make_instance(InstanceNumber=number, PatientName=f"{folder.name}^{number}")
+        (folder / f"{number}.dcm").write_bytes(to_bytes(made))
     return folder
 
 
@@ -88,6 +106,9 @@ def test_a_backup_while_instances_come_in_is_whole(site: Site, tmp_path: Path) -
     ).read_bytes()
     code, said = elsewhere.run("prepare_site")
     assert code == 0, said
+    names = elsewhere.names()
+    assert len(names) >= 20
+    assert names == elsewhere.names_of_studies()
 
     # Again into the same folder: what came since, and nothing that is gone.
     gone = next(iter(answered_before))

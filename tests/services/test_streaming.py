@@ -257,8 +257,13 @@ def test_a_backup_while_instances_arrive_is_restored_elsewhere(
     assert checked.returncode == 0, checked.stdout
 
     with psycopg.connect(running.postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE elsewhere")
+        # As an administrator who gives nobody more than a database makes it.
+        connection.execute("CREATE ROLE owner LOGIN")
+        connection.execute("CREATE DATABASE elsewhere OWNER owner")
     database = running.postgres.url.replace("/postgres", "/elsewhere")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION pg_trgm")
+    database = database.replace("//noctis@", "//owner@")
     environ = product.environment(
         elsewhere,
         DATABASE_URL=database,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from types import SimpleNamespace
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Q
 
 from archive import name_index, names
@@ -195,3 +196,54 @@ def test_a_name_corrected_meanwhile_is_found(facility: Facility) -> None:
 def test_a_part_longer_than_any_name_finds_nothing(facility: Facility) -> None:
     make_study(facility, 1, patient_name="Smith^Anna")
     assert names.with_parts(connection, ["smith anna " * 500]) == []
+
+
+def in_postgresqls_index() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'study_name_trigrams'::regclass"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_studies_that_come_during_the_migration_are_found(
+    facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        make_study(facility, number, patient_name=f"Before^{number}")
+    monkeypatch.setattr(MIGRATION, "_BATCH", 5)
+    editor = SimpleNamespace(connection=connection, execute=connection.cursor().execute)
+    MIGRATION.drop(None, editor)
+    begun, over = threading.Event(), threading.Event()
+    came: list[Study] = []
+
+    def receive() -> None:
+        try:
+            while not over.is_set() or len(came) < 5:
+                number = 1_000 + len(came)
+                came.append(make_study(facility, number, patient_name=f"During^{number}"))
+                begun.set()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    try:
+        assert begun.wait(60)
+    finally:
+        MIGRATION.keep(None, editor)
+        over.set()
+        thread.join()
+    assert {study.pk for study in found_by("uring")} == {study.pk for study in came}
+    assert len(found_by("efore")) == 60
+    if connection.vendor == "postgresql":
+        assert in_postgresqls_index()
+        return
+    assert len(kept()) == 60 + len(came)
+    name_index.index_new()
+    assert is_index_sound()
+
+
+def found_by(part: str) -> list[Study]:
+    return list(Study.objects.filter(names.narrowed(connection, Q((PATH, part)))))
