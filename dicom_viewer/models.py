@@ -150,6 +150,7 @@ class StoredResult(models.Model):
         REPORT = "sr", "Structured report"
         STATE = "gsps", "Presentation state"
         KEY_OBJECTS = "ko", "Key images"
+        SEGMENTATION = "seg", "Segmentation"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="stored_results")
@@ -167,6 +168,30 @@ class StoredResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} of {self.study_id}"
+
+
+class SegmentationDraft(models.Model):
+    """Segments that somebody draws on a series and has not stored yet."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    series = models.ForeignKey(Series, on_delete=models.CASCADE, related_name="segmentation_drafts")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="segmentation_drafts"
+    )
+    head = models.JSONField(help_text="Its segments, and which runs belong to which frame.")
+    runs = models.BinaryField(help_text="Masks as runs, compressed.")
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["series", "user"], name="segmentation_draft_once")
+        ]
+        ordering = ["-updated_at"]
+
+    def __str__(self) -> str:
+        return f"Segments of {self.user} on {self.series_id}"
 
 
 class ViewerSession(models.Model):

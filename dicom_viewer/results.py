@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -45,12 +45,13 @@ _DESCRIPTIONS = {
     Kind.REPORT: "Measurements",
     Kind.STATE: "Measurements (graphics)",
     Kind.KEY_OBJECTS: "Key images",
+    Kind.SEGMENTATION: "Segmentation",
 }
 _NAMES_BY_UNIT = {"mm": "Length", "px": "Length", "mm2": "Area", "px2": "Area", "deg": "Angle"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """One object that is to be written."""
 
     kind: Kind
@@ -103,6 +104,20 @@ def store_results(actor: Actor, study_id: UUID, body: ResultsBody) -> list[Store
     return stored
 
 
+def store_object(actor: Actor, study: Study, job: Job, *, description: str) -> StoredResult:
+    """Write one object into a series of its own.
+
+    Raises
+    ------
+    PermanentError
+        When it cannot be written, in words.
+    """
+    person = services.user_of(actor)
+    series = (generate_uid(prefix=None), free_series_number(study))
+    frame = _frame(study, str(person), job.kind, series, 1)
+    return _store(actor, study, job, replace(frame, series_description=description), person)
+
+
 def results_of(actor: Actor, study_id: UUID) -> list[StoredResult]:
     """Return what was stored of a study, oldest first."""
     study = access.study_for(actor.scope, study_id)
@@ -147,7 +162,7 @@ def _latest(study: Study) -> dict[str, list[Any]]:
     return {kind: contents for kind, (_, contents) in found.items()}
 
 
-def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> list[_Job]:
+def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> list[Job]:
     kinds = dict.fromkeys(Kind(kind) for kind in body.kinds)
     keys = [(one.SOPInstanceUID, one.frame_number) for one in body.key_images]
     if not keys and Kind.KEY_OBJECTS in kinds:
@@ -175,7 +190,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
         before = [row.image for row in _kept(study) if row.kind == Kind.REPORT][-1:]
         previous = [header_of(image) for image in before]
         jobs.append(
-            _Job(
+            Job(
                 Kind.REPORT,
                 version(drawings),
                 lambda frame: measured_write.write_report(drawn, headers, frame, previous=previous),
@@ -188,7 +203,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
             place = (image.series_id, image.samples_per_pixel)
             by_series.setdefault(place, []).append(at)
         jobs += [
-            _Job(
+            Job(
                 Kind.STATE,
                 version(drawings[at] for at in its),
                 lambda frame, its=its: measured_write.write_states(  # type: ignore[misc]
@@ -202,7 +217,7 @@ def _jobs(study: Study, drawings: Sequence[AnyDrawing], body: ResultsBody) -> li
             (uid, number if images[uid].number_of_frames > 1 else None) for uid, number in keys
         ]
         jobs.append(
-            _Job(
+            Job(
                 Kind.KEY_OBJECTS,
                 {"keys": [list(key) for key in keys], "description": body.description},
                 lambda frame: measured_write.write_key_objects(
@@ -275,7 +290,7 @@ def _frame(
     )
 
 
-def _store(actor: Actor, study: Study, job: _Job, frame: Frame, person: Any) -> StoredResult:  # noqa: ANN401
+def _store(actor: Actor, study: Study, job: Job, frame: Frame, person: Any) -> StoredResult:  # noqa: ANN401
     try:
         content = job.write(frame)
     except ImagingError as error:

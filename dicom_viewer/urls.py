@@ -2,7 +2,13 @@
 
 from django.urls import path
 
-from dicom_viewer import document_views, reading_views, reconstruction_views, views
+from dicom_viewer import (
+    derived_views,
+    document_views,
+    reading_views,
+    reconstruction_views,
+    views,
+)
 
 app_name = "dicom_viewer"
 
@@ -26,6 +32,14 @@ urlpatterns = [
     path("api/studies/<uuid:study_id>/", views.study, name="study"),
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/found/", views.found_measurements, name="found"),
+    path("api/studies/<uuid:study_id>/derived/", derived_views.derived_list, name="derived"),
+    path("api/images/<uuid:image_id>/derived/", derived_views.derived, name="derived-image"),
+    path("api/series/<uuid:series_id>/segments/", derived_views.segments, name="segments"),
+    path(
+        "api/series/<uuid:series_id>/segments/store/",
+        derived_views.segments_store,
+        name="segments-store",
+    ),
     path("api/studies/<uuid:study_id>/results/", views.stored_results, name="result-list"),
     path("api/studies/<uuid:study_id>/sheet/", views.sheet, name="sheet"),
     path("api/studies/<uuid:study_id>/session/", views.session, name="session"),

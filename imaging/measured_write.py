@@ -65,8 +65,15 @@ _OF_IMAGES = (
 )  # fmt: skip
 
 # highdicom refuses to refer to classes it does not know, retired and private ones among them: it is
-# told of these (secondary capture, of one frame and of many), and `_file` writes the real ones.
+# told of these (secondary capture, of one frame and of many), and `finished` writes the real ones.
 _STAND_INS = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.7.4")
+
+_REFERENCES = frozenset(
+    {
+        "ReferencedSOPSequence", "ReferencedImageSequence", "ReferencedInstanceSequence",
+        "SourceImageSequence",
+    }
+)  # fmt: skip
 
 _UNITS = {
     "mm": ("mm", "millimeter"),
@@ -151,10 +158,10 @@ def write_report(
             content=content[0],
             manufacturer=MANUFACTURER,
             is_complete=True,
-            previous_versions=[_image(one) for one in previous] or None,
-            **_identity(frame),
+            previous_versions=[stand_in(one) for one in previous] or None,
+            **identity(frame),
         )
-    return _file(report, _first(drawings, images), frame, [*images.values(), *previous])
+    return finished(report, _first(drawings, images), frame, [*images.values(), *previous])
 
 
 def write_states(
@@ -194,17 +201,17 @@ def write_states(
             device_serial_number="1",
             content_label="MEASUREMENTS",
             content_description="Measurements drawn in the viewer",
-            content_creator_name=_person(frame.author),
+            content_creator_name=person(frame.author),
             graphic_layers=[layer],
             graphic_annotations=[_annotation(drawn, evidence, layer) for drawn in drawings],
-            **_identity(frame),
+            **identity(frame),
             **more,
         )
         state.PresentationCreationDate = frame.at.strftime("%Y%m%d")
         state.PresentationCreationTime = frame.at.strftime("%H%M%S")
         # Type 2C, for paired body parts; what is drawn on says its side itself.
         state.Laterality = ""
-    return _file(state, _first(drawings, images), frame, images.values())
+    return finished(state, _first(drawings, images), frame, images.values())
 
 
 def write_key_objects(
@@ -225,7 +232,7 @@ def write_key_objects(
     DICOM PS3.3 A.35.4; PS3.16 TID 2010.
     """
     order = list(dict.fromkeys(uid for uid, _ in keys))
-    evidence = {uid: _image(images[uid]) for uid in order}
+    evidence = {uid: stand_in(images[uid]) for uid in order}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = KeyObjectSelection(
@@ -238,7 +245,7 @@ def write_key_objects(
             evidence=list(evidence.values()),
             content=content,
             manufacturer=MANUFACTURER,
-            **_identity(frame),
+            **identity(frame),
         )
         for item in document.ContentSequence:
             if item.ValueType != "IMAGE":
@@ -247,7 +254,7 @@ def write_key_objects(
             numbers = [n for uid, n in keys if uid == reference.ReferencedSOPInstanceUID and n]
             if numbers:
                 reference.ReferencedFrameNumber = numbers if len(numbers) > 1 else numbers[0]
-    return _file(document, images[order[0]], frame, images.values())
+    return finished(document, images[order[0]], frame, images.values())
 
 
 def _srgb() -> bytes:
@@ -261,7 +268,8 @@ def _srgb() -> bytes:
     return profile[:12] + b"scnr" + profile[16:84] + bytes(16) + profile[100:]
 
 
-def _identity(frame: Frame) -> dict[str, Any]:
+def identity(frame: Frame) -> dict[str, Any]:
+    """Return what highdicom is told of an object's identity."""
     return {
         "series_instance_uid": frame.series_instance_uid,
         "series_number": frame.series_number,
@@ -277,14 +285,14 @@ def _evidence(drawings: Sequence[Drawn], images: Mapping[str, Dataset]) -> dict[
     if not drawings:
         raise UnsupportedError("There is nothing drawn on this study yet. Measure something first.")
     order = dict.fromkeys(drawn.sop_instance_uid for drawn in drawings)
-    return {uid: _image(images[uid]) for uid in order}
+    return {uid: stand_in(images[uid]) for uid in order}
 
 
 def _first(drawings: Sequence[Drawn], images: Mapping[str, Dataset]) -> Dataset:
     return images[drawings[0].sop_instance_uid]
 
 
-def _image(header: Dataset) -> Dataset:
+def stand_in(header: Dataset) -> Dataset:
     """Return what highdicom wants to know of an image, with an identity that it takes."""
     image = Dataset()
     for keyword in _OF_IMAGES:
@@ -300,14 +308,14 @@ def _image(header: Dataset) -> Dataset:
 def _name_classes(made: Dataset, classes: Mapping[str, str]) -> None:
     """Write the real SOP class at every reference."""
     for element in made.iterall():
-        if element.keyword in {"ReferencedSOPSequence", "ReferencedImageSequence"}:
+        if element.keyword in _REFERENCES:
             for item in element.value:
                 uid = item.get("ReferencedSOPInstanceUID")
                 if uid in classes:
                     item.ReferencedSOPClassUID = classes[uid]
 
 
-def _person(author: str) -> str:
+def person(author: str) -> str:
     """Return a person name of at most 64 letters; `=`, `^` and backslashes would part it."""
     return author.translate({ord(letter): " " for letter in "=^\\"})[:64].strip() or "Unknown"
 
@@ -316,7 +324,7 @@ def _observer(frame: Frame) -> ObserverContext:
     return ObserverContext(
         observer_type=codes.DCM.Person,
         observer_identifying_attributes=PersonObserverIdentifyingAttributes(
-            name=_person(frame.author)
+            name=person(frame.author)
         ),
     )
 
@@ -403,7 +411,7 @@ def _annotation(
     )
 
 
-def _file(made: Dataset, header: Dataset, frame: Frame, known: Iterable[Dataset]) -> bytes:
+def finished(made: Dataset, header: Dataset, frame: Frame, known: Iterable[Dataset]) -> bytes:
     """Give an object the patient and study of `header`, and write it."""
     _name_classes(made, {one.SOPInstanceUID: one.SOPClassUID for one in known})
     with warnings.catch_warnings():

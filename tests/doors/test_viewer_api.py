@@ -20,7 +20,7 @@ from django.urls import reverse
 from accounts.models import Role, User
 from archive import access
 from archive.models import AuditEvent
-from dicom_viewer import urls
+from dicom_viewer import drafts, urls
 from dicom_viewer.models import Measurement, WindowLevelPreset
 from tests import factories
 from tests.dicom import make_instance, to_bytes
@@ -29,6 +29,13 @@ from worklist.models import DicomImage, Facility, Study
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
 PROBLEM = "application/problem+json"
+IN_SPACE: dict[str, Any] = {
+    "FrameOfReferenceUID": "1.2.826.0.1.3680043.10.1338.9",
+    "ImagePositionPatient": [0, 0, 0],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [1, 1],
+    "SliceThickness": 1,
+}
 
 
 @dataclass
@@ -54,7 +61,7 @@ class Place:
 
 
 def place_of(owner: Facility, **keywords: Any) -> Place:
-    result = factories.store_bytes(to_bytes(make_instance(**keywords)), owner)
+    result = factories.store_bytes(to_bytes(make_instance(**IN_SPACE | keywords)), owner)
     image = access.image_for(access.EVERYTHING, result.image_id)
     return Place(access.study_for(access.EVERYTHING, result.study_id), image)
 
@@ -76,7 +83,7 @@ def client_of(user: User, *, enforce_csrf_checks: bool = False) -> Client:
 
 
 def send(client: Client, method: str, url: str, body: object = None, **extra: Any) -> HttpResponse:
-    content = json.dumps(body) if body is not None else ""
+    content = body if isinstance(body, bytes) else json.dumps(body) if body is not None else ""
     response: HttpResponse = client.generic(
         method, url, content, content_type="application/json", **extra
     )  # type: ignore[assignment]
@@ -89,9 +96,19 @@ def draw(place: Place, owner: User) -> Place:
     return place
 
 
+def drawn_segment(image: DicomImage) -> bytes:
+    """A draft with one segment that covers the whole image."""
+    segment = {"id": str(uuid4()), "number": 1, "name": "All", "property": "85756007"}
+    frame = {"SOPInstanceUID": image.sop_instance_uid, "offset": 0, "count": 1}
+    head = {"version": 0, "segments": [{**segment, "colour": "#3cb44b"}], "frames": [frame]}
+    pixels = (image.rows or 0) * (image.columns or 0)
+    return drafts.packed(head, (pixels << 8 | 1).to_bytes(4, "little"))
+
+
 def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
     """Return for each route its requests: method, address, body, status for who may draw."""
-    study, image = place.study.pk, place.image
+    study, image, series = place.study.pk, place.image, place.image.series_id
+    segments = reverse("dicom_viewer:segments", args=[series])
     drawing = reverse("dicom_viewer:measurement", args=[place.drawing.get("id", uuid4())])
     key_images = {"kinds": ["ko"], "key_images": [{"SOPInstanceUID": image.sop_instance_uid}]}
     shown = {"viewing_id": str(uuid4()), "shown": [[str(image.pk), 1, 250]]}
@@ -154,6 +171,20 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
             ("POST", reverse("dicom_viewer:shown", args=[study]), shown, 200),
         ],
         "shown-people": [("GET", reverse("dicom_viewer:shown-people", args=[study]), None, 200)],
+        "derived": [("GET", reverse("dicom_viewer:derived", args=[study]), None, 200)],
+        # A picture draws nothing over pictures; test_derived.py has what does.
+        "derived-image": [
+            ("GET", reverse("dicom_viewer:derived-image", args=[image.pk]), None, 404)
+        ],
+        "segments": [
+            ("GET", segments, None, 200),
+            ("PUT", segments, drawn_segment(image), 200),
+            ("DELETE", segments, None, 204),
+            ("PUT", segments, drawn_segment(image), 200),
+        ],
+        "segments-store": [
+            ("POST", reverse("dicom_viewer:segments-store", args=[series]), {"version": 1}, 201)
+        ],
         "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
         "result-list": [
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
@@ -185,6 +216,9 @@ DRAWING = {
     ("measurement", "PUT"),
     ("measurement", "DELETE"),
     ("result-list", "POST"),
+    ("segments", "PUT"),
+    ("segments", "DELETE"),
+    ("segments-store", "POST"),
 }
 
 
@@ -213,6 +247,10 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/report/revisions/{ours.revision}/",
         f"/viewer/api/studies/{study}/shown/",
         f"/viewer/api/studies/{study}/shown/people/",
+        f"/viewer/api/studies/{study}/derived/",
+        f"/viewer/api/images/{image}/derived/",
+        f"/viewer/api/series/{ours.image.series_id}/segments/",
+        f"/viewer/api/series/{ours.image.series_id}/segments/store/",
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
         f"/viewer/{study}/reconstructions/",
@@ -295,6 +333,7 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
         "study",
         "measurement-list",
         "session",
+        "derived",
         "found",
         "result-list",
         "sheet",
@@ -306,7 +345,8 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
     ):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
-    for name in ("series-images", "image-metadata", "measurement", "preset", *PAGES - {"viewer"}):
+    named = ("series-images", "image-metadata", "derived-image", "segments", "measurement")
+    for name in (*named, "preset", *PAGES - {"viewer"}):
         method = "DELETE" if name in {"measurement", "preset"} else "GET"
         url = reverse(f"dicom_viewer:{name}", args=[uuid4()]) + "?version=1"
         response = send(site, method, url, HTTP_ACCEPT="application/json")
