@@ -22,6 +22,7 @@ class ArchiveConfig(AppConfig):
         "query_fill",
         "reconstruction_work",
         "reconcile",
+        "resumable",
         "routing",
         "seals",
         "sweep",

@@ -28,7 +28,7 @@ from archive.report_rows import (
     CommitmentState,
     NoticeState,
 )
-from archive.upload_rows import UploadAction, UploadLog
+from archive.upload_rows import ResumableUpload, UploadAction, UploadLog, UploadState
 from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
@@ -36,8 +36,8 @@ __all__ = [
     "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "ForwardRule",
     "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState",
     "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
-    "ReconstructionState", "Sweep", "Transmission", "TransmissionState", "UploadAction",
-    "UploadLog",
+    "ReconstructionState", "ResumableUpload", "Sweep", "Transmission", "TransmissionState",
+    "UploadAction", "UploadLog", "UploadState",
 ]  # fmt: skip
 
 

@@ -146,7 +146,27 @@ class NotificationRead:
     facility_id: UUID | None = None
 
 
-AnyEvent = Event | CallerRefused | NotificationCreated | NotificationGrown | NotificationRead
+@dataclass(frozen=True, slots=True)
+class UploadProgressed:
+    """A person's resumable upload has come further, or was stored, or was refused."""
+
+    kind: ClassVar[str] = "upload.progress"
+    user_id: UUID
+    upload_id: UUID
+    state: str
+    offset: int
+    length: int
+    facility_id: UUID | None = None
+
+
+AnyEvent = (
+    Event
+    | CallerRefused
+    | NotificationCreated
+    | NotificationGrown
+    | NotificationRead
+    | UploadProgressed
+)
 
 
 def record(event: AnyEvent) -> OutboxEvent:

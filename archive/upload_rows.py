@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -46,3 +47,43 @@ class UploadLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.study_instance_uid or self.filename}"
+
+
+class UploadState(models.TextChoices):
+    """How far a resumable upload is."""
+
+    RECEIVING = "receiving", "Receiving"
+    PROCESSING = "processing", "Being stored"
+    STORED = "stored", "Stored"
+    FAILED = "failed", "Refused"
+
+
+class ResumableUpload(models.Model):
+    """A file that comes in pieces; its bytes lie in a file of its own until they are stored."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    facility = models.ForeignKey(Facility, on_delete=models.CASCADE, related_name="+")
+    state = models.CharField(
+        max_length=10, choices=UploadState.choices, default=UploadState.RECEIVING
+    )
+    # Bytes that are safe on disk; what lies behind them in the file does not count.
+    offset = models.PositiveBigIntegerField(default=0)
+    length = models.PositiveBigIntegerField()
+    is_part = models.BooleanField(default=False)
+    # What the sender said of the file: its name, an order, a patient.
+    fields = models.JSONField(default=dict)
+    # What became of it, as the answer of an upload says it.
+    result = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["expires_at"], name="resumable_due"),
+            models.Index(fields=["user", "state"], name="resumable_of_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.offset}/{self.length}"

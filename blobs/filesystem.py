@@ -15,7 +15,7 @@ from typing import BinaryIO
 from blobs.errors import BlobError, BlobMissingError, BlobStoreUnavailableError
 
 # Folders beside the layout that hold no stored instance.
-RESERVED = ("spool", "conflicts", "damaged", "strays", "thumbnails")
+RESERVED = ("spool", "conflicts", "damaged", "strays", "thumbnails", "uploads")
 _TRY_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.EMFILE}
 _MOST_SUFFIXES = 1000
 

@@ -36,6 +36,7 @@ from fastapi_app.routers import (
     exports,
     reconstructions,
     registry,
+    resumable,
     tokens,
     wado,
 )
@@ -104,6 +105,7 @@ def create() -> FastAPI:
         dicom_production,
         dicom,
         registry,
+        resumable,
         dicomweb,
         wado,
         exports,

@@ -233,6 +233,9 @@ WORKITEM_RETENTION_DAYS = 90
 SCRUB_EVERY_DAYS = 30
 SCRUB_BYTES_PER_S = 16 * 1024**2
 MAX_ARCHIVE_MEMBERS = 20_000
+# Resumable uploads: how long an unfinished one waits, and how many one person may have.
+RESUMABLE_RETENTION_HOURS = 24
+MOST_RESUMABLE_UPLOADS = 500
 MAX_ARCHIVE_RATIO = 200
 MAX_ARCHIVE_BYTES = 16 * 1024**3
 # Samples of one frame, 8192 x 8192 grey: it takes some 300 MB to decode and draw at once.

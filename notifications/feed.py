@@ -168,6 +168,10 @@ def _messages_of(
     elif event.kind == "caller.refused":
         facts = {key: payload[key] for key in ("knock_id", "calling_ae_title")}
         yield (event.kind, facts["knock_id"]), Addressed({**head, **facts})
+    elif event.kind == "upload.progress":
+        facts = {key: payload[key] for key in ("upload_id", "state", "offset", "length")}
+        key = (event.kind, facts["upload_id"], facts["state"], str(facts["offset"]))
+        yield key, Addressed({**head, **facts}, user_id=UUID(payload["user_id"]))
     elif event.kind in _NOTIFICATION_MESSAGES or event.kind == "notification.read":
         user_id = UUID(payload["user_id"])
         message = {**head, "type": "notification.unread", "unread": counts[user_id]}

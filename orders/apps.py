@@ -10,4 +10,4 @@ class OrdersConfig(AppConfig):
     verbose_name = "Orders"
 
     # See `archive.jobs.load`.
-    background = ("arrivals", "completeness", "subscriptions")
+    background = ("arrivals", "completeness", "intake_jobs", "subscriptions")

@@ -41,9 +41,16 @@ class Site:
 
     @contextmanager
     def serving(
-        self, command: Sequence[str] = SIDECAR, folder: Path = product.PROJECT
+        self,
+        command: Sequence[str] = SIDECAR,
+        folder: Path = product.PROJECT,
+        *,
+        is_killed: bool = False,
     ) -> Iterator[Serving]:
-        """Run a module that listens, "{port}" being a free one; it must live until the end."""
+        """Run a module that listens, "{port}" being a free one.
+
+        It must live until the end, unless the test kills it.
+        """
         port = product.free_port()
         log = self.data_dir / f"{command[0]}-{port}.log"
         words = [word.format(port=port) for word in command]
@@ -58,7 +65,7 @@ class Site:
         try:
             _wait_for(port, process, log)
             yield Serving(process, port, log)
-            assert process.poll() is None, log.read_text()
+            assert process.poll() == (-signal.SIGKILL if is_killed else None), log.read_text()
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date, time
 from typing import Any
 
-from archive import retrieve
+from archive import identifiers, retrieve
 from archive.errors import UndecodableError
 from archive.models import UploadLog
 from imaging import sopclass
@@ -14,19 +13,6 @@ from imaging.tags import TagLine
 from worklist.models import DicomImage, Series, Study
 
 _API = "/api/v1/dicom"
-
-
-def orthanc_study_id(patient_id: str, study_instance_uid: str) -> str:
-    """Return the identifier that Orthanc gives the same study.
-
-    Examples
-    --------
-    >>> orthanc_study_id("P1", "1.2.3")
-    '08ed9f71-eb2bc98b-51ab49c3-4d4d0f1b-2ab9a5ff'
-    """
-    text = f"{patient_id.strip()}|{study_instance_uid.strip()}".encode()
-    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
-    return "-".join(digest[at : at + 8] for at in range(0, 40, 8))
 
 
 def study(row: Study) -> dict[str, Any]:
@@ -54,7 +40,9 @@ def study(row: Study) -> dict[str, Any]:
         "warning": row.warning or None,
         "facility": {"code": row.facility.code, "name": row.facility.name},
         "received_at": row.last_received_at.isoformat(),
-        "orthanc_study_id": orthanc_study_id(row.patient_identifier, row.study_instance_uid),
+        "orthanc_study_id": identifiers.orthanc_study_id(
+            row.patient_identifier, row.study_instance_uid
+        ),
         "series_url": f"{_API}/studies/{row.pk}/series",
         "thumbnail_url": f"{_API}/studies/{row.pk}/thumbnail",
     }

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.core.cache import cache
 from django.db.models import Sum
 
-from archive import access, audit, deletions, facilities, query, retrieve, upload_log
+from archive import access, audit, deletions, facilities, identifiers, query, retrieve, upload_log
 from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError, UndecodableError
 from archive.query import StudyQuery
@@ -238,7 +238,7 @@ def stats(actor: Actor) -> Document:
     """Return how much lies in the archive, as far as the caller may know."""
     ids = actor.scope.facility_ids
     name = "all" if ids is None else ",".join(sorted(map(str, ids)))
-    key = f"sidecar.stats.{documents.orthanc_study_id(name, 'stats')}"
+    key = f"sidecar.stats.{identifiers.orthanc_study_id(name, 'stats')}"
     known: Document | None = cache.get(key)
     if known is None:
         rows = query.filtered(actor.scope, StudyQuery())

@@ -75,6 +75,12 @@ OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/api/v1/dicom/studies/order/{order}"): {},
     ("GET", "/api/v1/dicom/viewer/url/patient/{patient}"): {},
     ("GET", "/api/v1/dicom/viewer/url/order/{order}"): {},
+    # Whose an upload in pieces is: tests/doors/ehr.
+    ("OPTIONS", "/api/v1/dicom/uploads"): {},
+    ("POST", "/api/v1/dicom/uploads"): {},
+    ("GET", "/api/v1/dicom/uploads/{upload}"): {},
+    ("PATCH", "/api/v1/dicom/uploads/{upload}"): {},
+    ("DELETE", "/api/v1/dicom/uploads/{upload}"): {},
     ("GET", "/api/v1/patients"): {},
     ("POST", "/api/v1/patients"): {"json": {}},
     ("GET", "/api/v1/patients/{patient}"): {},
