@@ -230,6 +230,11 @@ class ReceiverSite:
             time.sleep(0.05)
         return found
 
+    def is_at_rest(self) -> bool:
+        """Whether what was begun is stored: no file waits for its row, and nothing is spooled."""
+        files = self.stored_files()
+        return self.spooled_files() == [] and files == {r["storage_key"] for r in self.images()}
+
     def assert_consistent(self) -> None:
         """Every row has its file, every file its row, and nothing is left in the spool."""
         keys = {row["storage_key"] for row in self.images()}
