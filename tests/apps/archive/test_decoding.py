@@ -23,6 +23,7 @@ from archive.errors import TransientError, UndecodableError
 from imaging.encoding import JPEG_LS_LOSSLESS, encode_frame
 from tests import codestreams, factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2000
+from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility
 
 
@@ -76,8 +77,6 @@ def test_a_worker_gives_back_what_was_encoded(store: Path, facility: Facility) -
 
 
 def test_plain_pixels_need_no_worker(store: Path, facility: Facility) -> None:
-    from tests.dicom import make_instance, to_bytes
-
     pixels = noise(32, 32)
     image = stored(to_bytes(make_instance(pixels)), facility)
     assert np.array_equal(decode(image), pixels)
@@ -141,14 +140,20 @@ def test_a_memory_bomb_grows_no_further_than_its_picture_justifies(
     decode(sound)
 
 
-@pytest.mark.parametrize("is_blank", [False, True], ids=["precincts", "blank"])
+@pytest.mark.parametrize(
+    ("is_blank", "padding_bytes"),
+    [(False, 0), (True, 0), (False, 530_000), (False, 3_000_000)],
+    ids=["precincts", "blank", "padded", "padded much"],
+)
 def test_what_a_small_frame_claims_costs_no_more_than_its_bytes_bear_out(
-    store: Path, facility: Facility, *, is_blank: bool
+    store: Path, facility: Facility, *, is_blank: bool, padding_bytes: int
 ) -> None:
     """8192 x 8192 samples in some hundred bytes: twice they are 537 MB."""
     side = 8192
     code = codestreams.blank_jpeg_2000(side) if is_blank else codestreams.memory_bomb(side, side)
     assert len(code) < 1000
+    # Bytes behind the picture that bear out nothing.
+    code += bytes(padding_bytes)
     sound = stored(compressed_instance([jpeg_2000(noise(64, 64))], 64, 64), facility)
     decode(sound)
     (worker,) = children()
@@ -188,6 +193,27 @@ def test_large_frames_are_shown_up_to_the_setting(
     settings.MAX_FRAME_PIXELS = 6000 * 5000 - 1
     with pytest.raises(UndecodableError, match="NOCTIS_MAX_FRAME_PIXELS"):
         decode(image)
+
+
+@pytest.mark.parametrize("is_compressed", [False, True], ids=["plain", "JPEG-LS"])
+def test_ten_thousand_by_ten_thousand_are_shown_where_the_setting_says_so(
+    store: Path, facility: Facility, settings: Settings, *, is_compressed: bool
+) -> None:
+    side = 10_000
+    # As NOCTIS_MAX_FRAME_PIXELS=134217728 sets both.
+    settings.MAX_FRAME_PIXELS = 2**27
+    settings.DECODE_MEMORY_BYTES = 1024**3 + 20 * 2**27
+    line = np.arange(side, dtype=np.uint8)
+    pixels = np.broadcast_to(line, (side, side)) + line[:, np.newaxis]
+    if is_compressed:
+        code = encode_frame(pixels, JPEG_LS_LOSSLESS, bits_stored=8)
+        eight_bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+        content = compressed_instance([code], side, side, JPEG_LS_LOSSLESS, **eight_bits)
+    else:
+        content = to_bytes(make_instance(pixels))
+    image = stored(content, facility)
+    del content
+    assert np.array_equal(decode(image), pixels)
 
 
 def peak_bytes(pid: int) -> int:
