@@ -18,6 +18,7 @@ class ArchiveConfig(AppConfig):
         "descriptions",
         "destinations",
         "frame_cache",
+        "mirror",
         "name_index",
         "query_fill",
         "reconstruction_work",

@@ -95,6 +95,7 @@ class Config:
     object_store: ObjectStore
     ohif_viewer_url: str
     orthanc_url: str
+    orthanc_mirror: bool
     signed_urls: bool
     signed_url_ttl_s: int
     max_frame_pixels: int
@@ -295,6 +296,7 @@ def load(environ: Mapping[str, str]) -> Config:
         object_store=_object_store(read),
         ohif_viewer_url=read.url("OHIF_VIEWER_URL", schemes=("http", "https")),
         orthanc_url=read.url("ORTHANC_URL", schemes=("http", "https")),
+        orthanc_mirror=read.flag("ORTHANC_MIRROR", default=False),
         signed_urls=read.flag("RADIOLOGY_SIGNED_URLS", default=True),
         signed_url_ttl_s=read.whole("SIGNED_URL_TTL", default=3600, least=1, most=86400),
         max_frame_pixels=read.whole(

@@ -198,6 +198,7 @@ DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
 OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
 ORTHANC_URL = CONFIG.orthanc_url
+ORTHANC_MIRROR = CONFIG.orthanc_mirror
 RADIOLOGY_SIGNED_URLS = CONFIG.signed_urls
 SIGNED_URL_TTL_S = CONFIG.signed_url_ttl_s
 

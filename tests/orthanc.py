@@ -63,6 +63,10 @@ class Orthanc:
             threading.Event().wait(0.1)
         raise AssertionError(f"Orthanc did not start: {self._log.read_text()}")
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http_port}"
+
     def get(self, path: str) -> Any:
         return self._ask("GET", path, None)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import urllib.request
-from http.client import HTTPException
 from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
 
 from accounts.models import User
+from archive import orthanc
+from archive.errors import ArchiveError
 
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 2
 _KEPT_S = 30
-_MOST_BYTES = 64 * 1024
 
 
 def health() -> dict[str, Any]:
@@ -39,11 +37,9 @@ def orthanc_version() -> str | None:
 
 def _ask_orthanc() -> str:
     """Return the version, or nothing. The address is the site's own setting, never a user's."""
-    url = f"{settings.ORTHANC_URL.rstrip('/')}/system"
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - http(s) by Config
-            version = json.loads(answer.read(_MOST_BYTES)).get("Version")
-    except (OSError, HTTPException, ValueError, AttributeError) as error:
-        logger.warning("The Orthanc at ORTHANC_URL does not answer: %s", error)
+        found = orthanc.ask("GET", "/system", timeout_s=_TIMEOUT_S)
+    except ArchiveError as error:
+        logger.warning("No version of the Orthanc beside us: %s", error)
         return ""
-    return str(version or "")
+    return str(found.get("Version") or "") if isinstance(found, dict) else ""
