@@ -1,4 +1,8 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { brotliCompress, constants, gzip } from "node:zlib";
 import { defineConfig, type Plugin } from "vitest/config";
 
 const VIEWER_ENTRY = "src/viewer/main.ts";
@@ -26,11 +30,40 @@ function stableViewerEntry(): Plugin {
   };
 }
 
+const COMPRESSIBLE = /\.(js|css|wasm|svg)$/;
+const FEWEST_BYTES = 1024;
+/** The best compression of larger files takes longer than all others together, for a few percent. */
+const MOST_BYTES_AT_BEST = 1 << 20;
+
+/** Writes `.br` and `.gz` beside each file: whoever serves it sends what the browser takes. */
+function compressedFiles(): Plugin {
+  return {
+    name: "noctis-compressed-files",
+    apply: (_config, { command }) => command === "build" && !process.argv.includes("--watch"),
+    async writeBundle({ dir }, bundle) {
+      const names = Object.keys(bundle).filter((name) => COMPRESSIBLE.test(name));
+      await Promise.all(
+        names.map(async (name) => {
+          const path = join(dir ?? "", name);
+          const content = await readFile(path);
+          if (content.byteLength < FEWEST_BYTES) {
+            return;
+          }
+          const quality = content.byteLength > MOST_BYTES_AT_BEST ? 9 : 11;
+          const params = { [constants.BROTLI_PARAM_QUALITY]: quality };
+          await writeFile(`${path}.br`, await promisify(brotliCompress)(content, { params }));
+          await writeFile(`${path}.gz`, await promisify(gzip)(content, { level: 9 }));
+        }),
+      );
+    },
+  };
+}
+
 export default defineConfig({
   // Relative addresses: the built files work under any STATIC_URL.
   base: "./",
   publicDir: false,
-  plugins: [stableViewerEntry()],
+  plugins: [stableViewerEntry(), compressedFiles()],
   // The strict Content-Security-Policy forbids eval, and worker chunks need dynamic imports.
   worker: { format: "es" },
   build: {
