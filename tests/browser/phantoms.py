@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless
 
 from tests.dicom import make_instance
 
@@ -22,6 +24,9 @@ SPACE = "1.2.826.0.1.3680043.10.1338.4720"
 TILTED = "1.2.826.0.1.3680043.10.1338.4721"
 # Of one person alone, for what is written about it and stored in it.
 READING = "1.2.826.0.1.3680043.10.1338.4722"
+# A level of its own in each slice; one slice's compressed data are none.
+BROKEN = "1.2.826.0.1.3680043.10.1338.4727"
+BROKEN_SLICES, BROKEN_SLICE = 12, 5
 _FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.10.1338.4729"
 _AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORONAL = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -77,6 +82,22 @@ def stack(
     return slices
 
 
+def broken() -> list[Dataset]:
+    """A scan that grows brighter from slice to slice, with one that cannot be decoded."""
+    slices = stack(
+        BROKEN,
+        1,
+        [(-64.0, -48.0, 4.0 * index) for index in range(BROKEN_SLICES)],
+        values=lambda place: place[..., 2] * 15 - 200,
+        SeriesDescription="One broken slice",
+    )
+    damaged = slices[BROKEN_SLICE]
+    damaged.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    damaged.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(200)])
+    damaged["PixelData"].VR = "OB"
+    return slices
+
+
 def studies() -> list[Dataset]:
     """The instances of all phantoms."""
     every = [(-64.0, -48.0, float(z)) for z in range(-40, 41, 4)]
@@ -94,4 +115,5 @@ def studies() -> list[Dataset]:
         *stack(SPACE, 3, coronal, axes=_CORONAL, size=(40, 64), SeriesDescription="Coronal"),
         *stack(TILTED, 1, tilted, axes=leaning, SeriesDescription="Leaning gantry"),
         *stack(TILTED, 2, uneven, SeriesDescription="Uneven slices"),
+        *broken(),
     ]

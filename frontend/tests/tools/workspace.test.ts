@@ -212,6 +212,22 @@ describe("MPR in the workspace", () => {
     expect(workspace.mpr.loaded).toBe(11);
   });
 
+  it("says that a slice which cannot be shown is estimated from its neighbours", async () => {
+    workspace.mpr.open();
+    arrive(2);
+    expect(workspace.mpr.notes).toEqual([]);
+    const { frames } = workspace;
+    const lost = workspace.stacks[0]?.frames[3]?.key ?? "";
+    const told: string[] = [];
+    workspace.on("loaded", ({ key }) => told.push(key));
+    const problem = { message: "The compressed data end early.", canRetry: false };
+    (frames as unknown as { problems: Map<string, unknown> }).problems.set(lost, problem);
+    frames.emit("failed", { key: lost, problem });
+    expect(told).toEqual([lost]);
+    expect(workspace.mpr.notes).toEqual([expect.stringContaining("One slice of this series")]);
+    await drawn();
+  });
+
   it("keeps the voxels once, and lets them go with the planes", async () => {
     arrive();
     const bytes = 11 * 20 * 24 * 2;

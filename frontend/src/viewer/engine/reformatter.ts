@@ -79,6 +79,17 @@ export class Reformatter extends Emitter<Events> {
     return this.held?.here.size ?? 0;
   }
 
+  /** Whether no volume waits for slices. */
+  get isComplete(): boolean {
+    return !this.held || this.isWhole(this.held);
+  }
+
+  /** Slices that cannot be shown: the volume is estimated from their neighbours there. */
+  get failed(): number {
+    const lacking = this.held?.plan.frames.filter(({ key }) => this.frames.problem(key));
+    return lacking?.length ?? 0;
+  }
+
   /** Holds the voxels of a series; one series at a time. */
   open(plan: VolumePlan): void {
     this.close();

@@ -21,6 +21,17 @@ export abstract class VolumeView extends Emitter<{ change: undefined }> {
     return this.workspace.pictures.reformatter.loaded;
   }
 
+  /** What readers must know of the volume as it is now. */
+  get notes(): readonly string[] {
+    const { failed } = this.workspace.pictures.reformatter;
+    const lacking = failed === 1 ? "One slice" : `${failed} slices`;
+    return failed === 0
+      ? []
+      : [
+          `${lacking} of this series cannot be shown. What lies there is estimated from the neighbours.`,
+        ];
+  }
+
   toggle(): void {
     if (this.isOpen) {
       this.close();

@@ -39,7 +39,7 @@ export interface Notice {
 
 interface Events {
   change: undefined;
-  /** A frame arrived: load states want repainting. */
+  /** A frame arrived, or it is known why it will not: load states want repainting. */
   loaded: { key: string };
   /** A viewport was added. */
   pane: Pane;
@@ -493,6 +493,7 @@ export class Workspace extends Emitter<Events> {
       this.notify({ id: "measurement", kind: "warning", text: message }),
     );
     this.pictures.on("loaded", ({ key }) => this.emit("loaded", { key }));
+    this.pictures.on("failed", ({ key }) => this.emit("loaded", { key }));
     this.pictures.on("network", (state) => this.onNetwork(state));
   }
 

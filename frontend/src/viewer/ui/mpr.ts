@@ -61,7 +61,7 @@ export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
     <button type="button" class="tool" aria-label="Close MPR" title="Close MPR" @click=${() => mpr.close()}>
       ${icon("close")}
     </button>
-    ${plan.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+    ${[...plan.notes, ...mpr.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
   </div>`;
 }
 

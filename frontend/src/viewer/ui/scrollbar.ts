@@ -113,7 +113,7 @@ export class ScrollbarElement extends ViewerElement {
         context.fillStyle = seen;
         context.fillRect(1, y, 1, 1);
       }
-      if (part.some(({ key }) => loaded.problem(key))) {
+      if (part.some(({ key, image }) => image.transport === null || loaded.problem(key))) {
         context.fillStyle = failed;
       } else if (part.every(({ key }) => loaded.has(key))) {
         context.fillStyle = here;

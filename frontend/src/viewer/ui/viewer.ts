@@ -88,9 +88,14 @@ export class ViewerPageElement extends ViewerElement {
       this.guardDraft(this.draft);
     }
     this.until(workspace.on("change", () => this.refresh()));
+    // The bars of planes and volumes tell how much is here; planes themselves change no bar.
+    const { reformatter } = workspace.pictures;
+    let before = "";
     this.until(
       workspace.on("loaded", () => {
-        if (workspace.mpr.isOpen || workspace.volume3d.isOpen) {
+        const now = reformatter.isComplete ? "all" : `${reformatter.loaded}-${reformatter.failed}`;
+        if (now !== before) {
+          before = now;
           this.requestUpdate();
         }
       }),

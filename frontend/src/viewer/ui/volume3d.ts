@@ -74,7 +74,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
     <button type="button" class="tool" aria-label="Close 3D" title="Close 3D" @click=${() => volume3d.close()}>
       ${icon("close")}
     </button>
-    ${rendering.plan.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+    ${[...rendering.plan.notes, ...volume3d.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
   </div>`;
 }
 
