@@ -16,6 +16,7 @@ FRAME_VOI_LUT, PIXEL_VALUE_TRANSFORMATION = 0x00289132, 0x00289145
 SHARED_GROUPS, PER_FRAME_GROUPS = 0x52009229, 0x52009230
 REGIONS, DETECTORS = 0x00186011, 0x00540022
 GRID_FRAME_OFFSETS = 0x3004000C
+VIEW_CODES, CODE_VALUE = 0x00540220, 0x00080100
 MODALITY_LUT, VOI_LUT = 0x00283000, 0x00283010
 # Overlay Rows of the sixteen groups that may hold a plane (PS3.5 section 7.6).
 _OVERLAY_ROWS = tuple(group << 16 | 0x0010 for group in range(0x6000, 0x6020, 2))
@@ -102,6 +103,7 @@ DISPLAY_KEYS = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
     "SequenceOfUltrasoundRegions",
+    "ViewCodeValue",
     "LookupTables",
     "frames",
 )
@@ -116,6 +118,7 @@ WANTED: Mapping[int, int] = (
     | dict.fromkeys((MODALITY_LUT, VOI_LUT), 0)
     | dict.fromkeys(_OVERLAY_ROWS, _FEW)
     | {_PADDING: _FEW, _PADDING_LIMIT: _FEW, DETECTORS: 0, GRID_FRAME_OFFSETS: _NUMBERS}
+    | {VIEW_CODES: 0, CODE_VALUE: _FEW}
 )
 
 
@@ -132,7 +135,8 @@ def build_display(
     Parameters
     ----------
     frame_count : frames of the image; ``frames`` has one entry for each if their facts differ,
-        else it is None. ``LookupTables`` is True where `imaging.voi.read_lookup_tables` finds more:
+        else it is None. ``ViewCodeValue`` is the Code Value of the item of View Code Sequence
+        (0054,0220). ``LookupTables`` is True where `imaging.voi.read_lookup_tables` finds more:
         a Modality LUT, VOI LUTs or overlay planes.
     is_signed, bits_allocated : of the pixels, which decide how Pixel Padding Value is read
 
@@ -149,6 +153,8 @@ def build_display(
         padding = reader.integer(root, tag, b"SS" if is_signed else b"US")
         display[key] = _with_sign(padding, bits_allocated or 16, is_signed=is_signed)
     display["SequenceOfUltrasoundRegions"] = _regions(root, reader)
+    views = _items(root, VIEW_CODES)
+    display["ViewCodeValue"] = reader.text(views[0], CODE_VALUE) if views else None
     display["LookupTables"] = any(tag in root for tag in (MODALITY_LUT, VOI_LUT, *_OVERLAY_ROWS))
 
     shared = _items(root, SHARED_GROUPS)
