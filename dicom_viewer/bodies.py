@@ -29,6 +29,7 @@ _Cosine = Annotated[FiniteFloat, Field(ge=-1.001, le=1.001)]
 _Number = Annotated[FiniteFloat, Field(ge=-1e15, le=1e15)]
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
 _Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{0,16}$")]
+_Codes = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_, ]{0,64}$")]
 _Short = Annotated[str, StringConstraints(max_length=16)]
 _FrameNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -178,7 +179,17 @@ class PlaceBody(Body):
     Modality: _Code = ""
     SeriesDescription: Annotated[str, StringConstraints(max_length=255)] = ""
     Laterality: Annotated[str, StringConstraints(pattern=r"^[LRB]?$")] = ""
-    ViewPosition: _Code = ""
+    ViewPosition: _Codes = ""
+    window_center: _Number | None = None
+    window_width: Annotated[FiniteFloat, Field(gt=0, le=1e15)] | None = None
+
+
+class LinksBody(Body):
+    """What the viewports of a stage do together."""
+
+    scroll: Literal["off", "position", "offset"] = "off"
+    window: bool = False
+    view: bool = False
 
 
 class StageBody(Body):
@@ -187,6 +198,9 @@ class StageBody(Body):
     name: Annotated[str, StringConstraints(max_length=64)] = ""
     rows: Annotated[int, Field(ge=1, le=4)] = 1
     columns: Annotated[int, Field(ge=1, le=4)] = 1
+    fit: Literal["", "scale", "chest wall"] = ""
+    links: LinksBody | None = None
+    least: Annotated[int, Field(ge=1, le=16)] = 1
     places: Annotated[list[PlaceBody], Field(max_length=16)] = []
 
 

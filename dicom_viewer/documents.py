@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from dicom_viewer.models import Annotation, Measurement, ViewerSession, WindowLevelPreset
+from imaging.hanging import Place, Protocol, Stage, sentence
 
 
 def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
@@ -44,6 +46,52 @@ def drawing_document(row: Measurement | Annotation) -> dict[str, Any]:
         "version": row.version,
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
+    }
+
+
+def protocol_document(protocol: Protocol, *, is_active: bool = True) -> dict[str, Any]:
+    """Return a hanging protocol: what importing takes, and how it reads."""
+    return {
+        "id": protocol.key or None,
+        "name": protocol.name,
+        "priority": protocol.priority,
+        "is_site": not protocol.is_own and not protocol.is_built_in,
+        "is_built_in": protocol.is_built_in,
+        "is_active": is_active,
+        "Modality": protocol.modality,
+        "BodyPartExamined": protocol.body_part,
+        "StudyDescription": protocol.description,
+        "Laterality": protocol.laterality,
+        "ViewPosition": protocol.view,
+        "priors": protocol.priors,
+        "stages": [stage_document(stage) for stage in protocol.stages],
+        "sentence": sentence(protocol),
+    }
+
+
+def stage_document(stage: Stage) -> dict[str, Any]:
+    """Return one stage of a hanging protocol."""
+    return {
+        "name": stage.name,
+        "rows": stage.rows,
+        "columns": stage.columns,
+        "fit": stage.fit,
+        "links": asdict(stage.links) if stage.links else None,
+        "least": stage.least,
+        "places": [_place_document(place) for place in stage.places],
+    }
+
+
+def _place_document(place: Place) -> dict[str, Any]:
+    center, width = place.window or (None, None)
+    return {
+        "prior": place.prior,
+        "Modality": place.modality,
+        "SeriesDescription": place.description,
+        "Laterality": place.laterality,
+        "ViewPosition": place.view,
+        "window_center": center,
+        "window_width": width,
     }
 
 

@@ -1,8 +1,8 @@
-"""Hanging protocols: a person's own and the site's, kept, exchanged, and matched with a study."""
+"""Hanging protocols: a person's own and the site's, kept and exchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -12,20 +12,10 @@ from django.db.models import Q
 from archive import access, audit
 from archive.access import Actor
 from archive.errors import ForbiddenError, NotFoundError, TooLargeError
-from archive.priors import Prior
-from dicom_viewer import services
+from dicom_viewer import documents, services
 from dicom_viewer.models import HangingProtocol
-from imaging.hanging import (
-    HungSeries,
-    HungStudy,
-    Place,
-    Protocol,
-    Stage,
-    assign,
-    choose,
-    sentence,
-)
-from worklist.models import Study
+from imaging import built_in_layouts
+from imaging.hanging import Links, Place, Protocol, Stage
 
 if TYPE_CHECKING:
     from dicom_viewer.bodies import HangingBody, HangingSetBody, LikeThisBody, StageBody
@@ -39,6 +29,12 @@ def protocols_for(user_id: UUID | None) -> list[HangingProtocol]:
     """Return the person's own protocols, then the site's, each in the order they are tried."""
     rows = HangingProtocol.objects.filter(Q(user=None) | Q(user=user_id))
     return sorted(rows, key=lambda row: (row.user_id is None, row.priority, row.name))
+
+
+def active_protocols(user_id: UUID | None) -> list[HangingProtocol]:
+    """Return the protocols that are tried for a person, the one that was changed last first."""
+    rows = HangingProtocol.objects.filter(Q(user=None) | Q(user=user_id), is_active=True)
+    return list(rows.order_by("-updated_at"))
 
 
 def create_protocol(actor: Actor, body: HangingBody) -> HangingProtocol:
@@ -119,64 +115,12 @@ def like_this(actor: Actor, study_id: UUID, body: LikeThisBody) -> HangingProtoc
 
 def protocol_document(row: HangingProtocol) -> dict[str, Any]:
     """Return a protocol as JSON: what importing takes, and how it reads."""
-    return {
-        "id": str(row.pk),
-        "name": row.name,
-        "priority": row.priority,
-        "is_site": row.user_id is None,
-        "is_active": row.is_active,
-        "Modality": row.modality,
-        "BodyPartExamined": row.body_part_examined,
-        "StudyDescription": row.study_description,
-        "Laterality": row.laterality,
-        "ViewPosition": row.view_position,
-        "priors": row.number_of_priors,
-        "stages": _stages(row),
-        "sentence": sentence(_protocol(row)),
-    }
+    return documents.protocol_document(protocol_of(row), is_active=row.is_active)
 
 
-def hung(
-    actor: Actor, study: Study, series: Sequence[dict[str, Any]], priors: Sequence[Prior]
-) -> dict[str, Any] | None:
-    """Return the layout of a study by the protocol that fits it, or None where none does.
-
-    Parameters
-    ----------
-    series : of the study, as the manifest describes them
-
-    Returns
-    -------
-    ``protocol``, and ``stages``: each with rows, columns and, for each viewport, ``study`` and
-    ``series`` by our ids, or None.
-    """
-    rows = [row for row in protocols_for(actor.user_id) if row.is_active]
-    if not rows:
-        return None
-    now = _facts(study, map(_shown, series))
-    chosen = choose([_protocol(row) for row in rows], now, len(priors))
-    if chosen is None:
-        return None
-    row = next(row for row in rows if str(row.pk) == chosen.key)
-    wanted = max((place.prior for stage in chosen.stages for place in stage.places), default=0)
-    others = [prior.study for prior in priors[:wanted]]
-    facts = [now, *(_facts(other, _of_prior(other)) for other in others)]
-    ids = [str(study.pk), *(str(other.pk) for other in others)]
-    return {
-        "protocol": protocol_document(row),
-        "stages": [
-            {
-                "name": stage.name,
-                "rows": stage.rows,
-                "columns": stage.columns,
-                "viewports": [
-                    None if at is None else {"study": ids[at[0]], "series": at[1]}
-                    for at in assign(stage, facts)
-                ],
-            }
-            for stage in chosen.stages
-        ],
-    }
+def built_in_documents() -> list[dict[str, Any]]:
+    """Return the protocols that every site has; nobody changes them."""
+    return [documents.protocol_document(one) for one in built_in_layouts.PROTOCOLS]
 
 
 def _create(actor: Actor, bodies: Sequence[HangingBody], *, is_site: bool) -> list[HangingProtocol]:
@@ -217,38 +161,31 @@ def _fill(row: HangingProtocol, body: HangingBody) -> None:
     row.laterality = body.Laterality
     row.view_position = body.ViewPosition
     row.number_of_priors = body.priors
-    first, *more = body.stages
-    row.rows, row.columns = first.rows, first.columns
-    row.viewports = _places(first)
-    row.more_stages = [
-        {
-            "name": stage.name,
-            "rows": stage.rows,
-            "columns": stage.columns,
-            "viewports": _places(stage),
-        }
-        for stage in more
-    ]
+    first, *more = map(_stored, body.stages)
+    row.rows, row.columns = first.pop("rows"), first.pop("columns")
+    row.viewports = first.pop("viewports")
+    row.first_stage = first
+    row.more_stages = more
 
 
-def _places(stage: StageBody) -> list[dict[str, Any]]:
-    return [place.model_dump() for place in stage.places]
+def _stored(stage: StageBody) -> dict[str, Any]:
+    """Return a stage as it is kept."""
+    found = stage.model_dump()
+    return {**found, "viewports": found.pop("places")}
 
 
 def _stages(row: HangingProtocol) -> list[dict[str, Any]]:
-    first = {"name": "", "rows": row.rows, "columns": row.columns, "viewports": row.viewports}
-    return [
-        {
-            "name": str(stage.get("name", "")),
-            "rows": stage["rows"],
-            "columns": stage["columns"],
-            "places": stage.get("viewports", []),
-        }
-        for stage in [first, *row.more_stages]
-    ]
+    first = {
+        **row.first_stage,
+        "rows": row.rows,
+        "columns": row.columns,
+        "viewports": row.viewports,
+    }
+    return [first, *row.more_stages]
 
 
-def _protocol(row: HangingProtocol) -> Protocol:
+def protocol_of(row: HangingProtocol) -> Protocol:
+    """Return what is matched with studies."""
     return Protocol(
         key=str(row.pk),
         name=row.name,
@@ -260,58 +197,30 @@ def _protocol(row: HangingProtocol) -> Protocol:
         laterality=row.laterality,
         view=row.view_position,
         priors=row.number_of_priors,
-        stages=tuple(
-            Stage(
-                rows=stage["rows"],
-                columns=stage["columns"],
-                name=stage["name"],
-                places=tuple(map(_place, stage["places"])),
-            )
-            for stage in _stages(row)
-        ),
+        stages=tuple(map(_stage, _stages(row))),
+    )
+
+
+def _stage(found: dict[str, Any]) -> Stage:
+    links = found.get("links")
+    return Stage(
+        rows=found["rows"],
+        columns=found["columns"],
+        name=str(found.get("name") or ""),
+        places=tuple(map(_place, found.get("viewports", []))),
+        fit=str(found.get("fit") or ""),
+        links=Links(**links) if links else None,
+        least=int(found.get("least") or 1),
     )
 
 
 def _place(found: dict[str, Any]) -> Place:
+    center, width = found.get("window_center"), found.get("window_width")
     return Place(
         prior=int(found.get("prior") or 0),
         modality=str(found.get("Modality") or ""),
         description=str(found.get("SeriesDescription") or ""),
         laterality=str(found.get("Laterality") or ""),
         view=str(found.get("ViewPosition") or ""),
+        window=None if center is None or width is None else (float(center), float(width)),
     )
-
-
-def _facts(study: Study, series: Iterable[HungSeries]) -> HungStudy:
-    return HungStudy(
-        modalities=frozenset(study.modality_codes),
-        body_part=study.body_part_examined,
-        description=study.study_description,
-        series=tuple(series),
-    )
-
-
-def _shown(document: dict[str, Any]) -> HungSeries:
-    """Return a series as the manifest has described it."""
-    images = document["images"]
-    sides = [image["ImageLaterality"] for image in images if image["ImageLaterality"]]
-    return HungSeries(
-        key=document["id"],
-        modality=document["Modality"] or "",
-        description=document["SeriesDescription"] or "",
-        laterality=document["Laterality"] or next(iter(sides), ""),
-        views=frozenset(image["ViewPosition"] for image in images if image["ViewPosition"]),
-        body_part=document["BodyPartExamined"] or "",
-    )
-
-
-def _of_prior(study: Study) -> Iterable[HungSeries]:
-    """Return the series of a prior: one query; what only their images say is not known."""
-    for row in sorted(study.series.all(), key=lambda row: row.series_number or 0):
-        yield HungSeries(
-            key=str(row.pk),
-            modality=row.modality,
-            description=row.series_description,
-            laterality=row.laterality,
-            body_part=row.body_part_examined,
-        )

@@ -16,27 +16,26 @@ from accounts.models import User
 from archive import access, completeness, jobs, priors, retrieve
 from archive.access import EVERYTHING, Actor, Scope
 from archive.errors import NotFoundError, TransientError, UndecodableError
-from dicom_viewer import hanging, services
+from dicom_viewer import services
 from dicom_viewer.documents import drawing_document, preset_document, session_document
-from dicom_viewer.series import Image, describe, kept_images
+from dicom_viewer.hung import hung
+from dicom_viewer.series import Image, describe, kept_images, starting_image
 from imaging import sopclass
 from worklist.models import Series, Study
 
 logger = logging.getLogger(__name__)
-
-# From so many slices on a series is a volume, whose middle shows more than its first slice.
-_VOLUME_SLICES = 5
 
 
 def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
     """Return the manifest; the number of queries does not depend on the number of images."""
     series = series_documents(study)
     others = priors.priors_of(actor.scope, study)
+    layout = hung(actor, study, series, others)
     return {
         "study": study_document(study),
         "patient": _patient_document(study),
         "series": series,
-        "first_image": _first_document(actor.scope, first_image(series)),
+        "first_image": _first_document(actor.scope, first_image(series, layout)),
         "presets": [preset_document(row) for row in services.presets_for(user.pk)],
         "measurements": [drawing_document(row) for row in services.drawings_of(study)],
         "user": {
@@ -45,9 +44,10 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
             "can_write": actor.can_annotate,
             "can_report": actor.can_read,
             "shortcuts": preferences.shortcuts_of(user),
+            "is_administrator": actor.is_administrator,
         },
         "priors": [prior_document(prior) for prior in others],
-        "hanging": hanging.hung(actor, study, series, others),
+        "hanging": layout,
         "session": session_document(services.session_of(actor, study)),
         "links": _links(study),
     }
@@ -93,7 +93,8 @@ def warm_preview(study_id: str) -> None:
         study = access.study_for(EVERYTHING, UUID(study_id))
     except NotFoundError:
         return  # deleted meanwhile
-    _first_document(EVERYTHING, first_image(series_documents(study)))
+    series = series_documents(study)
+    _first_document(EVERYTHING, first_image(series, hung(None, study, series)))
 
 
 def series_images(series: Series) -> list[Image]:
@@ -132,25 +133,26 @@ class FirstImage:
     image_id: str
 
 
-def first_image(series: list[dict[str, Any]]) -> FirstImage | None:
-    """Choose where reading starts: in the first series of images that is not a localizer.
+def first_image(
+    series: list[dict[str, Any]], layout: dict[str, Any] | None = None
+) -> FirstImage | None:
+    """Choose where reading starts: in the first viewport of the layout that the study hangs in.
 
-    What describes images (segmentations, dose, key objects) comes first only where none is.
-
-    A volume opens in its middle, where there is something to see; everything else at its start.
+    Without one it is the first series of images that is not a localizer. What describes images
+    (segmentations, dose, key objects) comes first only where none is.
     """
+    known = {entry["id"] for entry in series}
+    for place in layout["stages"][0]["viewports"] if layout else ():
+        if place and place["series"] in known and place["image"]:
+            return FirstImage(series_id=place["series"], image_id=place["image"])
     pictures = [entry for entry in series if _shown(entry["images"])]
     if not pictures:
         return None
     images = [entry for entry in pictures if entry["Modality"] not in sopclass.COMPANION_MODALITIES]
     pictures = images or pictures
     entry = next((entry for entry in pictures if not _is_localizer(entry)), pictures[0])
-    shown = _shown(entry["images"])
-    is_volume = len(shown) >= _VOLUME_SLICES and all(
-        image["ImagePositionPatient"] and image["NumberOfFrames"] == 1 for image in shown
-    )
-    image = shown[(len(shown) - 1) // 2 if is_volume else 0]
-    return FirstImage(series_id=entry["id"], image_id=image["id"])
+    start = starting_image(_shown(entry["images"]))
+    return FirstImage(series_id=entry["id"], image_id=start["id"]) if start else None
 
 
 def _first_document(scope: Scope, first: FirstImage | None) -> dict[str, Any] | None:
@@ -256,6 +258,7 @@ def _links(study: Study) -> dict[str, str]:
         "anonymised": f"/api/v1/dicom/studies/{study.pk}/anonymised",
         "results": reverse("dicom_viewer:result-list", args=[study.pk]),
         "hanging": reverse("dicom_viewer:hanging-list"),
+        "layouts": reverse("dicom_viewer:layouts"),
         "hanging_like_this": reverse("dicom_viewer:hanging-like", args=[study.pk]),
         "presets": reverse("dicom_viewer:preset-list"),
         "session": reverse("dicom_viewer:session", args=[study.pk]),

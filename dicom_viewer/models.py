@@ -297,6 +297,9 @@ class HangingProtocol(models.Model):
         blank=True,
         help_text="For each place which series goes there: words of its description, modality.",
     )
+    first_stage = models.JSONField(
+        default=dict, blank=True, help_text="What else the first layout says: name, fit, links."
+    )
     more_stages = models.JSONField(
         default=list, blank=True, help_text="Layouts that follow: name, rows, columns, viewports."
     )

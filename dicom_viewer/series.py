@@ -26,6 +26,8 @@ Image = dict[str, Any]
 # Raised when the shape of what is kept changes: older rows are then made again.
 _VERSION = 4
 _DELAY_S = 2.0
+# From so many slices on a series is a volume, whose middle shows more than its first slice.
+_VOLUME_SLICES = 5
 
 _DISPLAY = (
     "PixelSpacing",
@@ -50,6 +52,7 @@ _DISPLAY = (
     "RecommendedDisplayFrameRate",
     "ImageLaterality",
     "ViewPosition",
+    "ViewCodeValue",
     "AcquisitionDate",
     "AcquisitionTime",
     "SequenceOfUltrasoundRegions",
@@ -92,6 +95,19 @@ def kept_images(series: Series) -> list[Image] | None:
         return None
     kept = json.loads(zlib.decompress(bytes(series.metadata)))
     return kept["images"] if kept["version"] == _VERSION else None
+
+
+def starting_image(images: Sequence[Image]) -> Image | None:
+    """Return where a series is begun: a volume in its middle, where there is something to see.
+
+    Everything else is begun at its start.
+    """
+    if not images:
+        return None
+    is_volume = len(images) >= _VOLUME_SLICES and all(
+        image["ImagePositionPatient"] and image["NumberOfFrames"] == 1 for image in images
+    )
+    return images[(len(images) - 1) // 2 if is_volume else 0]
 
 
 def describe(rows: Iterable[DicomImage]) -> list[Image]:

@@ -27,6 +27,7 @@ urlpatterns = [
         {"what": "retry"},
         name="reconstruction-retry",
     ),
+    path("layouts/", views.layouts, name="layouts"),
     path("documents/<uuid:image_id>/", document_views.document, name="document"),
     path("documents/<uuid:image_id>/pdf/", document_views.document_pdf, name="document-pdf"),
     path("api/studies/<uuid:study_id>/", views.study, name="study"),

@@ -186,7 +186,8 @@ def hanging_protocols(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     if request.method == "GET":
         rows = hanging.protocols_for(actor.user_id)
-        return JsonResponse({"protocols": [hanging.protocol_document(row) for row in rows]})
+        documents = [hanging.protocol_document(row) for row in rows]
+        return JsonResponse({"protocols": documents, "built_in": hanging.built_in_documents()})
     row = hanging.create_protocol(actor, parse(HangingBody, request.body))
     return JsonResponse(hanging.protocol_document(row), status=HTTPStatus.CREATED)
 
@@ -201,6 +202,27 @@ def hanging_protocol(request: HttpRequest, protocol_id: UUID) -> HttpResponse:
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
     row = hanging.replace_protocol(actor, protocol_id, parse(HangingBody, request.body))
     return JsonResponse(hanging.protocol_document(row))
+
+
+@login_required
+@require_GET
+@never_cache
+def layouts(request: HttpRequest) -> HttpResponse:
+    """Show the person's, the site's and the built-in layouts."""
+    actor = actor_of(request)
+    rows = [hanging.protocol_document(row) for row in hanging.protocols_for(actor.user_id)]
+    built_in = hanging.built_in_documents()
+    groups = [
+        ("mine", "Yours", "Tried first.", [row for row in rows if not row["is_site"]]),
+        ("site", "The site's", "Tried after your own.", [row for row in rows if row["is_site"]]),
+        ("built-in", "Built in", "Tried last. Copy one to change it.", built_in),
+    ]
+    context = {
+        "groups": groups,
+        "protocols": [*rows, *built_in],
+        "is_administrator": actor.is_administrator,
+    }
+    return render(request, "dicom_viewer/layouts.html", context)
 
 
 @api_login_required

@@ -204,6 +204,7 @@ PERSONAL = {
     "hanging-list",
     "hanging",
     "hanging-import",
+    "layouts",
     "shortcuts",
     "reconstruction-cancel",
     "reconstruction-retry",
@@ -282,6 +283,9 @@ def test_without_a_session(ours: Place) -> None:
         ("DELETE", reverse("dicom_viewer:hanging", args=[uuid4()])),
     ):
         assert send(Client(), method, url, {}).status_code == 401
+    page = Client().get(reverse("dicom_viewer:layouts"))
+    assert page.status_code == 302
+    assert page["Location"] == "/accounts/login/?next=/viewer/layouts/"
     assert not AuditEvent.objects.filter(verb__startswith="study.").exists()
 
 

@@ -54,6 +54,7 @@ def frame_of(request: HttpRequest) -> Frame:
             "pages": [
                 *({"name": name, "url": url} for name, url in pages.items()),
                 {"name": "Notifications", "url": reverse("notifications:notification-list")},
+                {"name": "Layouts of the viewer", "url": reverse("dicom_viewer:layouts")},
                 {"name": "Profile and password", "url": reverse("accounts:profile")},
                 *_administration(user),
             ],

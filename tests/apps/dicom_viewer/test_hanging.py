@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pydicom.dataset import Dataset
 
 from accounts.models import Role, User
 from archive import access
 from archive.access import Actor, actor_of
-from dicom_viewer import hanging, manifest
+from dicom_viewer import hanging, manifest, series
 from dicom_viewer.bodies import HangingBody, HangingSetBody, LikeThisBody
 from dicom_viewer.models import HangingProtocol
 from tests import factories
@@ -39,6 +40,12 @@ def body(**changes: Any) -> HangingBody:
     return HangingBody.model_validate(BODY | changes)
 
 
+def code(value: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SRT", "a view"
+    return item
+
+
 def study(facility: Facility, day: str, *descriptions: str, **more: Any) -> Study:
     uid = f"1.2.826.0.1.3680043.10.1338.{day}"
     for number, words in enumerate(descriptions, start=1):
@@ -59,7 +66,9 @@ def test_a_study_and_its_prior_are_hung(
 ) -> None:
     before = study(facility, "20240101", "lung")
     now = study(facility, "20260101", "soft tissue", "lung")
-    assert manifest.build(reader, radiologist, now)["hanging"] is None
+    built_in = manifest.build(reader, radiologist, now)["hanging"]
+    assert built_in["protocol"]["name"] == "CT of the chest"
+    assert built_in["protocol"]["id"] is None
     hanging.create_protocol(reader, body())
     found = manifest.build(reader, radiologist, now)["hanging"]
     assert found["protocol"]["sentence"] == (
@@ -67,30 +76,129 @@ def test_a_study_and_its_prior_are_hung(
     )
     lung = now.series.get(series_description="lung")
     soft = now.series.get(series_description="soft tissue")
-    assert found["stages"][0]["viewports"] == [
-        {"study": str(now.pk), "series": str(lung.pk)},
-        {"study": str(before.pk), "series": str(before.series.get().pk)},
+    places = found["stages"][0]["viewports"]
+    assert [(place["study"], place["series"]) for place in places] == [
+        (str(now.pk), str(lung.pk)),
+        (str(before.pk), str(before.series.get().pk)),
     ]
     assert [place and place["series"] for place in found["stages"][1]["viewports"]] == [
         str(soft.pk), str(lung.pk), None, None,
     ]  # fmt: skip
-    # Without a prior it does not fit.
-    assert manifest.build(reader, radiologist, before)["hanging"] is not None
+    # Without a prior it does not fit, and a later study is none.
+    earlier = manifest.build(reader, radiologist, before)["hanging"]
+    assert earlier["protocol"]["name"] == "CT of the chest"
     HangingProtocol.objects.update(number_of_priors=2)
-    assert manifest.build(reader, radiologist, now)["hanging"] is None
+    assert manifest.build(reader, radiologist, now)["hanging"]["protocol"]["id"] is None
 
 
-def test_projections_are_told_by_their_images(
+def test_an_older_study_of_another_region_is_not_opened_by_itself(
     reader: Actor, radiologist: User, facility: Facility
 ) -> None:
-    now = study(facility, "20260101", "cc", Modality="MG", ViewPosition="CC", ImageLaterality="R")
-    hanging.create_protocol(
-        reader,
-        body(Modality="MG", ViewPosition="CC", Laterality="R", priors=0,
-             stages=[{"places": [{"ViewPosition": "CC", "Laterality": "R"}]}]),
+    knee = make_instance(StudyDate="20240101", BodyPartExamined="KNEE", StudyDescription="Knee")
+    factories.store_bytes(to_bytes(knee), facility)
+    now = study(facility, "20260101", "lung", StudyDescription="Thorax")
+    stages = manifest.build(reader, radiologist, now)["hanging"]["stages"]
+    assert [stage["name"] for stage in stages] == ["One series", "Soft tissue, lung, bone"]
+    study(facility, "20250101", "lung", StudyDescription="Thorax")
+    stages = manifest.build(reader, radiologist, now)["hanging"]["stages"]
+    assert stages[-1]["name"] == "With the prior"
+
+
+def test_four_views_and_those_of_the_prior(
+    reader: Actor, radiologist: User, facility: Facility
+) -> None:
+    """Sides and views as attributes, as a code, and as words of a description say them."""
+    told: list[dict[str, Any]] = [
+        {"ImageLaterality": "L", "ViewPosition": "MLO"},
+        {"ImageLaterality": "R", "ViewCodeSequence": [code("R-10226")]},
+        {"SeriesDescription": "LCC"},
+        {"ImageLaterality": "R", "ViewCodeSequence": [code("399162004")]},
+    ]
+    studies = []
+    for day in ("20240101", "20260101"):
+        uid = f"1.2.826.0.1.3680043.10.1338.9.{day}"
+        for number, keywords in enumerate(told, start=1):
+            made = make_instance(
+                StudyInstanceUID=uid, StudyDate=day, SeriesInstanceUID=f"{uid}.{number}",
+                SeriesNumber=number, Modality="MG", StudyDescription="Mammography", **keywords,
+            )  # fmt: skip
+            study_id = factories.store_bytes(to_bytes(made), facility).study_id
+        studies.append(access.study_for(access.EVERYTHING, study_id))
+    before, now = studies
+    for row in before.series.all():
+        series.keep(row)
+    document = manifest.build(reader, radiologist, now)
+    numbers = {
+        str(row.pk): ("prior " if row.study_id == before.pk else "") + str(row.series_number)
+        for one in studies
+        for row in one.series.all()
+    }
+    four, eight, *_ = document["hanging"]["stages"]
+    assert [numbers[place["series"]] for place in four["viewports"]] == ["4", "3", "2", "1"]
+    assert four["fit"] == "chest wall"
+    assert [place["laterality"] for place in four["viewports"]] == ["R", "L", "R", "L"]
+    assert [numbers[place["series"]] for place in eight["viewports"]] == [
+        "prior 4", "4", "3", "prior 3", "prior 2", "2", "1", "prior 1",
+    ]  # fmt: skip
+    # The first picture of the first answer is the one that hangs first.
+    first = document["first_image"]
+    assert (first["series_id"], first["image_id"]) == (
+        four["viewports"][0]["series"], four["viewports"][0]["image"],
     )  # fmt: skip
-    found = manifest.build(reader, radiologist, now)["hanging"]
-    assert found["stages"][0]["viewports"][0]["series"] == str(now.series.get().pk)
+    assert first["preview"]
+
+
+def test_a_stage_keeps_everything_it_says(reader: Actor, site: Client) -> None:
+    stage = {
+        "name": "Windows", "rows": 1, "columns": 2, "fit": "scale", "least": 2,
+        "links": {"scroll": "position", "window": False, "view": True},
+        "places": [{"Modality": "CT", "window_center": -600, "window_width": 1500},
+                   {"prior": 1, "ViewPosition": "PA, AP"}],
+    }  # fmt: skip
+    hanging.create_protocol(reader, body(stages=[stage, stage]))
+    (kept,) = site.get(reverse("dicom_viewer:hanging-list")).json()["protocols"]
+    for again in kept["stages"]:
+        assert {key: again[key] for key in stage if key != "places"} == {
+            key: value for key, value in stage.items() if key != "places"
+        }
+        assert again["places"][0]["window_center"] == -600
+        assert again["places"][1] == {
+            "prior": 1, "Modality": "", "SeriesDescription": "", "Laterality": "",
+            "ViewPosition": "PA, AP", "window_center": None, "window_width": None,
+        }  # fmt: skip
+
+
+def test_the_last_one_kept_comes_first(
+    reader: Actor, radiologist: User, facility: Facility
+) -> None:
+    now = study(facility, "20260101", "lung")
+    for name in ("A", "B", "C"):
+        hanging.create_protocol(reader, body(name=name, priors=0))
+    chosen = HangingProtocol.objects.get(name="B")
+    hanging.replace_protocol(reader, chosen.pk, body(name="B", priors=0))
+    assert manifest.build(reader, radiologist, now)["hanging"]["protocol"]["name"] == "B"
+    hanging.replace_protocol(reader, chosen.pk, body(name="B", priors=0, is_active=False))
+    assert manifest.build(reader, radiologist, now)["hanging"]["protocol"]["name"] == "C"
+
+
+def test_the_page_lists_own_site_and_built_in(
+    site: Client, reader: Actor, admin_user: User
+) -> None:
+    url = reverse("dicom_viewer:layouts")
+    empty = site.get(url).content.decode()
+    assert "You have none yet" in empty
+    assert "An administrator makes them" in empty
+    assert "Mammography" in empty
+    hanging.create_protocol(reader, body(name="<b>Mine</b>"))
+    hanging.create_protocol(actor_of(admin_user), body(name="Site chest", is_site=True))
+    page = site.get(url).content.decode()
+    assert "&lt;b&gt;Mine&lt;/b&gt;" in page
+    assert "<b>Mine" not in page
+    assert 'aria-label="Edit Site chest"' not in page
+    assert 'aria-label="Copy Site chest"' in page
+    boss = Client()
+    boss.force_login(admin_user)
+    assert 'aria-label="Edit Site chest"' in boss.get(url).content.decode()
 
 
 def test_own_layouts_are_private_and_the_sites_an_administrators(

@@ -181,7 +181,8 @@ def test_queries_do_not_grow_with_images(
         series.keep(row)
     with CaptureQueriesContext(connection) as queries:
         build(reader, radiologist, access.study_for(reader.scope, many.pk))
-    assert len(queries) <= 11
+    # One of them asks for the series of the prior that may hang beside it.
+    assert len(queries) <= 12
     # What is kept saves reading the image rows.
     assert len(queries) == counts[1] - 2
 
