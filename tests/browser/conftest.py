@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import databases, product
-from tests.browser import phantoms
+from tests.browser import breasts, phantoms
 from tests.dicom import make_instance, to_bytes
 from tests.videos import H264, MPEG_2, clip, video_instance
 
@@ -81,7 +81,7 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
         made = folder / "phantoms"
         made.mkdir()
-        for instance in phantoms.studies():
+        for instance in [*phantoms.studies(), *breasts.studies()]:
             (made / f"{instance.SOPInstanceUID}.dcm").write_bytes(to_bytes(instance))
         paths = [
             str(uncalibrated),
@@ -91,6 +91,8 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ]
         imported = here.manage("import_dicom", *paths)
         assert imported.returncode == 0, imported.stdout + imported.stderr
+        linked = here.manage("shell", "-c", breasts.LINK)
+        assert linked.returncode == 0, linked.stdout + linked.stderr
         credentials = _basic(_USER, _PASSWORD)
         rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
         studies = {row["StudyInstanceUID"]: row["id"] for row in rows}

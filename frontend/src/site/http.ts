@@ -73,6 +73,20 @@ export function postJson<T>(address: string, body: unknown): Promise<T> {
   return post<T>(address, JSON.stringify(body), "application/json");
 }
 
+/** Replaces or takes away; what the server answers is not needed. */
+export async function sendJson(
+  method: "PUT" | "DELETE",
+  address: string,
+  body?: unknown,
+): Promise<void> {
+  const token = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content ?? "";
+  await send(address, {
+    method,
+    headers: { "Content-Type": "application/json", "X-CSRFToken": token },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
 /** What a form would send, without leaving the page. */
 export function postForm<T>(form: HTMLFormElement): Promise<T> {
   const pairs = [...new FormData(form)].map(([name, value]) => [name, String(value)]);

@@ -22,6 +22,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "task-list": () => import("./tasks/page"),
   reconstructions: () => import("./reconstructions/page"),
   "order-detail": () => import("./integrity/page"),
+  layouts: () => import("./layouts/page"),
   notifications: () => import("./notifications"),
 };
 

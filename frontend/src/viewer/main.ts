@@ -5,6 +5,7 @@ import "./styles/viewport.css";
 import "./styles/panels.css";
 import "./styles/export.css";
 import "./styles/reading.css";
+import "./styles/hanging.css";
 import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
@@ -158,7 +159,11 @@ function start(): void {
     element.open(workspace);
     restoreSession(workspace);
     showAsked(workspace);
-    keepSession(workspace);
+    if (workspace.windows.isSecond) {
+      document.title = `Second window · ${document.title}`;
+    } else {
+      keepSession(workspace);
+    }
     keepShown(workspace);
     guardUnsaved(workspace);
     shareSoon(workspace);

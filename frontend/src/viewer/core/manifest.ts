@@ -69,6 +69,7 @@ export interface ImageFacts {
   Units?: string | null;
   FrameTime: number | null;
   RecommendedDisplayFrameRate: number | null;
+  ImageType?: readonly string[] | null;
   ImageLaterality: string | null;
   ViewPosition: string | null;
   AcquisitionDate: string | null;
@@ -210,7 +211,37 @@ export interface PriorFacts {
   interval_days: number | null;
   reasons: readonly string[];
   viewer_url: string;
+  manifest_url: string;
   thumbnail_url: string;
+}
+
+/** What stands in one viewport of a hanging protocol's stage. */
+export interface HungPlace {
+  study: string;
+  series: string;
+  /** Where the series is begun; empty: the viewer knows when it has the study. */
+  image: string;
+  /** Side that was asked for: L, R, B or empty. */
+  laterality: string;
+  window_center: number | null;
+  window_width: number | null;
+}
+
+export interface HungStage {
+  name: string;
+  rows: number;
+  columns: number;
+  /** Empty: each as large as fits; all at one scale; that, and chest walls towards the middle. */
+  fit: "" | "scale" | "chest wall";
+  links: { scroll: "off" | "position" | "offset"; window: boolean; view: boolean } | null;
+  /** Row by row. */
+  viewports: readonly (HungPlace | null)[];
+}
+
+/** The hanging protocol that fits the study, and what stands where in each of its stages. */
+export interface HangingFacts {
+  protocol: { id: string | null; name: string; sentence: string; is_built_in?: boolean };
+  stages: readonly HungStage[];
 }
 
 export interface Manifest {
@@ -246,12 +277,14 @@ export interface Manifest {
     id: string;
     name: string;
     can_write: boolean;
+    is_administrator?: boolean;
     /** Whether drafts of reports are theirs to see and write. */
     can_report?: boolean;
     /** The keys that they chose otherwise, by command. */
     shortcuts?: Readonly<Record<string, readonly string[]>>;
   };
   priors?: readonly PriorFacts[];
+  hanging?: HangingFacts | null;
   session?: SessionFacts | null;
   links: {
     self: string;
@@ -262,6 +295,8 @@ export interface Manifest {
     sheet?: string;
     disc?: string;
     anonymised?: string;
+    hanging?: string;
+    layouts?: string;
     presets: string;
     session: string;
     study: string;

@@ -15,6 +15,8 @@ export interface StackFrame {
 export interface Stack {
   series: SeriesFacts;
   frames: readonly StackFrame[];
+  /** Of a series of another study than the window's: that study. */
+  owner?: Manifest;
   /** Of pictures that are computed from a volume: how. */
   reformat?: Reformat;
   /** Of a picture of the whole volume: how. */
@@ -24,13 +26,15 @@ export interface Stack {
 /** Cine objects above this many frames a second are taken for a wrong Frame Time. */
 const MAX_FPS = 120;
 const DEFAULT_FPS = 10;
+/** From so many slices on a series is a volume, as the server counts. */
+const VOLUME_SLICES = 5;
 
 export function frameKey(imageId: string, frameNumber: number): string {
   return `${imageId}:${frameNumber}`;
 }
 
 /** Flattens a series to its frames. Objects without pixels keep one place that says why. */
-export function buildStack(series: SeriesFacts): Stack {
+export function buildStack(series: SeriesFacts, owner?: Manifest): Stack {
   const frames: StackFrame[] = [];
   for (const image of series.images) {
     const count = image.transport === null ? 1 : Math.max(1, image.NumberOfFrames ?? 1);
@@ -43,7 +47,13 @@ export function buildStack(series: SeriesFacts): Stack {
       });
     }
   }
-  return { series, frames };
+  return owner ? { series, frames, owner } : { series, frames };
+}
+
+/** The other study that a stack, or the volume that it is computed from, belongs to. */
+export function ownerOf(stack: Stack | null): Manifest | null {
+  const source = stack?.reformat?.plan.stack ?? stack?.rendering?.plan.stack ?? stack;
+  return source?.owner ?? null;
 }
 
 /** True for pictures that no file holds: planes and views of a volume. */
@@ -177,8 +187,18 @@ export function findFrame(
   return null;
 }
 
+/** Where a series is begun: a volume in its middle, everything else at its start. */
+export function startingIndex(stack: Stack): number {
+  const isVolume =
+    stack.frames.length >= VOLUME_SLICES &&
+    stack.frames.every(
+      ({ image }) => image.ImagePositionPatient !== null && (image.NumberOfFrames ?? 1) === 1,
+    );
+  return isVolume ? Math.floor((stack.frames.length - 1) / 2) : 0;
+}
+
 /** Modalities of objects that describe images. */
-const COMPANIONS = new Set("SR PR KO SEG REG DOC RTSTRUCT RTPLAN RTDOSE AU".split(" "));
+export const COMPANIONS = new Set("SR PR KO SEG REG DOC RTSTRUCT RTPLAN RTDOSE AU".split(" "));
 
 function frameAt(stacks: readonly Stack[], place: Place): StackFrame | undefined {
   return stacks[place.seriesIndex]?.frames[place.index];

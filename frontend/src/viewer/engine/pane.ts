@@ -5,6 +5,7 @@ import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
 import type { Vec2 } from "../core/manifest";
 import { prefetchOrder } from "../core/order";
+import type { Placement } from "../core/placing";
 import {
   clampIndex,
   isColor,
@@ -53,6 +54,14 @@ interface Events {
   viewed: undefined;
   /** Another stack hangs here. */
   hung: undefined;
+  /** The viewport has another size. */
+  resized: undefined;
+}
+
+/** What a layout asks of a viewport: the window it begins with, and how the picture lies. */
+export interface Hanging {
+  window: Window | null;
+  placement: Placement | null;
 }
 
 /** What shows a video in a viewport: it takes the keys that step and play. */
@@ -98,6 +107,12 @@ export class Pane extends Emitter<Events> {
   private drawRequest = 0;
   private cineTimer = 0;
   private cineDue = 0;
+  /** What the layout asks; null: nothing. */
+  hanging: Hanging | null = null;
+  /** The view that the layout asks for, in this viewport's size. */
+  private placed: View = INITIAL_VIEW;
+  /** Nobody has zoomed, moved or turned the picture since it was placed. */
+  private isPlaced = true;
   /** The canvas stands in for the engine's own surface. */
   private isBorrowed = false;
   /** The picture on the screen is still that of the stack before. */
@@ -183,10 +198,19 @@ export class Pane extends Emitter<Events> {
   }
 
   /** Hangs a stack into this viewport. */
-  setStack(stack: Stack | null, index = 0, appearance = INITIAL_APPEARANCE): void {
+  setStack(
+    stack: Stack | null,
+    index = 0,
+    appearance = INITIAL_APPEARANCE,
+    hanging: Hanging | null = null,
+  ): void {
     this.stop();
     this.stack = null;
+    this.hanging = hanging;
+    this.placed = INITIAL_VIEW;
     this.setAppearance(appearance);
+    this.isPlaced = appearance.view === INITIAL_VIEW;
+    this.chosen = hanging?.window ?? this.chosen;
     this.stack = stack;
     this.index = stack ? clampIndex(stack, index) : 0;
     this.shownIndex = -1;
@@ -283,8 +307,18 @@ export class Pane extends Emitter<Events> {
 
   setView(view: View): void {
     this.view = view;
+    this.isPlaced = false;
     this.requestDraw();
     this.emit("viewed", undefined);
+  }
+
+  /** Lays the picture as the layout wants it, unless a person has laid it otherwise since. */
+  setPlaced(view: View): void {
+    this.placed = view;
+    if (this.isPlaced) {
+      this.view = view;
+      this.requestDraw();
+    }
   }
 
   turn(by: Turn): void {
@@ -308,8 +342,10 @@ export class Pane extends Emitter<Events> {
     this.emit("windowed", undefined);
   }
 
+  /** Back to how the picture was hung. */
   reset(): void {
-    this.setAppearance(INITIAL_APPEARANCE);
+    this.setAppearance({ window: this.hanging?.window ?? null, invert: false, view: this.placed });
+    this.isPlaced = true;
     this.emit("windowed", undefined);
   }
 
@@ -322,6 +358,7 @@ export class Pane extends Emitter<Events> {
     this.size = size;
     this.ratio = devicePixelRatio;
     this.surface.resize(size, devicePixelRatio);
+    this.emit("resized", undefined);
     this.drawNow();
   }
 

@@ -1,7 +1,8 @@
 import { Emitter } from "../core/emitter";
 import type { Vec3 } from "../core/manifest";
 import { areParallel, middleOf, nearestFrame, planeOf } from "../core/planes";
-import { clampIndex } from "../core/stack";
+import { clampIndex, ownerOf } from "../core/stack";
+import { add, dot, scale } from "../core/vectors";
 import { fitScale } from "../core/view";
 import type { Pane } from "../engine/pane";
 
@@ -43,18 +44,42 @@ export class Links extends Emitter<{ change: undefined }> {
   private isFollowing = false;
   /** Indices of two viewports, by `leader follower`, when linking by offset began. */
   private readonly offsets = new Map<string, number>();
+  /**
+   * How much further along its slices a series of another study lies than the one it is compared
+   * with, in mm, by the ids of both: people lie elsewhere on the table each time.
+   */
+  private readonly shifts = new Map<string, number>();
 
   constructor(private readonly shown: () => readonly Pane[]) {
     super();
   }
 
   set(change: Partial<LinkState>): void {
+    const before = this.state.scroll;
     this.state = { ...this.state, ...change };
     this.offsets.clear();
+    if (this.state.scroll === "position" && before !== "position") {
+      this.rememberShifts();
+    }
     if (this.state.scroll === "offset") {
       this.rememberOffsets();
     }
     this.emit("change", undefined);
+  }
+
+  /** Brings newly hung series of other studies to the place that their counterpart shows. */
+  alignStudies(): void {
+    for (const leader of this.shown()) {
+      for (const other of this.shown()) {
+        const isNew = areCompared(leader, other) && !ownerOf(leader.stack);
+        if (isNew && !this.shifts.has(seriesPair(leader, other))) {
+          this.keepShift(leader, other, likelyShift(leader, other));
+        }
+        if (isNew && this.state.scroll === "position") {
+          this.follow(leader, (one) => one === other && this.scroll(leader, one));
+        }
+      }
+    }
   }
 
   /** Hears of every step of a viewport. */
@@ -88,9 +113,8 @@ export class Links extends Emitter<{ change: undefined }> {
 
   private scroll(leader: Pane, other: Pane): void {
     if (this.state.scroll === "position") {
-      const point = placeOf(leader);
-      const found =
-        point && isAlong(leader, other) && nearestFrame(other.stack?.frames ?? [], point);
+      const point = this.placeIn(other, leader);
+      const found = point && nearestFrame(other.stack?.frames ?? [], point);
       if (found) {
         other.go(found.index);
       }
@@ -99,6 +123,48 @@ export class Links extends Emitter<{ change: undefined }> {
       if (offset !== undefined && other.stack) {
         other.go(clampIndex(other.stack, leader.index + offset));
       }
+    }
+  }
+
+  /** The point of another viewport's series that corresponds to where the leader stands. */
+  private placeIn(other: Pane, leader: Pane): Vec3 | null {
+    const plane = leader.wantedFrame && planeOf(leader.wantedFrame);
+    const point = placeOf(leader);
+    if (!plane || !point) {
+      return null;
+    }
+    if (isAlong(leader, other)) {
+      return point;
+    }
+    const shift = this.shifts.get(seriesPair(leader, other));
+    return shift === undefined || !areCompared(leader, other)
+      ? null
+      : add(point, scale(plane.normal, shift));
+  }
+
+  /** Linking begins: series of different studies stay as far apart as the person has brought them. */
+  private rememberShifts(): void {
+    const all = this.shown();
+    for (const leader of all) {
+      for (const other of all) {
+        const shift = areCompared(leader, other) ? presentShift(leader, other) : null;
+        if (shift !== null) {
+          const before = this.shifts.get(seriesPair(leader, other));
+          // Within a slice's width nobody has moved it: rounding to slices must not add up.
+          if (before === undefined || Math.abs(before - shift) > sliceStep(other)) {
+            this.keepShift(leader, other, shift);
+          }
+        }
+      }
+    }
+  }
+
+  private keepShift(leader: Pane, other: Pane, shift: number | null): void {
+    const [one, two] = [leader, other].map((pane) => pane.wantedFrame && planeOf(pane.wantedFrame));
+    if (shift !== null && one && two) {
+      this.shifts.set(seriesPair(leader, other), shift);
+      // Both are told along the normal of the one that leads.
+      this.shifts.set(seriesPair(other, leader), -shift * Math.sign(dot(one.normal, two.normal)));
     }
   }
 
@@ -160,4 +226,56 @@ function isAlong(leader: Pane, other: Pane): boolean {
   const one = leader.wantedFrame && planeOf(leader.wantedFrame);
   const two = other.wantedFrame && planeOf(other.wantedFrame);
   return sameSpace(leader, other) && one !== null && two !== null && areParallel(one, two);
+}
+
+function seriesPair(leader: Pane, other: Pane): string {
+  return `${leader.stack?.series.id} ${other.stack?.series.id}`;
+}
+
+/** Whether two viewports show parallel slices of different studies. */
+function areCompared(one: Pane, other: Pane): boolean {
+  if (!one.stack || !other.stack || ownerOf(one.stack) === ownerOf(other.stack)) {
+    return false;
+  }
+  const [a, b] = [one, other].map((pane) => pane.wantedFrame && planeOf(pane.wantedFrame));
+  return Boolean(a && b && areParallel(a, b));
+}
+
+/** How much further along the leader's normal another viewport stands, in mm. */
+function presentShift(leader: Pane, other: Pane): number | null {
+  const plane = leader.wantedFrame && planeOf(leader.wantedFrame);
+  const [here, there] = [placeOf(leader), placeOf(other)];
+  return plane && here && there ? dot(there, plane.normal) - dot(here, plane.normal) : null;
+}
+
+/** Where a stack begins and ends along a direction, in mm. */
+function extent(pane: Pane, normal: Vec3): [number, number] | null {
+  const places = (pane.stack?.frames ?? []).flatMap((frame) => {
+    const plane = planeOf(frame);
+    return plane ? [dot(middleOf(plane), normal)] : [];
+  });
+  return places.length > 0 ? [Math.min(...places), Math.max(...places)] : null;
+}
+
+/**
+ * The shift between two studies before anybody has set it: none where most of the shorter one lies
+ * within the other, as between scans of one table position; else their middles correspond.
+ */
+function likelyShift(leader: Pane, other: Pane): number | null {
+  const plane = leader.wantedFrame && planeOf(leader.wantedFrame);
+  const [one, two] = plane ? [extent(leader, plane.normal), extent(other, plane.normal)] : [];
+  if (!one || !two) {
+    return null;
+  }
+  const common = Math.min(one[1], two[1]) - Math.max(one[0], two[0]);
+  const shorter = Math.min(one[1] - one[0], two[1] - two[0]);
+  return common >= shorter / 2 ? 0 : (two[0] + two[1] - one[0] - one[1]) / 2;
+}
+
+/** How far apart two neighbouring slices lie, in mm. */
+function sliceStep(pane: Pane): number {
+  const plane = pane.wantedFrame && planeOf(pane.wantedFrame);
+  const range = plane && extent(pane, plane.normal);
+  const count = (pane.stack?.frames.length ?? 1) - 1;
+  return range && count > 0 ? (range[1] - range[0]) / count : 0;
 }

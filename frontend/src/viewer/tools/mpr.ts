@@ -13,7 +13,7 @@ import {
 import type { Stack } from "../core/stack";
 import { add, cross, dot, scale } from "../core/vectors";
 import { type Slab, THIN, type VolumePlan } from "../core/volume";
-import type { Pane } from "../engine/pane";
+import type { Hanging, Pane } from "../engine/pane";
 import { VolumeView } from "./volume-view";
 
 const KINDS: readonly PlaneKind[] = ["axial", "coronal", "sagittal"];
@@ -24,7 +24,7 @@ const LEAST_WIDTH = 760;
 interface Before {
   layout: Layout;
   active: number;
-  panes: { stack: Stack | null; index: number }[];
+  panes: { stack: Stack | null; index: number; hanging: Hanging | null }[];
 }
 
 /** Three planes through one volume: where they cross, how they are turned, how thick they are. */
@@ -56,7 +56,11 @@ export class Mpr extends VolumeView {
     this.before = {
       layout: workspace.layout,
       active: workspace.activeIndex,
-      panes: workspace.panes.map(({ stack: shown, index }) => ({ stack: shown, index })),
+      panes: workspace.panes.map(({ stack: shown, index, hanging }) => ({
+        stack: shown,
+        index,
+        hanging,
+      })),
     };
     this.plan = plan;
     this.slab = THIN;
@@ -123,7 +127,7 @@ export class Mpr extends VolumeView {
     for (const [number, pane] of workspace.panes.entries()) {
       const kept = before.panes[number];
       if (kept?.stack) {
-        workspace.hang(pane, kept.stack, kept.index);
+        workspace.hang(pane, kept.stack, kept.index, kept.hanging);
       } else if (pane.stack) {
         workspace.hang(pane, null);
       }

@@ -144,7 +144,10 @@ export class PointerController {
       }
       workspace.list.select(null);
       const { tool } = workspace;
-      if (isMeasurementTool(tool)) {
+      if (isMeasurementTool(tool) && !workspace.isOwn(pane)) {
+        const text = "Measure in the prior's own window: open it from the list of other studies.";
+        workspace.notify({ id: "prior-drawing", kind: "info", text });
+      } else if (isMeasurementTool(tool)) {
         this.drawing = OUTLINES.has(tool)
           ? new OutlineDrawing(workspace, pane, tool, at)
           : new Drawing(workspace, pane, tool, at);

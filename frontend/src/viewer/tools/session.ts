@@ -7,14 +7,17 @@ import type { Workspace } from "./workspace";
 const QUIET_MS = 1500;
 
 function placeOf(workspace: Workspace): object | null {
-  const { stack, wantedFrame: frame } = workspace.active;
-  return stack && frame && !isComputed(stack) && !workspace.mpr.isOpen
+  const cells = [workspace.active, ...workspace.visible.map(({ pane }) => pane)];
+  const own = cells.find((pane) => pane.stack && !pane.stack.owner);
+  const { stack, wantedFrame: frame } = own ?? workspace.active;
+  return stack && frame && !stack.owner && !isComputed(stack) && !workspace.mpr.isOpen
     ? {
         series_id: stack.series.id,
         image_id: frame.image.id,
         frame_number: frame.frame_number,
         viewport: {
           layout: workspace.layout,
+          stage: workspace.hanging.place,
           links: workspace.links.state,
           series: workspace.appearances,
         },
@@ -65,8 +68,15 @@ export function keepSession(workspace: Workspace): void {
 /** Takes up the layout in which this person left the study. */
 export function restoreSession(workspace: Workspace): void {
   const kept = workspace.manifest.session?.viewport;
-  if (parseLayout(kept?.layout) && kept?.layout !== workspace.layout) {
-    workspace.setLayout(kept?.layout as Layout);
+  if (
+    kept &&
+    workspace.hanging.index === null &&
+    parseLayout(kept.layout) &&
+    kept.layout !== workspace.layout
+  ) {
+    workspace.setLayout(kept.layout as Layout);
   }
-  workspace.links.set(readLinks(kept?.links));
+  if (kept) {
+    workspace.links.set(readLinks(kept.links));
+  }
 }

@@ -12,7 +12,9 @@ const MOST_AT_ONCE = 1000;
 function exactKey(workspace: Workspace, pane: Pane): string | null {
   const isVisible = workspace.visible.some((cell) => cell.pane === pane);
   const isExact = pane.state === "ready" && !pane.isStale && pane.pixels !== null;
-  return isVisible && isExact && !isComputed(pane.stack) ? (pane.shownFrame?.key ?? null) : null;
+  // What stands of another study is entered where that study is read.
+  const isOwn = !isComputed(pane.stack) && !pane.stack?.owner;
+  return isVisible && isExact && isOwn ? (pane.shownFrame?.key ?? null) : null;
 }
 
 /** Keeps the ledger of what is shown while the tab is visible, and sends it in batches. */
@@ -83,7 +85,7 @@ export async function loadShown(workspace: Workspace): Promise<void> {
 /** Says how much of the active series was not shown in full yet, and leads to the next of it. */
 export function sayUnseen(workspace: Workspace): void {
   const { stack, index } = workspace.active;
-  if (!stack || isComputed(stack)) {
+  if (!stack || isComputed(stack) || stack.owner) {
     return;
   }
   const missing = unseen(stack.frames, workspace.shown);
@@ -103,7 +105,9 @@ export function sayUnseen(workspace: Workspace): void {
 export function goToUnseen(workspace: Workspace): void {
   const pane = workspace.active;
   const missing =
-    pane.stack && !isComputed(pane.stack) ? unseen(pane.stack.frames, workspace.shown) : [];
+    pane.stack && !isComputed(pane.stack) && !pane.stack.owner
+      ? unseen(pane.stack.frames, workspace.shown)
+      : [];
   const next = missing.find((at) => at > pane.index) ?? missing[0];
   if (next === undefined) {
     sayUnseen(workspace);

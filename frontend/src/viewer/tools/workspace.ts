@@ -1,5 +1,6 @@
 import { type Appearance, INITIAL_APPEARANCE, isInitial, readAppearance } from "../core/appearance";
 import { Emitter } from "../core/emitter";
+import { personName } from "../core/format";
 import { FoundList } from "../core/found";
 import { hiddenTexts } from "../core/hidden";
 import { cellCount, type Layout, parseLayout } from "../core/layout";
@@ -14,21 +15,25 @@ import {
   frameKey,
   isComputed,
   isDocument,
+  ownerOf,
   type Stack,
   type StackFrame,
   startingPlace,
 } from "../core/stack";
-import { Pane } from "../engine/pane";
+import { Pane, type Hanging as PaneHanging } from "../engine/pane";
 import { Pictures } from "../engine/pictures";
 import type { SurfaceFactory } from "../engine/surface";
 import type { FrameService, NetworkState } from "../net/frames";
 import { MeasurementSaver } from "../net/saver";
 import type { Crosshair } from "./crosshair";
+import { Hanging } from "./hanging";
 import { Links } from "./links";
 import { belongs, itemsOn, measured, recalibrate } from "./measuring";
 import { Mpr } from "./mpr";
 import type { Tool } from "./names";
+import { OtherStudies } from "./others";
 import { Volume3d } from "./volume3d";
+import { Windows } from "./windows";
 
 export interface Notice {
   id: string;
@@ -63,6 +68,10 @@ export class Workspace extends Emitter<Events> {
   /** Viewports, as many as any layout of this window has needed so far. */
   readonly panes: Pane[] = [];
   readonly links: Links;
+  readonly hanging: Hanging;
+  readonly others: OtherStudies;
+  /** Further windows with the same study. */
+  readonly windows: Windows;
   crosshair: Crosshair | null = null;
   readonly list = new MeasurementList();
   /** What stood on the screen in full fidelity. */
@@ -87,11 +96,13 @@ export class Workspace extends Emitter<Events> {
   ) {
     super();
     this.tool = isTouch ? "scroll" : "window";
-    this.stacks = manifest.series.map(buildStack);
+    this.stacks = manifest.series.map((series) => buildStack(series));
     this.pictures = new Pictures(manifest.links.batch);
     this.mpr = new Mpr(this);
     this.volume3d = new Volume3d(this);
     this.links = new Links(() => this.visible.map(({ pane }) => pane));
+    this.others = new OtherStudies(manifest);
+    this.hanging = new Hanging(this);
     this.list.load(manifest.measurements);
     const collection = manifest.links.measurements;
     const item = (id: string): string =>
@@ -100,8 +111,11 @@ export class Workspace extends Emitter<Events> {
     this.takeUp(manifest.session?.viewport?.series);
     this.listen();
     this.addPanes(1);
-    this.openStart();
+    if (!this.hanging.open()) {
+      this.openStart();
+    }
     recalibrate(this);
+    this.windows = new Windows(this);
   }
 
   /** The frames of files. */
@@ -130,6 +144,28 @@ export class Workspace extends Emitter<Events> {
     const { stack } = this.active;
     const modality = stack?.series.Modality ?? null;
     return presetsFor(modality, this.active.wantedFrame, this.manifest.presets);
+  }
+
+  /** Two patients in one window: said aloud for as long as both are shown. */
+  get strangers(): Notice | null {
+    const shown = new Map<string, string>();
+    for (const { pane } of this.visible) {
+      const found = this.strangeness(pane);
+      if (found.length > 0) {
+        const { patient, study } = this.manifestOf(pane);
+        const who = [personName(patient.PatientName), patient.PatientID].filter(Boolean).join(", ");
+        shown.set(study.id, `${who} (other ${found.join(", ")})`);
+      }
+    }
+    const { patient } = this.manifest;
+    const own = [personName(patient.PatientName), patient.PatientID].filter(Boolean).join(", ");
+    return shown.size === 0
+      ? null
+      : {
+          id: "strangers",
+          kind: "error",
+          text: `Two patient records are shown in this window: ${own}; and ${[...shown.values()].join("; ")}. They were linked as one person.`,
+        };
   }
 
   /** What is wrong with the study and the series on the screen, and what their pictures lack. */
@@ -186,6 +222,7 @@ export class Workspace extends Emitter<Events> {
     if (!parseLayout(layout)) {
       return;
     }
+    this.hanging.leave();
     this.arrange(layout);
     for (const { pane } of this.visible) {
       if (!pane.stack) {
@@ -229,9 +266,13 @@ export class Workspace extends Emitter<Events> {
 
   /** Hangs the next or previous series into the active viewport. */
   stepSeries(by: 1 | -1): void {
-    const next = this.stacks[this.activeStackIndex + by];
+    const { stack } = this.active;
+    const all = stack?.owner ? this.others.stacksOf(stack.owner.study.id) : this.stacks;
+    const next = all[(stack ? all.indexOf(stack) : -1) + by];
     if (next) {
-      this.openSeries(next.series);
+      this.hang(this.active, next);
+      this.focus();
+      this.emit("change", undefined);
     }
   }
 
@@ -248,7 +289,7 @@ export class Workspace extends Emitter<Events> {
       this.list.select(key);
       this.emit("change", undefined);
     } else if (stack) {
-      const holder = this.visible.find(({ pane }) => pane.stack === stack);
+      const holder = this.holderOf(stack, place.index);
       if (holder) {
         this.activate(holder.number);
       } else {
@@ -271,7 +312,7 @@ export class Workspace extends Emitter<Events> {
     if (!stack) {
       return false;
     }
-    const holder = this.visible.find(({ pane }) => pane.stack === stack);
+    const holder = this.holderOf(stack, place.index);
     if (holder) {
       this.activeIndex = holder.number;
     } else {
@@ -286,6 +327,12 @@ export class Workspace extends Emitter<Events> {
     this.focus();
     this.emit("change", undefined);
     return true;
+  }
+
+  /** The viewport that shows a frame, or else its series. */
+  holderOf(stack: Stack, index: number): { pane: Pane; number: number } | null {
+    const all = this.visible.filter(({ pane }) => pane.stack === stack);
+    return all.find(({ pane }) => pane.index === index) ?? all[0] ?? null;
   }
 
   /** Measurements drawn on the frame that a pane shows, in the coordinates of its picture. */
@@ -367,7 +414,8 @@ export class Workspace extends Emitter<Events> {
     }
   }
 
-  private openStart(): void {
+  /** Hangs where the person stopped, or where reading begins. */
+  openStart(): void {
     const place = startingPlace(this.manifest, this.stacks);
     const stack = place && this.stacks[place.seriesIndex];
     if (stack) {
@@ -376,9 +424,26 @@ export class Workspace extends Emitter<Events> {
   }
 
   /** Puts a stack into a viewport, set as the person left it. */
-  hang(pane: Pane, stack: Stack | null, index = 0): void {
-    const kept = stack && this.kept.get(stack.series.id);
-    pane.setStack(stack, index, kept ?? INITIAL_APPEARANCE);
+  hang(pane: Pane, stack: Stack | null, index = 0, hanging: PaneHanging | null = null): void {
+    // A window or place that the layout gives is the layout's in each viewport, not the series' own.
+    const kept = stack && !hanging ? this.kept.get(stack.series.id) : null;
+    pane.setStack(stack, index, kept ?? INITIAL_APPEARANCE, hanging);
+  }
+
+  /** The study that a viewport shows: the window's own unless another one hangs there. */
+  manifestOf(pane: Pane): Manifest {
+    return ownerOf(pane.stack) ?? this.manifest;
+  }
+
+  /** What of the patient differs in a viewport's study; empty: the window's own patient record. */
+  strangeness(pane: Pane): string[] {
+    return this.others.strangeness(this.manifestOf(pane));
+  }
+
+  /** Whether what is drawn in a viewport would belong to the window's study. */
+  isOwn(pane: Pane): boolean {
+    const uid = pane.stack?.series.SeriesInstanceUID;
+    return this.manifest.series.some(({ SeriesInstanceUID }) => SeriesInstanceUID === uid);
   }
 
   /** Reads how the person left each series of this study. */
@@ -398,7 +463,7 @@ export class Workspace extends Emitter<Events> {
 
   private note(pane: Pane): void {
     const id = pane.stack?.series.id;
-    if (id === undefined || isComputed(pane.stack)) {
+    if (id === undefined || isComputed(pane.stack) || pane.stack?.owner || pane.hanging) {
       return;
     }
     const { appearance } = pane;
@@ -436,6 +501,13 @@ export class Workspace extends Emitter<Events> {
     }
   }
 
+  /** Tells what is on the screen now, after something was hung. */
+  refocus(): void {
+    this.focus();
+    this.emit("lines", undefined);
+    this.emit("change", undefined);
+  }
+
   setCrosshair(crosshair: Crosshair | null): void {
     this.crosshair = crosshair;
     this.emit("lines", undefined);
@@ -453,6 +525,7 @@ export class Workspace extends Emitter<Events> {
   private listenTo(pane: Pane): void {
     this.links.watch(pane);
     this.mpr.watch(pane);
+    this.hanging.watch(pane);
     pane.on("change", () => this.note(pane));
     pane.on("focus", () => this.focus());
     pane.on("drawn", ({ exact }) => {
@@ -480,6 +553,8 @@ export class Workspace extends Emitter<Events> {
   private listen(): void {
     this.mpr.on("change", () => this.emit("change", undefined));
     this.volume3d.on("change", () => this.emit("change", undefined));
+    this.hanging.on("change", () => this.emit("change", undefined));
+    this.others.on("change", () => this.emit("change", undefined));
     this.links.on("change", () => {
       this.emit("lines", undefined);
       this.emit("change", undefined);

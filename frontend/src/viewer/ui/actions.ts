@@ -115,6 +115,39 @@ export const STACK_ACTIONS = {
   nextViewport: { name: "Next viewport", keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
+export const LAYOUT_ACTIONS = {
+  nextStage: {
+    name: "Next stage of the layout",
+    keys: ["Shift+PageDown"],
+    run: (w) => w.hanging.step(1),
+  },
+  previousStage: {
+    name: "Previous stage of the layout",
+    keys: ["Shift+PageUp"],
+    run: (w) => w.hanging.step(-1),
+  },
+  compare: { name: "Compare with the prior", keys: ["0"], run: compareWithPrior },
+  secondWindow: {
+    name: "Second window",
+    keys: ["n"],
+    run: (w) => w.windows.openSecond(),
+  },
+} as const satisfies Record<string, Omit<Action, "group" | "id">>;
+
+/** The most telling prior, or the next one where that is shown already. */
+function compareWithPrior(workspace: Workspace): void {
+  const priors = workspace.manifest.priors ?? [];
+  const shown = workspace.visible.map(({ pane }) => workspace.manifestOf(pane).study.id);
+  const at = priors.findLastIndex(({ id }) => shown.includes(id));
+  const prior = priors[(at + 1) % Math.max(priors.length, 1)];
+  if (prior) {
+    void workspace.hanging.compare(prior.id);
+  } else {
+    const text = "There is no other study of this person to compare with.";
+    workspace.notify({ id: "no-prior", kind: "info", text });
+  }
+}
+
 export const DRAWING_ACTIONS = {
   undo: { name: "Undo", keys: ["Control+z"], run: (w) => w.undo() },
   redo: { name: "Redo", keys: ["Control+y", "Control+Shift+z"], run: (w) => w.redo() },
@@ -140,6 +173,7 @@ export function allActions(): Action[] {
   return [
     ...inGroup("Picture", PICTURE_ACTIONS),
     ...inGroup("Images", STACK_ACTIONS),
+    ...inGroup("Layout", LAYOUT_ACTIONS),
     ...inGroup("Measurements", DRAWING_ACTIONS),
   ];
 }

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
-import type { SeriesFacts } from "../core/manifest";
+import type { PriorFacts, SeriesFacts } from "../core/manifest";
 import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "../tools/workspace";
@@ -88,6 +88,14 @@ export function problemPanel(workspace: Workspace, pane: Pane): TemplateResult {
       }
       ${frame ? downloadLink(frame.image.file_url, `${frame.image.SOPInstanceUID}.dcm`) : nothing}
     </p>
+  </div>`;
+}
+
+/** Stands where a prior will hang as soon as it is here. */
+export function waitingPanel(prior: PriorFacts | null): TemplateResult {
+  return html`<div class="panel" role="status">
+    <h2>Opening the prior</h2>
+    <p>${[prior?.StudyDate, prior?.StudyDescription].filter(Boolean).join(" · ") || "One moment."}</p>
   </div>`;
 }
 

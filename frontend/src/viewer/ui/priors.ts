@@ -2,6 +2,7 @@ import { html, nothing, type TemplateResult } from "lit";
 import type { PriorFacts } from "../core/manifest";
 import { intervalText, nextPrior } from "../core/priors";
 import type { Workspace } from "../tools/workspace";
+import { iconButton } from "./button";
 import { ViewerElement } from "./element";
 
 /** One window for priors, beside this one: opening the next replaces the last. */
@@ -42,6 +43,14 @@ export class PriorsElement extends ViewerElement {
 
   private entry(prior: PriorFacts): TemplateResult {
     const images = prior.NumberOfStudyRelatedInstances ?? 0;
+    return html`<div class="prior-entry">${this.link(prior, images)}${iconButton({
+      name: `Compare with ${prior.StudyDate ?? "the study without date"}`,
+      icon: "two",
+      run: () => void this.workspace.hanging.compare(prior.id),
+    })}</div>`;
+  }
+
+  private link(prior: PriorFacts, images: number): TemplateResult {
     return html`<a
       class="prior"
       href=${prior.viewer_url}

@@ -3,6 +3,7 @@ import { calibrate } from "../core/calibration";
 import { ageAt, ageText, numberText, personName, sexText } from "../core/format";
 import type { Manifest } from "../core/manifest";
 import { edgeLetters } from "../core/orientation";
+import { intervalText } from "../core/priors";
 import { frameLocation, frameThickness, isColor } from "../core/stack";
 import type { Pane } from "../engine/pane";
 
@@ -122,13 +123,22 @@ function lines(all: readonly string[]): TemplateResult[] {
   return all.filter(Boolean).map((line) => html`<div>${line}</div>`);
 }
 
-/** The texts in the four corners and the letters at the edges. */
-export function cornerTexts(manifest: Manifest, pane: Pane): TemplateResult {
+/** What a picture of another study is, so that nobody takes it for the one that is read. */
+function priorText(own: Manifest, manifest: Manifest): string {
+  const prior = own.priors?.find(({ id }) => id === manifest.study.id);
+  return manifest === own ? "" : `Prior · ${intervalText(prior?.interval_days ?? null)}`;
+}
+
+/** The texts in the four corners and the letters at the edges; `own` is the window's study. */
+export function cornerTexts(manifest: Manifest, pane: Pane, own = manifest): TemplateResult {
+  const prior = priorText(own, manifest);
   const frame = pane.shownFrame;
   const letters = frame && edgeLetters(frame, pane.view.orientation);
   return html`
     <div class="corner top-left">${lines(patientLines(manifest))}</div>
-    <div class="corner top-right">${lines(studyLines(manifest, pane))}</div>
+    <div class="corner top-right">
+      ${prior ? html`<div class="prior-mark">${prior}</div>` : nothing}${lines(studyLines(manifest, pane))}
+    </div>
     <div class="corner bottom-left">${lines(seriesLines(pane))}</div>
     <div class="corner bottom-right">
       <div class="marks">${marks(pane)}</div>

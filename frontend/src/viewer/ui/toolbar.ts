@@ -9,7 +9,7 @@ import {
   type ToolInfo,
 } from "../tools/names";
 import type { Workspace } from "../tools/workspace";
-import { DRAWING_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
+import { DRAWING_ACTIONS, LAYOUT_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
 import { type IconButton, iconButton, keyText } from "./button";
 import { applyPreset, keyMap } from "./commands";
 import { ViewerElement } from "./element";
@@ -58,6 +58,7 @@ export interface ToolbarHooks {
   showWindow: () => void;
   showKeys: () => void;
   toggleTheme: () => void;
+  keepLayout: () => void;
 }
 
 /** The tools in groups. Wide windows have it in the top bar, narrow ones along the lower edge. */
@@ -301,7 +302,58 @@ export class ToolbarElement extends ViewerElement {
           </button>`,
         )}
       </div>
+      ${this.stages()}
+      <div class="menu-title">Beside this</div>
+      ${this.layoutItem({ ...LAYOUT_ACTIONS.compare, disabled: !this.workspace.manifest.priors?.length })}
+      ${this.layoutItem(LAYOUT_ACTIONS.secondWindow)}
+      ${this.layoutItem({
+        name: "Use this layout for studies like this…",
+        keys: [],
+        run: () => this.hooks.keepLayout(),
+      })}
     </div>`;
+  }
+
+  /** The stages of the hanging protocol that fits the study. */
+  private stages(): TemplateResult | typeof nothing {
+    const { hanging, manifest } = this.workspace;
+    const { stages } = hanging;
+    return stages.length < 2 && hanging.index === 0
+      ? nothing
+      : html`<div class="menu-title">${manifest.hanging?.protocol.name ?? "Layout"}: Shift + PgDn, PgUp</div>
+          <div class="stage-list" role="group" aria-label="Stages">
+            ${stages.map(
+              ({ name, rows, columns }, index) => html`<button
+                type="button"
+                class="menu-item"
+                popovertarget="layout-menu"
+                popovertargetaction="hide"
+                aria-current=${hanging.index === index ? "true" : nothing}
+                @click=${() => hanging.show(index)}
+              >
+                <span>${name || `Stage ${index + 1}`}</span><span class="dim">${rows} x ${columns}</span>
+              </button>`,
+            )}
+          </div>`;
+  }
+
+  private layoutItem(item: {
+    name: string;
+    keys: readonly string[];
+    disabled?: boolean;
+    run: (workspace: Workspace) => void;
+  }): TemplateResult {
+    const [key] = item.keys;
+    return html`<button
+      type="button"
+      class="menu-item"
+      popovertarget="layout-menu"
+      popovertargetaction="hide"
+      ?disabled=${item.disabled ?? false}
+      @click=${() => item.run(this.workspace)}
+    >
+      <span>${item.name}</span><kbd>${key ? keyText(key) : ""}</kbd>
+    </button>`;
   }
 }
 

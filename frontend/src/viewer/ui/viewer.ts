@@ -13,6 +13,8 @@ import { ViewerElement } from "./element";
 import "./export";
 import type { ExportElement } from "./export";
 import { icon } from "./icons";
+import "./keep-layout";
+import type { KeepLayoutElement } from "./keep-layout";
 import { listenToKeys } from "./keyboard";
 import { mprBar } from "./mpr";
 import "./report";
@@ -59,6 +61,7 @@ export class ViewerPageElement extends ViewerElement {
     showWindow: () => this.openDialog("window-numbers"),
     showKeys: () => this.changeKeys(),
     toggleTheme: () => this.changeTheme(),
+    keepLayout: () => void this.querySelector<KeepLayoutElement>("noctis-keep-layout")?.open(),
   };
 
   constructor() {
@@ -195,6 +198,7 @@ export class ViewerPageElement extends ViewerElement {
       ${helpDialog(workspace, this.hooks.showKeys)} ${windowDialog(workspace.active)}
       <noctis-export .workspace=${workspace}></noctis-export>
       <noctis-shortcuts .url=${workspace.manifest.links.shortcuts}></noctis-shortcuts>
+      <noctis-keep-layout .workspace=${workspace}></noctis-keep-layout>
     `;
   }
 
@@ -394,7 +398,12 @@ export class ViewerPageElement extends ViewerElement {
     const workspace = this.workspace as Workspace;
     const { saver } = workspace;
     const state = saver.overall;
-    const notices = [...workspace.notices, ...workspace.warnings];
+    const { strangers } = workspace;
+    const notices = [
+      ...(strangers ? [strangers] : []),
+      ...workspace.notices,
+      ...workspace.warnings,
+    ];
     if (
       (state === "waiting" || state === "failed") &&
       !notices.some(({ id }) => id === "network")

@@ -14,7 +14,7 @@ import { ViewerElement } from "./element";
 import { drawLens } from "./lens";
 import { spatialLines } from "./lines";
 import { drawItems } from "./overlay";
-import { cineBar, emptyPanel, problemPanel } from "./panels";
+import { cineBar, emptyPanel, problemPanel, waitingPanel } from "./panels";
 import "./scrollbar";
 import { profileChart } from "./profile";
 import { cornerTexts } from "./texts";
@@ -138,11 +138,13 @@ export class ViewportElement extends ViewerElement {
         data-drop=${String(this.isDropTarget)}
         data-tool=${workspace.tool}
         data-viewport=${this.number + 1}
+        data-study=${workspace.manifestOf(pane).study.id}
+        data-stranger=${String(workspace.strangeness(pane).length > 0)}
       >
-        ${showsPicture ? this.overlay() : nothing}
+        ${showsPicture ? this.overlay() : nothing} ${this.strangerMark()}
         ${
           workspace.showsTexts && (showsPicture || pane.state === "loading")
-            ? html`<div class="texts">${cornerTexts(workspace.manifest, pane)}</div>`
+            ? html`<div class="texts">${cornerTexts(workspace.manifestOf(pane), pane, workspace.manifest)}</div>`
             : nothing
         }
         <div class="pointer" tabindex="-1"></div>
@@ -222,8 +224,23 @@ export class ViewportElement extends ViewerElement {
     return image?.video ? [image] : [];
   }
 
+  /** Loud and never hidden: the picture is of another patient record than the window's. */
+  private strangerMark(): TemplateResult | typeof nothing {
+    const { pane, workspace } = this;
+    const found = workspace.strangeness(pane);
+    return found.length === 0
+      ? nothing
+      : html`<div class="stranger" role="note">
+          Another patient record: other ${found.join(", ")}
+        </div>`;
+  }
+
   private panel(): TemplateResult | typeof nothing {
     const { pane, workspace } = this;
+    const awaited = workspace.hanging.waiting.get(pane);
+    if (awaited && pane.state === "empty") {
+      return waitingPanel(workspace.others.facts(awaited));
+    }
     if (pane.state === "empty") {
       return emptyPanel(workspace.stacks.length > 0);
     }
