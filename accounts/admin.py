@@ -13,14 +13,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from accounts import people
+from accounts import people, second_factor
 from accounts.guards import actor_of
 from accounts.models import ApiToken, User
 from archive import audit
 
 # Roles decide here; Django's groups would be a second answer to the same question.
 admin.site.unregister(Group)
+# Its pages show the secret of anybody's second factor.
+admin.site.unregister(TOTPDevice)
 
 
 @admin.register(User)
@@ -57,6 +60,19 @@ class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg] # generic for the ch
             },
         ),
     )
+
+    actions = ("remove_second_factor",)
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether the action is offered; `permissions=["act"]` asks this."""
+        return isinstance(request.user, User) and request.user.is_administrator
+
+    @admin.action(description="Remove the second factor", permissions=["act"])
+    def remove_second_factor(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        """Let people in who have lost the device and their codes."""
+        actor = actor_of(request)
+        count = sum(second_factor.remove(actor, user) for user in users)
+        messages.success(request, f"{count} second factors are removed.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Bring the facilities along."""

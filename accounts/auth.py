@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from accounts import throttle
+from accounts import second_factor, throttle
 from accounts.models import ApiToken, User
 
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -77,13 +77,17 @@ def user_of_basic(credentials: str, *, address: str | None) -> User | None:
         As :func:`user_of_password`.
     """
     pair = _parse_basic(credentials)
-    return user_of_program(*pair, address=address) if pair is not None else None
+    user = user_of_program(*pair, address=address) if pair is not None else None
+    if user is not None and second_factor.is_required(user):
+        return None  # a program sends a token instead
+    return user
 
 
 def user_of_program(username: str, password: str, *, address: str | None) -> User | None:
     """Return the active user whose password a program sends with everything it asks for.
 
-    A right password is remembered for a minute, as :func:`user_of_basic` says.
+    Who has a second factor is nobody here: a password alone must not do. A right password is
+    remembered for a minute, as :func:`user_of_basic` says.
 
     Raises
     ------
@@ -99,10 +103,12 @@ def user_of_program(username: str, password: str, *, address: str | None) -> Use
     remembered = cache.get(key)
     if remembered is not None:
         user_id, session_hash = remembered
-        known = User.objects.filter(pk=UUID(user_id), is_active=True).first()
+        known = second_factor.without(User.objects.filter(pk=UUID(user_id), is_active=True)).first()
         if known is not None and known.get_session_auth_hash() == session_hash:
             return known
     user = user_of_password(username, password, address=address)
+    if user is not None and second_factor.is_set_up(user):
+        return None
     if user is not None:
         cache.set(key, (str(user.pk), user.get_session_auth_hash()), _BASIC_REMEMBERED_S)
     return user

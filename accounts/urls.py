@@ -2,12 +2,16 @@
 
 from django.urls import path
 
-from accounts import views
+from accounts import second_factor_views, views
 
 app_name = "accounts"
 
 urlpatterns = [
     path("login/", views.SignIn.as_view(), name="login"),
+    path("second-factor/", second_factor_views.ask, name="second-factor"),
+    path("second-factor/set-up/", second_factor_views.set_up, name="second-factor-set-up"),
+    path("second-factor/codes/", second_factor_views.renew_codes, name="second-factor-codes"),
+    path("second-factor/remove/", second_factor_views.remove, name="second-factor-remove"),
     path("logout/", views.sign_out, name="logout"),
     path("profile/", views.profile, name="profile"),
     path("password/", views.ChangePassword.as_view(), name="password-change"),

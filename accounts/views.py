@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
@@ -20,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import people, preferences, throttle
+from accounts import pending, people, preferences, second_factor, throttle
 from accounts.forms import SignInForm
 from accounts.guards import actor_of, address_of, api_login_required, user_of
 from accounts.models import User
@@ -32,6 +34,20 @@ _THEME_KEPT_S = 365 * 24 * 3600
 _TOKEN_DAYS = (30, 90, 365)
 
 
+def open_session(
+    request: HttpRequest,
+    user: User,
+    target: str,
+    **detail: Any,  # noqa: ANN401 - of the event, as `audit.record` takes it
+) -> HttpResponseRedirect:
+    """Open a session under a new id, note it, and lead on."""
+    login(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
+    audit.record(actor_of(request), "session.open", user, **detail)
+    response = HttpResponseRedirect(target)
+    _send_theme(response, str(user.preferences.get("theme", "")))
+    return response
+
+
 class SignIn(auth_views.LoginView):
     """The sign-in page."""
 
@@ -40,13 +56,12 @@ class SignIn(auth_views.LoginView):
     redirect_authenticated_user = True
 
     def form_valid(self, form: Any) -> HttpResponse:  # noqa: ANN401 - Django's own type is wider
-        """Open a session under a new id and note it."""
-        response = super().form_valid(form)
-        user = self.request.user
-        if isinstance(user, User):
-            audit.record(actor_of(self.request), "session.open", user)
-            _send_theme(response, str(user.preferences.get("theme", "")))
-        return response
+        """Open a session, or ask for the second factor first."""
+        user = form.get_user()
+        if second_factor.stands_before(user):
+            pending.begin(self.request, user, self.get_success_url())
+            return redirect("accounts:second-factor")
+        return open_session(self.request, user, self.get_success_url())
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         """Show what was wrong; past the limit the answer says so to programs as well."""
@@ -105,6 +120,8 @@ def profile(request: HttpRequest) -> HttpResponse:
         "facilities": user.facilities.order_by("name"),
         "tokens": user.tokens.filter(revoked_at=None),
         "token_days": _TOKEN_DAYS,
+        "has_second_factor": second_factor.is_set_up(user),
+        "codes_left": second_factor.codes_left(user),
         "zone": preferences.zone_of(request),
         "now": timezone.now(),
     }

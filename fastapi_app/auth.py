@@ -113,7 +113,8 @@ def caller_of(credential: Credential, address: str | None) -> Caller:
             {
                 "session": "The session is over. Sign in again.",
                 "token": "This token is unknown, expired or revoked. Ask for a new one.",
-                "basic": "User name or password is wrong.",
+                "basic": "User name or password is wrong. An account with a second factor needs a "
+                "token: its page makes one.",
             }[credential.by]
         )
     caller = Caller(access.actor_of(user, address=address), credential.by)

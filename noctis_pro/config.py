@@ -26,6 +26,7 @@ S3_STORAGES = ("storages.backends.s3boto3.S3Boto3Storage", "storages.backends.s3
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+_SECOND_FACTOR = ("optional", "administrators", "everybody")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -101,6 +102,7 @@ class Config:
     max_frame_pixels: int
     secret_key: str
     signing_key: str
+    second_factor: str
     debug: bool
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
@@ -304,6 +306,7 @@ def load(environ: Mapping[str, str]) -> Config:
         ),
         secret_key=read.text("SECRET_KEY"),
         signing_key=read.text("NOCTIS_SIGNING_KEY"),
+        second_factor=_second_factor(read),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
         csrf_trusted_origins=_origins(read, "CSRF_TRUSTED_ORIGINS"),
@@ -335,6 +338,16 @@ def _frames_in_redis(read: _Reader, redis_url: str) -> bool:
     if where == "redis" and not redis_url:
         raise ConfigError("NOCTIS_FRAME_CACHE", where, "set REDIS_URL too")
     return where == "redis"
+
+
+def _second_factor(read: _Reader) -> str:
+    """Return who has to have a second factor."""
+    who = read.text("NOCTIS_SECOND_FACTOR", default="optional").lower()
+    if who not in _SECOND_FACTOR:
+        raise ConfigError(
+            "NOCTIS_SECOND_FACTOR", who, f"write {', '.join(_SECOND_FACTOR[:-1])} or everybody"
+        )
+    return who
 
 
 def _worklist_port(read: _Reader, aet: str, port: int) -> WorklistPort | None:

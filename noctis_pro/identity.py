@@ -43,7 +43,8 @@ class ProgramIdentity(MiddlewareMixin):
         if user is None:
             refusal = problem_response(
                 HTTPStatus.UNAUTHORIZED,
-                "The token or password is wrong, has expired or was revoked.",
+                "The token or password is wrong, has expired or was revoked. An account with a "
+                "second factor needs a token: its page makes one.",
             )
             refusal["WWW-Authenticate"] = scheme.capitalize()
             return refusal

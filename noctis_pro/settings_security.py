@@ -11,6 +11,10 @@ _config = config.current()
 SECRET_KEY = _config.secret_key or config.secret_from_file(_config.data_dir / "secret-key")
 # PEM (PKCS #8) of an Ed25519 key; without one, the first process that signs makes it.
 SIGNING_KEY = _config.signing_key
+SECOND_FACTOR = _config.second_factor
+OTP_TOTP_ISSUER = "NoctisPro"
+# `accounts.throttle` counts, by account and address.
+OTP_TOTP_THROTTLE_FACTOR = 0
 DEBUG = _config.debug
 ALLOWED_HOSTS = list(_config.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(_config.csrf_trusted_origins)

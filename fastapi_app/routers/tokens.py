@@ -11,11 +11,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from accounts import second_factor
 from accounts.auth import revoke_token, user_of_password
-from accounts.models import ApiToken
+from accounts.models import ApiToken, User
 from archive import access, audit
 from archive.access import Actor
-from archive.errors import InvalidInputError
+from archive.errors import ForbiddenError, InvalidInputError
 from fastapi_app import auth, gate
 
 router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
@@ -29,6 +30,7 @@ class SignIn(BaseModel):
 
     username: str = Field(max_length=150)
     password: str = Field(max_length=1024)
+    code: str = Field("", max_length=64, description="Of the second factor, where there is one.")
 
 
 @router.post(
@@ -47,10 +49,23 @@ def _issue(body: SignIn, address: str | None) -> dict[str, str]:
         user = user_of_password(body.username, body.password, address=address)
         if user is None:
             raise auth.NotSignedInError("User name or password is wrong.")
+        _check_code(user, body.code, address)
         expires_at = timezone.now() + _VALID_FOR
         _, secret = ApiToken.issue(user, expires_at=expires_at, name="sign-in")
         audit.record(access.actor_of(user, address=address), "token.issue", user)
         return {"token": secret, "expires_at": expires_at.isoformat()}
+
+
+def _check_code(user: User, code: str, address: str | None) -> None:
+    if second_factor.is_set_up(user):
+        try:
+            second_factor.check(user, code, address=address)
+        except InvalidInputError as error:
+            raise auth.NotSignedInError(
+                "This account has a second factor: send its code, which is good once, as “code”."
+            ) from error
+    elif second_factor.is_required(user):
+        raise ForbiddenError("Set up a second factor on the site first: sign in there.")
 
 
 @router.delete("/token", summary="Revoke the token that the request carries", status_code=204)

@@ -16,9 +16,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
 from django.utils import timezone
+from django_otp.oath import totp
 from pytest_django import Settings
 
+from accounts import second_factor
 from accounts.models import ApiToken, Role, User
+from archive import access
 from archive.models import AuditEvent
 from fastapi_app import main
 from tests import factories
@@ -353,6 +356,30 @@ def test_a_wrong_password_gives_no_token(sidecar: Sidecar, radiologist: User) ->
     for bad in ({}, {"username": "rita"}, {"username": 1, "password": []}):
         assert_problem(sidecar.nobody.post("/api/v1/auth/token", json=bad), 422)
     assert ApiToken.objects.count() == 0
+
+
+def test_a_token_wants_the_second_factor_too(sidecar: Sidecar, radiologist: User) -> None:
+    device = second_factor.begin(radiologist)
+    actor = access.actor_of(radiologist)
+    codes = second_factor.confirm(actor, radiologist, f"{totp(device.bin_key):06d}")
+    body = {"username": "rita", "password": factories.PASSWORD}
+    assert_problem(sidecar.nobody.post("/api/v1/auth/token", json=body), 401, "second factor")
+    wrong = {**body, "code": "abc"}
+    assert_problem(sidecar.nobody.post("/api/v1/auth/token", json=wrong), 401, "second factor")
+    assert ApiToken.objects.count() == 0
+    right = {**body, "code": codes[0]}
+    assert sidecar.nobody.post("/api/v1/auth/token", json=right).status_code == 200
+    assert_problem(sidecar.nobody.post("/api/v1/auth/token", json=right), 401)
+    assert ApiToken.objects.count() == 1
+
+
+def test_a_site_that_wants_a_second_factor_gives_no_token_without(
+    sidecar: Sidecar, radiologist: User, settings: Settings
+) -> None:
+    settings.SECOND_FACTOR = "everybody"
+    body = {"username": "rita", "password": factories.PASSWORD}
+    answer = sidecar.nobody.post("/api/v1/auth/token", json=body)
+    assert_problem(answer, 403, "Set up a second factor")
 
 
 def test_only_the_token_itself_is_revoked(sidecar: Sidecar, radiologist: User) -> None:
