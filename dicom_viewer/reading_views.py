@@ -1,4 +1,4 @@
-"""What readers keep beside pictures: the report, what was shown, their keys."""
+"""What readers keep: reports, what was shown, their keys; and the page of the test pattern."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -110,6 +112,13 @@ def shortcuts(request: HttpRequest) -> HttpResponse:
     elif request.method == "DELETE":
         preferences.set_shortcuts(user, {})
     return JsonResponse({"shortcuts": preferences.shortcuts_of(user)})
+
+
+@login_required
+@require_GET
+def test_pattern(request: HttpRequest) -> HttpResponse:
+    """Show the pattern that tells whether a display shows pictures as they are."""
+    return render(request, "dicom_viewer/test_pattern.html")
 
 
 def _asked_user(request: HttpRequest) -> UUID | None:

@@ -14,6 +14,7 @@ app_name = "dicom_viewer"
 
 urlpatterns = [
     path("<uuid:study_id>/", views.viewer, name="viewer"),
+    path("test-pattern/", reading_views.test_pattern, name="test-pattern"),
     path("<uuid:study_id>/reconstructions/", reconstruction_views.page, name="reconstruction-list"),
     path(
         "reconstructions/<uuid:reconstruction_id>/cancel/",

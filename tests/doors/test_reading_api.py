@@ -1,4 +1,4 @@
-"""What readers keep, over HTTP: conflicts of reports, the ledger, keys.
+"""What readers keep, over HTTP: conflicts of reports, the ledger, keys, the test pattern's page.
 
 Who may ask at all is in test_viewer_api.py's table.
 """
@@ -140,3 +140,9 @@ def test_keys_are_kept_for_the_person(site: Client, image: DicomImage) -> None:
     other = Client()
     other.force_login(factories.user("otto", Role.VIEWER))
     assert other.get(url).json() == {"shortcuts": {}}
+
+
+def test_the_test_pattern_needs_a_person_and_no_study(site: Client) -> None:
+    url = reverse("dicom_viewer:test-pattern")
+    assert Client().get(url)["Location"] == f"/accounts/login/?next={url}"
+    assert "Test pattern" in site.get(url).content.decode()

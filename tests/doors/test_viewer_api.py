@@ -206,6 +206,7 @@ PERSONAL = {
     "hanging-import",
     "layouts",
     "shortcuts",
+    "test-pattern",
     "reconstruction-cancel",
     "reconstruction-retry",
 }

@@ -23,6 +23,7 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   reconstructions: () => import("./reconstructions/page"),
   "order-detail": () => import("./integrity/page"),
   layouts: () => import("./layouts/page"),
+  "test-pattern": () => import("./pattern/page"),
   notifications: () => import("./notifications"),
 };
 
