@@ -121,7 +121,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for t
     search_fields = ("user__username", "name", "hint")
     autocomplete_fields = ("user",)
     show_full_result_count = False
-    fields = ("user", "name", "expires_at")
+    fields = ("user", "name", "expires_at", "is_read_only")
     actions = ("revoke",)
 
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
@@ -153,7 +153,9 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic for t
         change: bool,  # noqa: FBT001 - Django's signature
     ) -> None:
         """Make the token; its secret goes to the one page that shows it."""
-        made, secret = ApiToken.issue(obj.user, expires_at=obj.expires_at, name=obj.name)
+        made, secret = ApiToken.issue(
+            obj.user, expires_at=obj.expires_at, name=obj.name, is_read_only=obj.is_read_only
+        )
         audit.record(actor_of(request), "token.create", made, user=obj.user.username)
         obj.pk, obj.hint = made.pk, made.hint
         request._noctis_secret = secret  # type: ignore[attr-defined]

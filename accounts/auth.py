@@ -40,6 +40,12 @@ def user_of_password(username: str, password: str, *, address: str | None) -> Us
 
 def authenticate_token(secret: str) -> User | None:
     """Return the active user of a usable API token, else None."""
+    token = usable_token(secret)
+    return token.user if token is not None else None
+
+
+def usable_token(secret: str) -> ApiToken | None:
+    """Return a usable API token of an active user, else None; its use is noted."""
     token = (
         ApiToken.objects.select_related("user")
         .filter(digest=ApiToken.digest_of(secret), user__is_active=True)
@@ -50,7 +56,7 @@ def authenticate_token(secret: str) -> User | None:
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at < now - _USE_NOTED_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
-    return token.user
+    return token
 
 
 def revoke_token(secret: str) -> None:

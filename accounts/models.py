@@ -77,6 +77,9 @@ class ApiToken(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=12, editable=False, help_text="How the token begins.")
     name = models.CharField(max_length=64, blank=True)
+    is_read_only = models.BooleanField(
+        default=False, help_text="Opens what its user may see, and changes nothing."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -91,7 +94,12 @@ class ApiToken(models.Model):
 
     @classmethod
     def issue(
-        cls, user: User, *, expires_at: datetime | None, name: str = ""
+        cls,
+        user: User,
+        *,
+        expires_at: datetime | None,
+        name: str = "",
+        is_read_only: bool = False,
     ) -> tuple[ApiToken, str]:
         """Make a token; the second value is the only copy of the token itself."""
         secret = cls.PREFIX + secrets.token_urlsafe(32)
@@ -101,6 +109,7 @@ class ApiToken(models.Model):
             hint=secret[:8],
             name=name,
             expires_at=expires_at,
+            is_read_only=is_read_only,
         )
         return token, secret
 

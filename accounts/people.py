@@ -65,7 +65,7 @@ def grant_role(user: User, role: str) -> None:
 
 
 def issue_token(
-    actor: Actor, username: str, *, days: int | None, name: str = ""
+    actor: Actor, username: str, *, days: int | None, name: str = "", is_read_only: bool = False
 ) -> tuple[ApiToken, str]:
     """Make a token for a user; the second value is the only copy of the token itself."""
     user = User.objects.filter(username=username, is_active=True).first()
@@ -75,7 +75,9 @@ def issue_token(
         raise InvalidInputError("A token lasts 1 to 36500 days.")
     expires_at = timezone.now() + timedelta(days=days) if days is not None else None
     with transaction.atomic():
-        token, secret = ApiToken.issue(user, expires_at=expires_at, name=name)
+        token, secret = ApiToken.issue(
+            user, expires_at=expires_at, name=name, is_read_only=is_read_only
+        )
         audit.record(actor, "token.create", token, user=user.username)
     return token, secret
 

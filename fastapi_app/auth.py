@@ -23,7 +23,7 @@ from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.crypto import constant_time_compare
 
-from accounts.auth import authenticate_token, user_of_basic
+from accounts.auth import usable_token, user_of_basic
 from accounts.models import User
 from archive import access
 from archive.access import Actor
@@ -32,6 +32,7 @@ from archive.errors import ForbiddenError
 _REMEMBERED_S = 1.0
 _LONGEST_CREDENTIAL = 8192
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ENDING = ("DELETE", "/api/v1/auth/token")
 
 By = Literal["session", "token", "basic"]
 _SCHEMES: dict[str, By] = {"bearer": "token", "basic": "basic"}
@@ -47,6 +48,7 @@ class Caller:
 
     actor: Actor
     by: By
+    is_read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def caller_of(credential: Credential, address: str | None) -> Caller:
     caller = known_caller(credential, address)
     if caller is not None:
         return caller
-    user = _user_of(credential, address)
+    user, is_read_only = _user_of(credential, address)
     if user is None:
         raise NotSignedInError(
             {
@@ -117,7 +119,7 @@ def caller_of(credential: Credential, address: str | None) -> Caller:
                 "token: its page makes one.",
             }[credential.by]
         )
-    caller = Caller(access.actor_of(user, address=address), credential.by)
+    caller = Caller(access.actor_of(user, address=address), credential.by, is_read_only)
     with _lock:
         _known[credential.name, address] = caller
     return caller
@@ -163,12 +165,28 @@ def _any_view(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-def _user_of(credential: Credential, address: str | None) -> User | None:
+def _user_of(credential: Credential, address: str | None) -> tuple[User | None, bool]:
+    """Return who it is, and whether the credential is for reading alone."""
     if credential.by == "token":
-        return authenticate_token(credential.value)
+        token = usable_token(credential.value)
+        return (None, False) if token is None else (token.user, token.is_read_only)
     if credential.by == "basic":
-        return user_of_basic(credential.value, address=address)
-    return _user_of_session(credential.value)
+        return user_of_basic(credential.value, address=address), False
+    return _user_of_session(credential.value), False
+
+
+def check_may_change(scope: Mapping[str, Any], caller: Caller) -> None:
+    """Refuse a change by a token that is for reading alone; ending itself is none.
+
+    Raises
+    ------
+    ForbiddenError
+    """
+    if not caller.is_read_only or scope["method"] in _SAFE_METHODS:
+        return
+    if (scope["method"], scope["path"]) == _ENDING:
+        return
+    raise ForbiddenError("This token is for reading alone. Ask for one with the scope 'write'.")
 
 
 def _user_of_session(key: str) -> User | None:

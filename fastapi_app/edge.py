@@ -7,10 +7,12 @@ pass no router. Everything else goes on to FastAPI, which decides the same by th
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
@@ -58,6 +60,9 @@ class Edge:
                 "This site does not go by the name in the request. Add it to ALLOWED_HOSTS.",
             )
             await errors.answer(problem)(scope, receive, self._dressed(send))
+            return
+        if settings.SECURE_SSL_REDIRECT and not is_secure(scope, headers):
+            await _to_https(scope, headers)(scope, receive, self._dressed(send))
             return
         if await self._warm(scope, headers, send) or await self._made(scope, receive, send):
             return
@@ -153,8 +158,31 @@ def _plain_work(scope: Scope, request: Request) -> Callable[[Actor], Response] |
     )
 
 
+def is_secure(scope: Scope, headers: dict[bytes, bytes]) -> bool:
+    """Whether a request came by TLS, as the proxy says it; this machine's own probes need none."""
+    if scope.get("scheme") == "https":
+        return True
+    forwarded = headers.get(b"x-forwarded-proto")
+    if forwarded is not None:
+        return forwarded.strip() == b"https"
+    client = scope.get("client")
+    try:
+        return client is None or ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _to_https(scope: Scope, headers: dict[bytes, bytes]) -> Response:
+    """Send a caller to the same address by TLS; method and body stay (RFC 9110 15.4.9)."""
+    host = headers.get(b"host", b"").decode("latin-1")
+    query = scope.get("query_string", b"").decode("latin-1")
+    path = quote(scope["path"], safe="/:@!$&'()*+,;=~")
+    location = f"https://{host}{path}{'?' if query else ''}{query}"
+    return Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers={"location": location})
+
+
 _SEARCHES = {f"{PREFIX}/studies": STUDY, f"{PREFIX}/series": SERIES, f"{PREFIX}/instances": IMAGE}
-_WANTED = frozenset({b"host", b"authorization", b"cookie", b"if-none-match"})
+_WANTED = frozenset({b"host", b"authorization", b"cookie", b"if-none-match", b"x-forwarded-proto"})
 
 
 def _wanted(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -62,6 +62,7 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
         with database():
             caller = auth.caller_of(credential, address)
             auth.check_origin(request.scope, caller)
+            auth.check_may_change(request.scope, caller)
             if caller.actor.user_id is not None:
                 limits.count(caller.actor.user_id)
             return work(caller.actor)

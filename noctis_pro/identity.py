@@ -7,7 +7,7 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
-from accounts.auth import authenticate_token, user_of_basic
+from accounts.auth import usable_token, user_of_basic
 from accounts.guards import address_of, problem_response
 from archive import problems
 from archive.errors import TooManyAttemptsError
@@ -15,6 +15,7 @@ from noctis_pro.middleware import answer
 
 # Signing in, and Django's administration, are for people in browsers.
 _PEOPLE = ("/accounts/", "/admin/")
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 class ProgramIdentity(MiddlewareMixin):
@@ -32,7 +33,13 @@ class ProgramIdentity(MiddlewareMixin):
         if scheme not in {"bearer", "basic"} or request.path.startswith(_PEOPLE):
             return None
         if scheme == "bearer":
-            user = authenticate_token(secret)
+            token = usable_token(secret)
+            user = token.user if token is not None else None
+            if token is not None and token.is_read_only and request.method not in _READING:
+                return problem_response(
+                    HTTPStatus.FORBIDDEN,
+                    "This token is for reading alone. Ask for one with the scope 'write'.",
+                )
             # Django's own mark, read by its CSRF middleware.
             request._dont_enforce_csrf_checks = user is not None  # type: ignore[attr-defined]
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, Literal
 
 from anyio import to_thread
 from django.utils import timezone
@@ -21,7 +22,6 @@ from fastapi_app import auth, gate
 
 router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"])
 
-_VALID_FOR = timedelta(days=30)
 _MOST_BODY_BYTES = 16 * 1024
 
 
@@ -31,6 +31,12 @@ class SignIn(BaseModel):
     username: str = Field(max_length=150)
     password: str = Field(max_length=1024)
     code: str = Field("", max_length=64, description="Of the second factor, where there is one.")
+    scopes: list[Literal["read", "write"]] = Field(
+        default=["read", "write"],
+        max_length=2,
+        description="'read' alone gives a token that changes nothing.",
+    )
+    days: int = Field(default=30, ge=1, le=365, description="How long it is good.")
 
 
 @router.post(
@@ -39,21 +45,24 @@ class SignIn(BaseModel):
     max_body_size=_MOST_BODY_BYTES,
 )
 async def issue(request: Request, body: SignIn) -> Response:
-    """Answer with a token that is shown this once and is good for 30 days."""
+    """Answer with a token that is shown this once and is good for 30 days, or as asked."""
     address = gate.address_of(request)
     return JSONResponse(await to_thread.run_sync(_issue, body, address))
 
 
-def _issue(body: SignIn, address: str | None) -> dict[str, str]:
+def _issue(body: SignIn, address: str | None) -> dict[str, Any]:
     with gate.database():
         user = user_of_password(body.username, body.password, address=address)
         if user is None:
             raise auth.NotSignedInError("User name or password is wrong.")
         _check_code(user, body.code, address)
-        expires_at = timezone.now() + _VALID_FOR
-        _, secret = ApiToken.issue(user, expires_at=expires_at, name="sign-in")
-        audit.record(access.actor_of(user, address=address), "token.issue", user)
-        return {"token": secret, "expires_at": expires_at.isoformat()}
+        expires_at = timezone.now() + timedelta(days=body.days)
+        scopes = ["read", "write"] if "write" in body.scopes else ["read"]
+        _, secret = ApiToken.issue(
+            user, expires_at=expires_at, name="sign-in", is_read_only=scopes == ["read"]
+        )
+        audit.record(access.actor_of(user, address=address), "token.issue", user, scopes=scopes)
+        return {"token": secret, "expires_at": expires_at.isoformat(), "scopes": scopes}
 
 
 def _check_code(user: User, code: str, address: str | None) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.sessions.models import Session
+from django.test import Client
 from django.utils import timezone
 from django_otp.oath import totp
 from pytest_django import Settings
@@ -348,6 +349,42 @@ def test_a_token_is_issued_once_and_revoked(sidecar: Sidecar, radiologist: User)
         ("token.revoke",),
         ("token.issue",),
     ]
+
+
+def test_a_token_for_reading_changes_nothing(sidecar: Sidecar, facility: Facility) -> None:
+    tech = factories.user("tess", Role.TECHNOLOGIST, [facility])
+    body = {"username": "tess", "password": factories.PASSWORD, "scopes": ["read"], "days": 2}
+    answer = sidecar.nobody.post("/api/v1/auth/token", json=body).json()
+    assert answer["scopes"] == ["read"]
+    days = datetime.fromisoformat(answer["expires_at"]) - timezone.now()
+    assert timedelta(days=1) < days <= timedelta(days=2)
+    caller = sidecar.nobody.as_(Authorization=f"Bearer {answer['token']}")
+    assert caller.get("/api/v1/dicom/studies").status_code == 200
+    file = {"file": ("a.dcm", to_bytes(make_instance(noise(8, 8))))}
+    refused = caller.post("/api/v1/dicom/upload", files=file)
+    assert_problem(refused, 403, "'write'")
+    assert_problem(caller.post("/api/v1/patients", json={}), 403, "'write'")
+    assert_problem(caller.post("/dicom-web/studies", content=b""), 403, "'write'")
+    assert DicomImage.objects.count() == 0
+    page = Client().post("/worklist/upload/", headers=caller.headers)
+    assert (page.status_code, page.headers["content-type"]) == (403, "application/problem+json")
+    assert sidecar.by_token(tech).post("/api/v1/dicom/upload", files=file).status_code == 200
+    assert caller.request("DELETE", "/api/v1/auth/token").status_code == 204
+    for bad in ({"scopes": ["all"]}, {"days": 0}, {"days": 366}, {"days": "x"}):
+        assert_problem(sidecar.nobody.post("/api/v1/auth/token", json=body | bad), 422)
+
+
+def test_plain_http_leads_to_https(sidecar: Sidecar, radiologist: User, settings: Settings) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    caller = sidecar.by_token(radiologist)
+    path = "/api/v1/dicom/studies?PatientName=M%C3%BCller"
+    assert caller.get(path).status_code == 200  # from this machine
+    for proto, status in (("https", 200), ("http", 308), ("https, http", 308)):
+        answer = caller.get(path, headers={"X-Forwarded-Proto": proto})
+        assert answer.status_code == status
+    assert answer.headers["location"] == f"https://testserver{path}"
+    nobody = sidecar.nobody.post("/api/v1/patients", headers={"X-Forwarded-Proto": "http"})
+    assert nobody.headers["location"] == "https://testserver/api/v1/patients"
 
 
 def test_a_wrong_password_gives_no_token(sidecar: Sidecar, radiologist: User) -> None:

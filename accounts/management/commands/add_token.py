@@ -18,9 +18,15 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--days", type=int, help="ends after so many days; never, without it")
 
-    def handle(self, *_args: Any, username: str, days: int | None, **_options: Any) -> None:
+        parser.add_argument("--read-only", action="store_true", help="it changes nothing")
+
+    def handle(
+        self, *_args: Any, username: str, days: int | None, read_only: bool, **_options: Any
+    ) -> None:
         try:
-            _, secret = people.issue_token(system_actor("add_token"), username, days=days)
+            _, secret = people.issue_token(
+                system_actor("add_token"), username, days=days, is_read_only=read_only
+            )
         except ArchiveError as error:
             raise CommandError(str(error)) from error
         # Alone on its line, so that scripts can take it.
