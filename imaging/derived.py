@@ -249,8 +249,9 @@ def hex_colour(rgb: Iterable[float]) -> str:
 
 def maker(dataset: Dataset) -> str:
     """Return who built the equipment, and its model."""
-    names = [text(dataset, "Manufacturer", 64), text(dataset, "ManufacturerModelName", 64)]
-    return " ".join(dict.fromkeys(filter(None, names)))
+    manufacturer = text(dataset, "Manufacturer", 64)
+    model = text(dataset, "ManufacturerModelName", 64)
+    return model if model.startswith(manufacturer) else f"{manufacturer} {model}".strip()
 
 
 def distances(places: Sequence[float]) -> float | None:

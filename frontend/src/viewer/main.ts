@@ -6,6 +6,7 @@ import "./styles/panels.css";
 import "./styles/export.css";
 import "./styles/reading.css";
 import "./styles/hanging.css";
+import "./styles/segments.css";
 import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";

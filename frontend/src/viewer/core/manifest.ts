@@ -291,6 +291,7 @@ export interface Manifest {
     worklist: string;
     measurements: string;
     found?: string;
+    derived?: string;
     results?: string;
     sheet?: string;
     disc?: string;

@@ -20,6 +20,8 @@ export class ApiError extends Error {
 export interface RequestOptions {
   method?: "GET" | "POST" | "PUT" | "DELETE";
   body?: unknown;
+  /** Bytes in the place of a JSON body. */
+  content?: Uint8Array<ArrayBuffer>;
   signal?: AbortSignal;
   /** Lets the request outlive the page. */
   keepalive?: boolean;
@@ -58,6 +60,8 @@ export async function request(url: string, options: RequestOptions = {}): Promis
   }
   if (options.body !== undefined) {
     headers["Content-Type"] = "application/json";
+  } else if (options.content) {
+    headers["Content-Type"] = "application/octet-stream";
   }
   let response: Response;
   try {
@@ -66,6 +70,7 @@ export async function request(url: string, options: RequestOptions = {}): Promis
       headers,
       credentials: "same-origin",
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
+      ...(options.content ? { body: options.content } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.keepalive ? { keepalive: true } : {}),
     });

@@ -55,6 +55,7 @@ export class PointerController {
     element.addEventListener("pointermove", (event) => this.move(event));
     element.addEventListener("pointerup", (event) => this.up(event));
     element.addEventListener("pointercancel", (event) => this.abort(event));
+    element.addEventListener("pointerleave", () => workspace.over?.hover(pane, null));
     element.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("dblclick", (event) => {
@@ -136,6 +137,10 @@ export class PointerController {
     if (isLeft && pane.stack?.rendering && !PLAIN.has(workspace.tool)) {
       return workspace.volume3d.drag(at);
     }
+    const over = isLeft ? workspace.over?.drag(pane, at) : null;
+    if (over) {
+      return over;
+    }
     if (isLeft && pane.shownFrame) {
       const reach = event.pointerType === "touch" ? TOUCH_REACH : MOUSE_REACH;
       const edit = this.startEditAt(at, reach);
@@ -215,6 +220,7 @@ export class PointerController {
       this.hooks.drawn();
       return;
     }
+    this.workspace.over?.hover(this.pane, at);
     if (!this.drag) {
       return;
     }

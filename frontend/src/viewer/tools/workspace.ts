@@ -32,6 +32,7 @@ import { belongs, itemsOn, measured, recalibrate } from "./measuring";
 import { Mpr } from "./mpr";
 import type { Tool } from "./names";
 import { OtherStudies } from "./others";
+import type { OverPictures } from "./over-pictures";
 import { Volume3d } from "./volume3d";
 import { Windows } from "./windows";
 
@@ -79,6 +80,8 @@ export class Workspace extends Emitter<Events> {
   /** What others measured, read-only. */
   readonly found = new FoundList();
   readonly saver: MeasurementSaver;
+  /** Segments and the like, once somebody has asked for them. */
+  over: OverPictures | null = null;
   layout: Layout = "1x1";
   maximised = false;
   activeIndex = 0;
@@ -196,6 +199,7 @@ export class Workspace extends Emitter<Events> {
 
   setTool(tool: Tool): void {
     this.tool = tool;
+    this.over?.putDown();
     this.emit("change", undefined);
   }
 
@@ -351,10 +355,16 @@ export class Workspace extends Emitter<Events> {
   }
 
   undo(): void {
+    if (this.over?.undo()) {
+      return;
+    }
     this.showChange(this.list.undo()?.key);
   }
 
   redo(): void {
+    if (this.over?.redo()) {
+      return;
+    }
     this.showChange(this.list.redo()?.key);
   }
 

@@ -14,6 +14,7 @@ export interface PageHooks {
   insertMeasurement: () => void;
   keyImage: () => void;
   point: () => void;
+  segments: () => void;
 }
 
 /** Everything that a key does: one list for the keys, the help sheet and the dialog of keys. */
@@ -88,6 +89,13 @@ const PAGE_COMMANDS: readonly PageCommand[] = [
     keys: ["F8"],
     inText: true,
     run: (_, hooks) => hooks.insertMeasurement(),
+  },
+  {
+    id: "segments",
+    name: "Segments and structures",
+    group: "Segments",
+    keys: ["F4"],
+    run: (_, hooks) => hooks.segments(),
   },
   { id: "help", name: "Help", group: "Page", keys: ["?"], run: (_, hooks) => hooks.help() },
   {

@@ -5,6 +5,7 @@ import arrowLeft from "lucide-static/icons/arrow-left.svg?raw";
 import arrowUpDown from "lucide-static/icons/arrow-up-down.svg?raw";
 import arrow from "lucide-static/icons/arrow-up-right.svg?raw";
 import mpr from "lucide-static/icons/axis-3d.svg?raw";
+import brush from "lucide-static/icons/brush.svg?raw";
 import texts from "lucide-static/icons/captions.svg?raw";
 import profile from "lucide-static/icons/chart-spline.svg?raw";
 import circle from "lucide-static/icons/circle.svg?raw";
@@ -20,6 +21,7 @@ import probe from "lucide-static/icons/crosshair.svg?raw";
 import download from "lucide-static/icons/download.svg?raw";
 import invert from "lucide-static/icons/eclipse.svg?raw";
 import more from "lucide-static/icons/ellipsis.svg?raw";
+import eraser from "lucide-static/icons/eraser.svg?raw";
 import fullScreen from "lucide-static/icons/expand.svg?raw";
 import document from "lucide-static/icons/file-text.svg?raw";
 import flipHorizontal from "lucide-static/icons/flip-horizontal-2.svg?raw";
@@ -29,6 +31,7 @@ import four from "lucide-static/icons/grid-2x2.svg?raw";
 import series from "lucide-static/icons/images.svg?raw";
 import keyboard from "lucide-static/icons/keyboard.svg?raw";
 import freehand from "lucide-static/icons/lasso.svg?raw";
+import segments from "lucide-static/icons/layers.svg?raw";
 import pattern from "lucide-static/icons/layout-grid.svg?raw";
 import link from "lucide-static/icons/link.svg?raw";
 import livewire from "lucide-static/icons/magnet.svg?raw";
@@ -51,6 +54,7 @@ import rotateRight from "lucide-static/icons/rotate-cw-square.svg?raw";
 import length from "lucide-static/icons/ruler.svg?raw";
 import calibration from "lucide-static/icons/ruler-dimension-line.svg?raw";
 import fit from "lucide-static/icons/scan.svg?raw";
+import scissors from "lucide-static/icons/scissors.svg?raw";
 import magnify from "lucide-static/icons/search.svg?raw";
 import settings from "lucide-static/icons/settings.svg?raw";
 import presets from "lucide-static/icons/sliders-horizontal.svg?raw";
@@ -76,6 +80,7 @@ const ICONS = {
   arrow,
   arrowLeft,
   arrowUpDown,
+  brush,
   cine,
   close,
   contrast,
@@ -83,6 +88,7 @@ const ICONS = {
   document,
   download,
   ellipse,
+  eraser,
   fit,
   flipHorizontal,
   flipVertical,
@@ -117,6 +123,8 @@ const ICONS = {
   rotateRight,
   saved,
   saving,
+  scissors,
+  segments,
   series,
   settings,
   stepBack,

@@ -134,7 +134,7 @@ export class ToolbarElement extends ViewerElement {
       name,
       icon: TOOL_ICONS[tool],
       key,
-      pressed: this.workspace.tool === tool,
+      pressed: this.workspace.tool === tool && !this.workspace.over?.isHolding,
       run: () => this.workspace.setTool(tool),
     });
   }

@@ -38,6 +38,7 @@ export class ViewerPageElement extends ViewerElement {
   static override properties = {
     workspace: { attribute: false },
     showsTable: { state: true },
+    showsSegments: { state: true },
     showsStrip: { state: true },
     showsReport: { state: true },
     dock: { state: true },
@@ -46,6 +47,7 @@ export class ViewerPageElement extends ViewerElement {
   };
   declare workspace: Workspace | null;
   declare showsTable: boolean;
+  declare showsSegments: boolean;
   declare showsStrip: boolean;
   declare showsReport: boolean;
   declare dock: Dock;
@@ -68,6 +70,7 @@ export class ViewerPageElement extends ViewerElement {
     super();
     this.workspace = null;
     this.showsTable = false;
+    this.showsSegments = false;
     this.showsCine = false;
     this.showsReport = false;
     this.dock = localStorage.getItem(DOCK_KEY) === "bottom" ? "bottom" : "right";
@@ -108,7 +111,7 @@ export class ViewerPageElement extends ViewerElement {
       workspace.list.on("edit", ({ before, after }) => {
         // The first stroke opens the pane where there is room for it: its row is the proof of
         // saving. What others draw moves nothing on this person's screen.
-        if (!before && after && !this.isNarrow) {
+        if (!before && after && !this.isNarrow && !this.showsSegments) {
           this.showsTable = true;
         }
         if (!before && after) {
@@ -128,6 +131,7 @@ export class ViewerPageElement extends ViewerElement {
         pointing: (name) => this.pointBy(name),
         cancel: () => this.cancel(),
         close: () => this.closeDrawing(),
+        segments: () => void this.toggleSegments(),
       }),
     );
     this.showsTable = workspace.list.all().length > 0 && !this.isNarrow;
@@ -191,6 +195,18 @@ export class ViewerPageElement extends ViewerElement {
             : nothing
         }
         ${this.dock === "right" || this.isNarrow ? this.reportPane() : nothing}
+        ${
+          this.showsSegments
+            ? html`<aside class="side" aria-label="Segments and structures">
+                <noctis-segments
+                  .workspace=${workspace}
+                  .close=${() => {
+                    this.showsSegments = false;
+                  }}
+                ></noctis-segments>
+              </aside>`
+            : nothing
+        }
       </div>
       ${this.dock === "bottom" && !this.isNarrow ? this.reportPane() : nothing}
       ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
@@ -260,6 +276,7 @@ export class ViewerPageElement extends ViewerElement {
         title="Measurements"
         @click=${() => {
           this.showsTable = !this.showsTable;
+          this.showsSegments = false;
         }}
       >
         ${icon("table")}
@@ -277,6 +294,13 @@ export class ViewerPageElement extends ViewerElement {
             })
           : nothing
       }
+      ${iconButton({
+        name: "Segments and structures",
+        icon: "segments",
+        key: "F4",
+        pressed: this.showsSegments,
+        run: () => void this.toggleSegments(),
+      })}
       ${this.isNarrow ? nothing : this.helpButton()}
     </div>`;
   }
@@ -356,6 +380,26 @@ export class ViewerPageElement extends ViewerElement {
   private changeKeys(): void {
     this.querySelector<HTMLDialogElement>("#help")?.close();
     this.querySelector<ShortcutsElement>("noctis-shortcuts")?.open();
+  }
+
+  /** One pane at a time at the right; what it needs is fetched when it is first asked for. */
+  private async toggleSegments(): Promise<void> {
+    if (this.showsSegments) {
+      this.showsSegments = false;
+      return;
+    }
+    try {
+      await import("./segments");
+    } catch {
+      this.workspace?.notify({
+        id: "segments",
+        kind: "warning",
+        text: "The tools for segments could not be loaded. Reload the page.",
+      });
+      return;
+    }
+    this.showsTable = false;
+    this.showsSegments = true;
   }
 
   /** Beside the tools and not among them: it stays in sight however narrow the window is. */
@@ -523,6 +567,7 @@ export class ViewerPageElement extends ViewerElement {
     const viewports = [...this.querySelectorAll<ViewportElement>("noctis-viewport")];
     const gaveUp = viewports.some((viewport) => viewport.cancel());
     if (!gaveUp && workspace) {
+      workspace.over?.putDown();
       workspace.list.select(null);
       workspace.active.stop();
     }

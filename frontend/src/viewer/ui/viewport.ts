@@ -141,12 +141,14 @@ export class ViewportElement extends ViewerElement {
         data-study=${workspace.manifestOf(pane).study.id}
         data-stranger=${String(workspace.strangeness(pane).length > 0)}
       >
+        ${workspace.over ? html`<canvas class="over-pictures" aria-hidden="true"></canvas>` : nothing}
         ${showsPicture ? this.overlay() : nothing} ${this.strangerMark()}
         ${
           workspace.showsTexts && (showsPicture || pane.state === "loading")
             ? html`<div class="texts">${cornerTexts(workspace.manifestOf(pane), pane, workspace.manifest)}</div>`
             : nothing
         }
+        ${showsPicture ? workspace.over?.legend(pane) : nothing}
         <div class="pointer" tabindex="-1"></div>
         ${pane.lens ? html`<canvas class="lens" width="180" height="180" aria-hidden="true"></canvas>` : nothing}
         ${this.panel()} ${this.textInput()}
@@ -287,6 +289,10 @@ export class ViewportElement extends ViewerElement {
   }
 
   protected override updated(): void {
+    const over = this.querySelector<HTMLCanvasElement>("canvas.over-pictures");
+    if (over) {
+      this.workspace.over?.draw(this.pane, over);
+    }
     drawLens(this.pane, this.querySelector<HTMLCanvasElement>("canvas.lens"));
     const input = this.querySelector<HTMLInputElement>(".text-input input");
     if (input && document.activeElement !== input) {

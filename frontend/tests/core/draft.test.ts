@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { Draft, type Segment } from "../../src/viewer/core/draft";
+
+const segment = (number: number): Segment => ({
+  id: `00000000-0000-4000-8000-00000000000${number}`,
+  number,
+  name: `Segment ${number}`,
+  property: "85756007",
+  colour: "#3cb44b",
+  is_semiautomatic: false,
+});
+
+function paint(draft: Draft, index: number, value: number, ...pixels: number[]): void {
+  const stroke = draft.stroke();
+  stroke.edit(index, (labels) => {
+    for (const pixel of pixels) {
+      labels[pixel] = value;
+    }
+  });
+  stroke.end();
+}
+
+describe("a draft", () => {
+  it("undoes and does again stroke by stroke, on the slice that each was on", () => {
+    const draft = new Draft(4, 2);
+    draft.add(segment(1));
+    paint(draft, 0, 1, 0, 1, 2);
+    paint(draft, 3, 1, 5);
+    expect([...draft.counts(1)]).toEqual([
+      [0, 3],
+      [3, 1],
+    ]);
+    expect(draft.undo()).toBe(3);
+    expect([...draft.counts(1)]).toEqual([[0, 3]]);
+    expect(draft.undo()).toBe(0);
+    expect(draft.drawnFrames).toEqual([]);
+    expect(draft.redo()).toBe(0);
+    expect(draft.redo()).toBe(3);
+    expect([...draft.counts(1)]).toEqual([
+      [0, 3],
+      [3, 1],
+    ]);
+    expect(draft.canRedo).toBe(false);
+  });
+
+  it("remembers no stroke that changed nothing", () => {
+    const draft = new Draft(4, 2);
+    draft.add(segment(1));
+    paint(draft, 0, 1, 0);
+    paint(draft, 0, 1, 0);
+    paint(draft, 1, 0, 0);
+    expect(draft.undo()).toBe(0);
+    expect(draft.drawnFrames.filter((index) => draft.labelsOf(index)?.includes(1))).toEqual([]);
+  });
+
+  it("gives up a stroke without touching the one before", () => {
+    const draft = new Draft(4, 2);
+    draft.add(segment(1));
+    paint(draft, 0, 1, 0);
+    const stroke = draft.stroke();
+    stroke.edit(0, (labels) => labels.fill(1));
+    stroke.cancel();
+    const idle = draft.stroke();
+    idle.edit(0, () => {});
+    idle.cancel();
+    expect([...draft.counts(1)]).toEqual([[0, 1]]);
+  });
+
+  it("deletes a segment with all that is drawn in it, and brings it back", () => {
+    const draft = new Draft(4, 2);
+    draft.add(segment(1));
+    draft.add(segment(2));
+    paint(draft, 0, 1, 0, 1);
+    paint(draft, 0, 2, 2);
+    draft.remove(1);
+    expect(draft.segments.map(({ number }) => number)).toEqual([2]);
+    expect(draft.counts(1).size).toBe(0);
+    draft.undo();
+    expect(draft.segments.map(({ number }) => number)).toEqual([1, 2]);
+    expect([...draft.counts(1)]).toEqual([[0, 2]]);
+  });
+});
