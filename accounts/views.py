@@ -22,7 +22,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import pending, people, preferences, second_factor, throttle
+from accounts import pending, people, preferences, second_factor, sessions, throttle
 from accounts.forms import SignInForm
 from accounts.guards import actor_of, address_of, api_login_required, user_of
 from accounts.models import User
@@ -169,6 +169,14 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     response = JsonResponse({"theme": theme})
     _send_theme(response, theme)
     return response
+
+
+@api_login_required
+@require_POST
+def here(request: HttpRequest) -> HttpResponse:
+    """Hear that somebody is at the screen."""
+    sessions.note_use(request.session)
+    return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
 def _send_theme(response: HttpResponse, theme: str) -> None:

@@ -23,6 +23,7 @@ from django.http import HttpRequest, HttpResponse, parse_cookie
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.crypto import constant_time_compare
 
+from accounts import sessions
 from accounts.auth import usable_token, user_of_basic
 from accounts.models import User
 from archive import access
@@ -194,6 +195,8 @@ def _user_of_session(key: str) -> User | None:
     session: Mapping[str, Any] = import_module(settings.SESSION_ENGINE).SessionStore(key)
     user_id, backend = session.get(SESSION_KEY), session.get(BACKEND_SESSION_KEY)
     if user_id is None or backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    if sessions.is_over(session):
         return None
     try:
         user = User.objects.filter(pk=user_id, is_active=True).first()

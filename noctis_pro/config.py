@@ -103,6 +103,7 @@ class Config:
     secret_key: str
     signing_key: str
     second_factor: str
+    idle_minutes: int
     debug: bool
     allowed_hosts: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
@@ -307,6 +308,7 @@ def load(environ: Mapping[str, str]) -> Config:
         secret_key=read.text("SECRET_KEY"),
         signing_key=read.text("NOCTIS_SIGNING_KEY"),
         second_factor=_second_factor(read),
+        idle_minutes=read.whole("NOCTIS_IDLE_MINUTES", default=60, least=1, most=720),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
         csrf_trusted_origins=_origins(read, "CSRF_TRUSTED_ORIGINS"),

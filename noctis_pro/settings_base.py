@@ -55,6 +55,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "noctis_pro.middleware.BorrowedConnection",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "accounts.sessions.IdleSessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -12,6 +12,8 @@ SECRET_KEY = _config.secret_key or config.secret_from_file(_config.data_dir / "s
 # PEM (PKCS #8) of an Ed25519 key; without one, the first process that signs makes it.
 SIGNING_KEY = _config.signing_key
 SECOND_FACTOR = _config.second_factor
+# A session ends when nobody was at the screen for so long, or after `SESSION_COOKIE_AGE`.
+IDLE_S = _config.idle_minutes * 60.0
 OTP_TOTP_ISSUER = "NoctisPro"
 # `accounts.throttle` counts, by account and address.
 OTP_TOTP_THROTTLE_FACTOR = 0

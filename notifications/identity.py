@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.utils.crypto import constant_time_compare
 
+from accounts import sessions
 from accounts.auth import authenticate_token
 from accounts.models import User
 from archive.access import Scope, scope_of
@@ -87,6 +88,8 @@ def _load(session_key: str) -> tuple[UUID, str] | None:
     store = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     data = store.load()
     if data.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    if sessions.is_over(data):
         return None
     try:
         return UUID(data[SESSION_KEY]), str(data[HASH_SESSION_KEY])

@@ -47,6 +47,7 @@ DEFAULTS = {
     "secret_key": "",
     "signing_key": "",
     "second_factor": "optional",
+    "idle_minutes": 60,
     "debug": False,
     "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
     "csrf_trusted_origins": (),
@@ -105,6 +106,7 @@ def test_no_field_goes_untested() -> None:
         ("SIGNED_URL_TTL", "60", "signed_url_ttl_s", 60),
         ("NOCTIS_MAX_FRAME_PIXELS", "134217728", "max_frame_pixels", 134217728),
         ("SECRET_KEY", "k" * 50, "secret_key", "k" * 50),
+        ("NOCTIS_IDLE_MINUTES", "15", "idle_minutes", 15),
         ("NOCTIS_SECOND_FACTOR", "Everybody", "second_factor", "everybody"),
         ("NOCTIS_SIGNING_KEY", "-----BEGIN", "signing_key", "-----BEGIN"),
         ("DEBUG", "true", "debug", True),
@@ -160,6 +162,7 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
     ("name", "value", "says"),
     [
         ("NOCTIS_DEMO", "perhaps", "write 1 or 0"),
+        ("NOCTIS_IDLE_MINUTES", "0", "from 1 to 720"),
         ("NOCTIS_SECOND_FACTOR", "always", "write optional, administrators or everybody"),
         ("NOCTIS_WEB_PORT", "http", "from 1 to 65535"),
         ("NOCTIS_WEB_PORT", "0", "from 1 to 65535"),

@@ -2,6 +2,7 @@ import "../styles/site.css";
 import { startClicks } from "./clicks";
 import { readConfig } from "./config";
 import { type Frame, startFrame } from "./frame";
+import { keepPresent } from "./presence";
 import { startTheme } from "./theme";
 import { keepTimes, tellZone } from "./times";
 
@@ -33,6 +34,7 @@ startClicks();
 if (config) {
   const frame = startFrame(config);
   keepTimes();
+  keepPresent();
   const page = PAGES[document.body.dataset.page ?? ""];
   page?.().then((module) => module.start(frame));
 } else {

@@ -7,6 +7,7 @@ import "./styles/export.css";
 import "./styles/reading.css";
 import "./styles/hanging.css";
 import "./styles/segments.css";
+import { keepPresent } from "../site/presence";
 import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { frameKey } from "./core/stack";
@@ -166,6 +167,7 @@ function start(): void {
       keepSession(workspace);
     }
     keepShown(workspace);
+    keepPresent();
     guardUnsaved(workspace);
     shareSoon(workspace);
     upgradeSurfaces(workspace);
