@@ -73,6 +73,8 @@ class StatisticsBody(Body):
     sd: _Number
     min: _Number
     max: _Number
+    # The mean of the hottest cubic centimetre (PS3.16 CID 7464, Peak Value Within ROI).
+    peak: _Number | None = None
     area: _Number | None = None
     area_unit: _Short | None = None
     unit: _Short | None = None

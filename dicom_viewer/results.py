@@ -267,8 +267,8 @@ def _values(row: AnyDrawing) -> Iterable[Value]:
     if not isinstance(row, Measurement) or row.value is None:
         return
     yield Value(_NAMES_BY_UNIT.get(row.unit, "Value"), row.value, row.unit)
-    for name, key in (("Mean", "mean"), ("SD", "sd"), ("Min", "min"), ("Max", "max")):
-        number = (row.statistics or {}).get(key)
+    for name in ("Mean", "SD", "Min", "Max", "Peak"):
+        number = (row.statistics or {}).get(name.lower())
         if number is not None:
             yield Value(name, float(number), (row.statistics or {}).get("unit") or "")
 

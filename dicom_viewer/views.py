@@ -29,6 +29,7 @@ from dicom_viewer.bodies import (
 )
 from dicom_viewer.documents import drawing_document, preset_document
 from dicom_viewer.services import VersionConflictError
+from dicom_viewer.uptake import uptake_document
 from imaging.sheet import MEDIA_TYPES
 
 
@@ -76,6 +77,14 @@ def series_images(request: HttpRequest, series_id: UUID) -> HttpResponse:
             "images": manifest.series_images(series),
         }
     )
+
+
+@api_login_required
+@require_GET
+@never_cache
+def series_uptake(request: HttpRequest, series_id: UUID) -> HttpResponse:
+    """Answer what makes standardized uptake values of a PET series."""
+    return JsonResponse(uptake_document(services.open_series(actor_of(request), series_id)))
 
 
 @api_login_required

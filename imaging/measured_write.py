@@ -84,6 +84,14 @@ _UNITS = {
     "HU": ("[hnsf'U]", "Hounsfield unit"),
     "GML": ("g/ml{SUVbw}", "Standardized Uptake Value body weight"),
     "SUV": ("g/ml{SUVbw}", "Standardized Uptake Value body weight"),
+    "SUVbw": ("g/ml{SUVbw}", "Standardized Uptake Value body weight"),
+    "SUVlbm(Janma)": ("g/ml{SUVlbm(Janma)}", "Standardized Uptake Value lean body mass (Janma)"),
+    "SUVlbm(James128)": (
+        "g/ml{SUVlbm(James128)}",
+        "Standardized Uptake Value lean body mass (James 128 multiplier)",
+    ),
+    "SUVbsa": ("cm2/ml{SUVbsa}", "Standardized Uptake Value body surface area"),
+    "SUVibw": ("g/ml{SUVibw}", "Standardized Uptake Value ideal body weight"),
     "": ("1", "no units"),
 }
 _NAMES = {
@@ -98,6 +106,7 @@ _DERIVATIONS = {
     "SD": codes.SCT.StandardDeviation,
     "Min": codes.SCT.Minimum,
     "Max": codes.SCT.Maximum,
+    "Peak": CodedConcept("126031", "DCM", "Peak Value Within ROI"),
 }
 
 

@@ -129,6 +129,9 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         "series-images": [
             ("GET", reverse("dicom_viewer:series-images", args=[image.series_id]), None, 200)
         ],
+        "series-uptake": [
+            ("GET", reverse("dicom_viewer:series-uptake", args=[image.series_id]), None, 200)
+        ],
         "image-metadata": [
             ("GET", reverse("dicom_viewer:image-metadata", args=[image.pk]), None, 200)
         ],
@@ -239,6 +242,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/session/",
         f"/viewer/api/measurements/{ours.drawing['id']}/",
         f"/viewer/api/series/{ours.image.series_id}/images/",
+        f"/viewer/api/series/{ours.image.series_id}/uptake/",
         f"/viewer/api/images/{image}/metadata/",
         f"/viewer/documents/{image}/",
         f"/viewer/documents/{image}/pdf/",
@@ -350,8 +354,9 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
     ):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
-    named = ("series-images", "image-metadata", "derived-image", "segments", "measurement")
-    for name in (*named, "preset", *PAGES - {"viewer"}):
+    images = ("series-images", "series-uptake", "image-metadata", "derived-image")
+    named = (*images, "segments", "measurement", "preset")
+    for name in (*named, *PAGES - {"viewer"}):
         method = "DELETE" if name in {"measurement", "preset"} else "GET"
         url = reverse(f"dicom_viewer:{name}", args=[uuid4()]) + "?version=1"
         response = send(site, method, url, HTTP_ACCEPT="application/json")
