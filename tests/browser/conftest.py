@@ -81,7 +81,8 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
         made = folder / "phantoms"
         made.mkdir()
-        for instance in [*phantoms.studies(), *breasts.studies()]:
+        pet_and_ct = phantoms.pet_and_ct(data / "ct/head_phantom_1mm")
+        for instance in [*phantoms.studies(), *breasts.studies(), *pet_and_ct]:
             (made / f"{instance.SOPInstanceUID}.dcm").write_bytes(to_bytes(instance))
         paths = [
             str(uncalibrated),

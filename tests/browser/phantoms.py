@@ -7,13 +7,15 @@ slices correctly gets exactly its value, in every direction and however the slic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import JPEG2000Lossless, PositronEmissionTomographyImageStorage
 
 from tests.dicom import make_instance
 
@@ -27,6 +29,7 @@ READING = "1.2.826.0.1.3680043.10.1338.4722"
 # A level of its own in each slice; one slice's compressed data are none.
 BROKEN = "1.2.826.0.1.3680043.10.1338.4727"
 BROKEN_SLICES, BROKEN_SLICE = 12, 5
+FUSED = "1.2.826.0.1.3680043.10.1338.4723"
 _FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.10.1338.4729"
 _AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORONAL = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -64,7 +67,6 @@ def stack(
                 StudyInstanceUID=study,
                 SeriesInstanceUID=f"{study}.{number}",
                 SOPInstanceUID=f"{study}.{number}.{index + 1}",
-                FrameOfReferenceUID=_FRAME_OF_REFERENCE,
                 SeriesNumber=number,
                 InstanceNumber=index + 1,
                 ImagePositionPatient=[float(value) for value in position],
@@ -76,7 +78,7 @@ def stack(
                 RescaleType="HU",
                 WindowCenter=40,
                 WindowWidth=800,
-                **keywords,
+                **{"FrameOfReferenceUID": _FRAME_OF_REFERENCE, **keywords},
             )
         )
     return slices
@@ -117,3 +119,81 @@ def studies() -> list[Dataset]:
         *stack(TILTED, 2, uneven, SeriesDescription="Uneven slices"),
         *broken(),
     ]
+
+
+# PET: 370 MBq and a half-life of one hour leave 185 MBq after an hour; 70 kg.
+SUV_PER_BQML = 70_000 / 185e6
+_MIDDLE = np.array([0.0, 113.0, 760.0])
+_PET_MM = 4.0
+
+
+def activity_bqml(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Activity at places (..., 3) of the patient; linear, so known between voxels too."""
+    return 12_000 + (place - _MIDDLE) @ np.array([60.0, 40.0, 30.0])
+
+
+def pet_and_ct(ct: Path) -> list[Dataset]:
+    """A study of real CT slices, 8 mm apart, and of PET that was made for them.
+
+    Series 1 is the CT, series 2 a PET in its space, series 3 one that lies in another space and
+    whose files do not say the dose.
+    """
+    slices = sorted(
+        (pydicom.dcmread(path) for path in ct.iterdir()),
+        key=lambda found: float(found.ImagePositionPatient[2]),
+    )[::8]
+    space = str(slices[0].FrameOfReferenceUID)
+    for number, found in enumerate(slices, start=1):
+        found.StudyInstanceUID = FUSED
+        found.SeriesInstanceUID = f"{FUSED}.1"
+        found.SOPInstanceUID = found.file_meta.MediaStorageSOPInstanceUID = f"{FUSED}.1.{number}"
+        found.InstanceNumber, found.SeriesNumber = number, 1
+        found.SeriesDescription = "CT of the head"
+        found.PatientName, found.PatientID = "Phantom^Petra", "PET1"
+        found.PatientBirthDate, found.AccessionNumber = "19700101", "PET1"
+    return [
+        *slices,
+        *_pet(2, space, _agent(), SeriesDescription="PET of the head"),
+        *_pet(3, f"{FUSED}.9", _agent(dose=None), SeriesDescription="PET elsewhere"),
+    ]
+
+
+def _agent(dose: float | None = 370e6) -> Dataset:
+    agent = Dataset()
+    agent.RadiopharmaceuticalStartTime = "090000"
+    agent.RadionuclideHalfLife = 3600
+    if dose is not None:
+        agent.RadionuclideTotalDose = dose
+    return agent
+
+
+def _pet(number: int, space: str, agent: Dataset, **keywords: Any) -> list[Dataset]:
+    corner = _MIDDLE - _PET_MM * np.array([31.5, 31.5, 13.0])
+    positions = [(corner[0], corner[1], corner[2] + _PET_MM * index) for index in range(27)]
+    about = {
+        "SOPClassUID": PositronEmissionTomographyImageStorage,
+        "Modality": "PT",
+        "FrameOfReferenceUID": space,
+        "PatientName": "Phantom^Petra",
+        "PatientID": "PET1",
+        "PatientWeight": 70,
+        "PatientSize": 1.75,
+        "Units": "BQML",
+        "CorrectedImage": ["ATTN", "DECY"],
+        "DecayCorrection": "START",
+        "RadiopharmaceuticalInformationSequence": [agent],
+        "SeriesDate": "20260102",
+        "SeriesTime": "100000",
+        "AcquisitionDate": "20260102",
+        "AcquisitionTime": "100000",
+        "AccessionNumber": "PET1",
+    }
+    slices = stack(
+        FUSED, number, positions, pixel_mm=_PET_MM, size=(64, 64), values=activity_bqml,
+        **about, **keywords,
+    )  # fmt: skip
+    for found in slices:
+        found.SliceThickness = _PET_MM
+        for keyword in ("WindowCenter", "WindowWidth", "RescaleType"):
+            delattr(found, keyword)
+    return slices

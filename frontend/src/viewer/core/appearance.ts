@@ -1,3 +1,4 @@
+import { type ColorMapId, isColorMap } from "./colors";
 import { INITIAL_VIEW, MAX_ZOOM, MIN_ZOOM, type Orientation, type View } from "./view";
 import type { Window } from "./voi";
 
@@ -7,6 +8,8 @@ export interface Appearance {
   window: Window | null;
   invert: boolean;
   view: View;
+  /** Colours of grey pictures; absent: none. */
+  colorMap?: ColorMapId;
 }
 
 export const INITIAL_APPEARANCE: Appearance = { window: null, invert: false, view: INITIAL_VIEW };
@@ -20,9 +23,10 @@ const ORIENTATIONS = ["1,0,0,1", "0,-1,1,0", "-1,0,0,-1", "0,1,-1,0"].concat(
   "0,-1,-1,0",
 );
 
-export function isInitial({ window, invert, view }: Appearance): boolean {
+export function isInitial({ window, invert, view, colorMap }: Appearance): boolean {
   return (
     window === null &&
+    colorMap === undefined &&
     !invert &&
     view.zoom === 1 &&
     view.pan.every((value) => value === 0) &&
@@ -47,13 +51,14 @@ function readWindow(value: unknown): Window | null {
 
 /** Reads what was kept; what makes no sense counts as untouched. */
 export function readAppearance(value: unknown): Appearance {
-  const kept = (value ?? {}) as { window?: unknown; invert?: unknown; view?: unknown };
+  const kept = (value ?? {}) as Partial<Record<keyof Appearance, unknown>>;
   const { orientation, zoom, pan } = (kept.view ?? {}) as Partial<Record<string, unknown>>;
   const turned = numbers(orientation, 4);
   const moved = numbers(pan, 2);
   return {
     window: readWindow(kept.window),
     invert: kept.invert === true,
+    ...(isColorMap(kept.colorMap) && kept.colorMap !== "grey" ? { colorMap: kept.colorMap } : {}),
     view: {
       orientation:
         turned && ORIENTATIONS.includes(String(turned))

@@ -134,6 +134,7 @@ export function measurementLines(item: MeasurementFacts): string[] {
         `Mean ${statisticText(found.mean)}${unit && THIN_SPACE}${unit}`,
         `SD ${statisticText(found.sd)}`,
         `Min ${statisticText(found.min)}  Max ${statisticText(found.max)}`,
+        ...(typeof found.peak === "number" ? [`Peak ${statisticText(found.peak)}`] : []),
       );
     }
     lines.push(`Area ${valueText(item.value, item.unit)}`);
@@ -168,7 +169,8 @@ export function measurementValue(item: MeasurementFacts): string {
     const unit = unitText(found.unit);
     const mean = `mean ${statisticText(found.mean)}${unit && THIN_SPACE}${unit}`;
     const spread = `SD ${statisticText(found.sd)}, min ${statisticText(found.min)}, max ${statisticText(found.max)}`;
-    return `${valueText(item.value, item.unit)}, ${mean}, ${spread}`;
+    const peak = typeof found.peak === "number" ? `, peak ${statisticText(found.peak)}` : "";
+    return `${valueText(item.value, item.unit)}, ${mean}, ${spread}${peak}`;
   }
   return valueText(item.value, item.unit);
 }
@@ -183,12 +185,22 @@ export function sourceText(item: Pick<MeasurementFacts, "kind" | "unit" | "unit_
     return "";
   }
   if (item.kind === "probe") {
-    return item.unit === null ? "stored values" : "modality rescale";
+    const isUptake = item.unit?.startsWith("SUV") && item.unit_source !== "none";
+    return isUptake
+      ? inFull(item.unit_source)
+      : item.unit === null
+        ? "stored values"
+        : "modality rescale";
   }
   if ((item.kind === "angle" || item.kind === "cobb") && item.unit_source === "none") {
     return "pixels";
   }
-  return item.unit_source === "none" ? "uncalibrated" : item.unit_source;
+  return item.unit_source === "none" ? "uncalibrated" : inFull(item.unit_source);
+}
+
+/** What uptake values were made of; the server keeps it in a word. */
+function inFull(source: string): string {
+  return source.replace("SUV by dose", "SUV by dose, times and body");
 }
 
 export function countText(value: number): string {

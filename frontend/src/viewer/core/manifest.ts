@@ -152,6 +152,8 @@ export interface Statistics {
   sd: number;
   min: number;
   max: number;
+  /** Of PET: the highest mean of a cubic centimetre about a pixel of the region. */
+  peak?: number | null;
   area: number | null;
   area_unit: string | null;
   unit: string | null;

@@ -1,16 +1,9 @@
 import { type Calibration, calibrate, pixelAspect } from "./calibration";
 import type { Frame } from "./frame";
 import type { MeasurementKind, Statistics, Vec2, Vec3 } from "./manifest";
-import { eachPixelWithin, OUTLINES, outlineArea, outlineOf } from "./outline";
-import {
-  frameAxes,
-  framePixelSpacing,
-  framePosition,
-  frameRescale,
-  frameUnit,
-  type Stack,
-  type StackFrame,
-} from "./stack";
+import { eachPixelWithin, OUTLINES, outlineArea, outlineOf, REGIONS } from "./outline";
+import { quantityOf, toldRescale, toldUnit } from "./quantity";
+import { frameAxes, framePixelSpacing, framePosition, type Stack, type StackFrame } from "./stack";
 import { add, scale } from "./vectors";
 
 /**
@@ -92,31 +85,63 @@ export function roiStatistics(
   if (pixels.samples !== 1) {
     return null;
   }
+  const tally = new Tally();
+  eachPixelInBox(pixels, kind, box, (offset) =>
+    tally.take((pixels.data[offset] as number) * rescale.slope + rescale.intercept),
+  );
+  return tally.result();
+}
+
+/** Calls for the offset of each pixel whose centre lies in the shape. */
+function eachPixelInBox(
+  { rows, columns }: Frame,
+  kind: "ellipse" | "rectangle",
+  box: Box,
+  call: (offset: number) => void,
+): void {
   const cx = (box.left + box.right) / 2;
   const cy = (box.top + box.bottom) / 2;
   const rx = (box.right - box.left) / 2;
   const ry = (box.bottom - box.top) / 2;
+  if (kind === "ellipse" && (rx === 0 || ry === 0)) {
+    return;
+  }
   const firstRow = Math.max(0, Math.ceil(box.top));
-  const lastRow = Math.min(pixels.rows - 1, Math.floor(box.bottom));
-  const tally = new Tally();
+  const lastRow = Math.min(rows - 1, Math.floor(box.bottom));
   for (let row = firstRow; row <= lastRow; row++) {
     let left = box.left;
     let right = box.right;
     if (kind === "ellipse") {
-      if (rx === 0 || ry === 0) {
-        return null;
-      }
       const half = rx * Math.sqrt(Math.max(0, 1 - ((row - cy) / ry) ** 2));
       left = cx - half;
       right = cx + half;
     }
-    const lastColumn = Math.min(pixels.columns - 1, Math.floor(right));
-    const start = row * pixels.columns;
+    const lastColumn = Math.min(columns - 1, Math.floor(right));
     for (let column = Math.max(0, Math.ceil(left)); column <= lastColumn; column++) {
-      tally.take((pixels.data[start + column] as number) * rescale.slope + rescale.intercept);
+      call(row * columns + column);
     }
   }
-  return tally.result();
+}
+
+/** Offsets of the pixels of a region. */
+export function regionOffsets(
+  kind: MeasurementKind,
+  points: readonly Vec2[],
+  frame: StackFrame,
+  pixels: Frame,
+): number[] {
+  const [a, b] = points;
+  const found: number[] = [];
+  const take = (offset: number): void => {
+    found.push(offset);
+  };
+  if (OUTLINES.has(kind)) {
+    eachPixelWithin(outlineOf(kind, points), pixels, take);
+  } else if (a && b) {
+    const box = kind === "circle" ? circleBox(a, b, shape(frame)) : boxOf(a, b);
+    eachPixelInBox(pixels, kind === "rectangle" ? kind : "ellipse", box, take);
+  }
+  return found;
 }
 
 /** Welford's running mean and deviation: exact enough for any number of pixels. */
@@ -180,9 +205,13 @@ export function evaluate(
 ): Result {
   const calibration = calibrate(frame, points);
   const { unit, note } = calibration;
-  const unit_source = stack.reformat
+  const place = stack.reformat
     ? `${calibration.source} of the slices and their positions`
     : calibration.source;
+  const quantity = quantityOf(stack);
+  const holdsValues = kind === "probe" || kind === "profile" || REGIONS.has(kind);
+  const values_source = quantity && holdsValues ? `SUV by ${quantity.origin}` : null;
+  const unit_source = values_source ? `${place}; ${values_source}` : place;
   const [a, b, c, d] = points;
   const empty: Result = {
     value: null,
@@ -195,10 +224,11 @@ export function evaluate(
   if (!a) {
     return empty;
   }
-  const rescale = frameRescale(frame);
+  const rescale = toldRescale(stack, frame);
   if (kind === "probe") {
     const value = pixels ? probeValue(pixels, a, rescale) : null;
-    return { ...empty, value, unit: frameUnit(stack, frame), unit_source: "none", note: null };
+    const source = values_source ?? "none";
+    return { ...empty, value, unit: toldUnit(stack, frame), unit_source: source, note: null };
   }
   if (kind === "arrow" || kind === "text" || !b) {
     return { ...empty, unit_source: "none", note: null };
@@ -228,7 +258,7 @@ export function evaluate(
         tally.take(value);
       }
       const found = tally.result();
-      const about = { area: null, area_unit: null, unit: frameUnit(stack, frame) };
+      const about = { area: null, area_unit: null, unit: toldUnit(stack, frame) };
       const statistics = found && { ...found, ...about };
       return { ...empty, value: distance(a, b, calibration), unit, statistics };
     }
@@ -247,7 +277,7 @@ function region(
   { pixelSize: [width, height], unit }: Calibration,
 ): Pick<Result, "value" | "unit" | "statistics"> {
   const [a, b] = points as [Vec2, Vec2];
-  const rescale = frameRescale(frame);
+  const rescale = toldRescale(stack, frame);
   let area: number;
   let found: ReturnType<Tally["result"]> = null;
   if (OUTLINES.has(kind)) {
@@ -267,7 +297,7 @@ function region(
       ...found,
       area,
       area_unit: `${unit}2`,
-      unit: frameUnit(stack, frame),
+      unit: toldUnit(stack, frame),
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { PresetFacts } from "./manifest";
+import type { Quantity } from "./quantity";
 import type { StackFrame } from "./stack";
 import { fileWindows, type Window } from "./voi";
 
@@ -32,6 +33,7 @@ export function presetsFor(
   modality: string | null,
   frame: StackFrame | null,
   kept: readonly PresetFacts[],
+  quantity: Quantity | null = null,
 ): Preset[] {
   const own: Preset[] = kept
     .filter((preset) => preset.Modality === "" || preset.Modality === modality)
@@ -42,7 +44,8 @@ export function presetsFor(
     }));
   // The server's presets have the same names; what stands here serves a site that has none.
   const names = new Set(own.map((preset) => preset.name));
-  const builtIn = modality === "CT" ? CT.filter((preset) => !names.has(preset.name)) : [];
+  const offered = modality === "CT" ? CT : quantity ? uptakePresets(quantity) : [];
+  const builtIn = offered.filter((preset) => !names.has(preset.name));
   const file: Preset[] = (frame ? fileWindows(frame) : []).map(({ name, window }) => ({
     name,
     window,
@@ -55,6 +58,17 @@ export function presetsFor(
     { name: "Full range", window: "full-range", key: null } as const,
   ];
   return assignKeys(all, own);
+}
+
+/** Upper ends of usual windows in uptake values; all begin at 0. */
+const UPTAKE_ENDS = [5, 7, 10, 15, 20];
+
+function uptakePresets({ factor }: Quantity): Preset[] {
+  return UPTAKE_ENDS.map((end, index) => ({
+    name: `SUV 0 to ${end}`,
+    window: { center: end / 2 / factor, width: end / factor, function: "LINEAR_EXACT" },
+    key: String(index + 1),
+  }));
 }
 
 function assignKeys(all: readonly Preset[], own: readonly Preset[]): Preset[] {

@@ -1,3 +1,4 @@
+import type { Colors } from "./colors";
 import type { Frame, PixelArray } from "./frame";
 import { frameRescale, isColor, type Rescale, type StackFrame } from "./stack";
 
@@ -127,23 +128,42 @@ export function buildTable(
   rescale: Rescale,
   window: Window,
   inverted: boolean,
+  colors: Colors | null = null,
 ): Uint32Array<ArrayBuffer> {
   const table = new Uint32Array(max - min + 1);
   for (let i = 0; i < table.length; i++) {
-    table[i] = grey(displayLevel((i + min) * rescale.slope + rescale.intercept, window), inverted);
+    const level = displayLevel((i + min) * rescale.slope + rescale.intercept, window);
+    table[i] = shade(level, inverted, colors);
   }
   return table;
 }
 
-function grey(level: number, inverted: boolean): number {
+function shade(level: number, inverted: boolean, colors: Colors | null): number {
   const rounded = Math.round(inverted ? 255 - level : level);
+  if (colors) {
+    return colors[rounded] as number;
+  }
   return (0xff000000 | (rounded << 16) | (rounded << 8) | rounded) >>> 0;
+}
+
+/** What is laid over a picture: values at each of its pixels, NaN where there are none. */
+export interface Overlay {
+  data: Float32Array;
+  /** In the overlay's own modality units. */
+  window: Window;
+  colors: Colors;
+  /** 0: the picture alone, 1: the overlay alone. */
+  opacity: number;
 }
 
 export interface Rendering {
   rescale: Rescale;
   window: Window;
   inverted: boolean;
+  /** Colours in the place of grey levels. */
+  colors?: Colors | null;
+  /** What is laid over the picture. */
+  overlay?: Overlay | null;
 }
 
 /**
@@ -169,20 +189,20 @@ const LONGEST_TABLE = 1 << 17;
 
 /** Paints a frame as RGBA words; `out` holds rows x columns words. */
 export function paint(pixels: Frame, rendering: Rendering, out: Uint32Array): void {
-  const { rescale, window, inverted } = rendering;
+  const { rescale, window, inverted, colors = null } = rendering;
   const { data, min, max } = pixels;
   const isWhole = !(data instanceof Float32Array || data instanceof Float64Array);
   if (pixels.samples === 3) {
     paintColor(pixels, buildTable(0, 255, rescale, window, inverted), out);
   } else if (isWhole && max - min < LONGEST_TABLE) {
-    const table = buildTable(min, max, rescale, window, inverted);
+    const table = buildTable(min, max, rescale, window, inverted, colors);
     for (let i = 0; i < out.length; i++) {
       out[i] = table[(data[i] as number) - min] as number;
     }
   } else if (window.function === "SIGMOID") {
     for (let i = 0; i < out.length; i++) {
       const value = (data[i] as number) * rescale.slope + rescale.intercept;
-      out[i] = grey(displayLevel(value, window), inverted);
+      out[i] = shade(displayLevel(value, window), inverted, colors);
     }
   } else {
     paintRamp(data, rendering, out);
@@ -191,14 +211,15 @@ export function paint(pixels: Frame, rendering: Rendering, out: Uint32Array): vo
 
 /** `displayLevel` of a straight ramp, for pixels without a table: reformatted ones among them. */
 function paintRamp(data: PixelArray, rendering: Rendering, out: Uint32Array): void {
-  const { rescale, window, inverted } = rendering;
+  const { rescale, window, inverted, colors = null } = rendering;
   const { slope, intercept } = rescale;
   const isLinear = window.function === "LINEAR" && window.width >= 1;
   const middle = isLinear ? window.center - 0.5 : window.center;
   const width = isLinear ? window.width - 1 : window.width;
   const low = middle - width / 2;
   const high = middle + width / 2;
-  const greys = Uint32Array.from({ length: 256 }, (_, level) => grey(level, false));
+  const shades = Uint32Array.from({ length: 256 }, (_, level) => shade(level, false, colors));
+  const nothing = shade(0, false, null);
   const lowest = inverted ? 255 : 0;
   const highest = 255 - lowest;
   // Half a level more, so that cutting rounds.
@@ -210,7 +231,7 @@ function paintRamp(data: PixelArray, rendering: Rendering, out: Uint32Array): vo
     const value = stored * slope + intercept;
     const level = value <= low ? lowest : value > high ? highest : stored * gain + offset;
     // No value at all (beyond a volume's edge) is black either way.
-    out[i] = greys[level | 0] as number;
+    out[i] = level >= 0 ? (shades[level | 0] as number) : nothing;
   }
 }
 

@@ -211,8 +211,9 @@ export interface SampleGrid {
   origin: Vec3;
   right: Vec3;
   down: Vec3;
-  /** Distance of neighbouring points in mm. */
+  /** Distance of neighbouring points in mm; downwards another one where it is said. */
   pixel: number;
+  pixelDown?: number;
   columns: number;
   rows: number;
 }

@@ -133,7 +133,7 @@ export class Volume {
     });
     const origin = along(grid.origin, 1);
     const right = along(grid.right, grid.pixel);
-    const down = along(grid.down, grid.pixel);
+    const down = along(grid.down, grid.pixelDown ?? grid.pixel);
     // Lines run where they change slices least: mostly they stay between two.
     const isAcross = Math.abs(right.location) <= Math.abs(down.location);
     const [inner, outer] = isAcross ? [right, down] : [down, right];

@@ -1,5 +1,6 @@
+import { blend } from "../core/blend";
 import { imageToScreen, type Size, type View } from "../core/view";
-import { paint, type Rendering } from "../core/voi";
+import { type Overlay, paint, type Rendering } from "../core/voi";
 import type { Picture, Surface } from "./surface";
 
 interface Painted {
@@ -72,7 +73,11 @@ export class CanvasSurface implements Surface {
       this.paper.height = rows;
       this.buffer = this.paperContext.createImageData(columns, rows);
     }
-    paint(frame, rendering, new Uint32Array(this.buffer.data.buffer));
+    const words = new Uint32Array(this.buffer.data.buffer);
+    paint(frame, rendering, words);
+    if (rendering.overlay?.data.length === words.length) {
+      blend(words, rendering.overlay);
+    }
     this.paperContext.putImageData(this.buffer, 0, 0);
     this.painted = { key: frame.key, rendering };
   }
@@ -125,6 +130,20 @@ function sameRendering(one: Rendering, other: Rendering): boolean {
     one.window.width === other.window.width &&
     one.window.function === other.window.function &&
     one.rescale.slope === other.rescale.slope &&
-    one.rescale.intercept === other.rescale.intercept
+    one.rescale.intercept === other.rescale.intercept &&
+    (one.colors ?? null) === (other.colors ?? null) &&
+    sameOverlay(one.overlay ?? null, other.overlay ?? null)
+  );
+}
+
+function sameOverlay(one: Overlay | null, other: Overlay | null): boolean {
+  return (
+    one === other ||
+    (one !== null &&
+      other !== null &&
+      one.data === other.data &&
+      one.window === other.window &&
+      one.colors === other.colors &&
+      one.opacity === other.opacity)
   );
 }

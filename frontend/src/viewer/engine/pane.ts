@@ -1,11 +1,14 @@
 import type { Affine } from "../core/affine";
 import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
 import { pixelAspect } from "../core/calibration";
+import { type ColorMapId, colorsOf } from "../core/colors";
 import { Emitter } from "../core/emitter";
+import { nextOfFilm } from "../core/film";
 import type { Frame } from "../core/frame";
 import type { Vec2 } from "../core/manifest";
 import { prefetchOrder } from "../core/order";
 import type { Placement } from "../core/placing";
+import { takenWindow, toldWindow } from "../core/quantity";
 import {
   clampIndex,
   isColor,
@@ -25,7 +28,15 @@ import {
   turn,
   type View,
 } from "../core/view";
-import { COLOR_WINDOW, fileWindows, fullRangeWindow, renderingOf, type Window } from "../core/voi";
+import {
+  COLOR_WINDOW,
+  fileWindows,
+  fullRangeWindow,
+  type Overlay,
+  type Rendering,
+  renderingOf,
+  type Window,
+} from "../core/voi";
 import type { FrameProblem } from "../net/frames";
 import { CanvasSurface } from "./canvas-surface";
 import type { Pictures } from "./pictures";
@@ -37,6 +48,8 @@ export interface Cine {
   isPlaying: boolean;
   fps: number;
   loops: boolean;
+  /** To and fro, instead of from the start again. */
+  bounces: boolean;
 }
 
 interface Events {
@@ -73,6 +86,13 @@ export interface Player {
   go(index: number): void;
 }
 
+/** What knows what is laid over the pictures of viewports. */
+export interface Overlays {
+  has(pane: Pane): boolean;
+  over(pane: Pane, frame: StackFrame): Overlay | null;
+  describe(pane: Pane): { text: string; title: string; isForced: boolean } | null;
+}
+
 interface PreviewImage {
   key: string;
   image: HTMLImageElement;
@@ -89,11 +109,15 @@ export class Pane extends Emitter<Events> {
   direction: 1 | -1 = 1;
   view: View = INITIAL_VIEW;
   invert = false;
+  /** Colours of a grey picture; "grey": none. */
+  colorMap: ColorMapId = "grey";
+  /** What is laid over the pictures of this viewport, if anything is: asked when one is drawn. */
+  overlays: Overlays | null = null;
   state: PaneState = "empty";
   problem: FrameProblem | null = null;
   /** Of the video that is shown here, if one is. */
   player: Player | null = null;
-  cine: Cine = { isPlaying: false, fps: 10, loops: true };
+  cine: Cine = { isPlaying: false, fps: 10, loops: true, bounces: false };
   size: Size = { width: 1, height: 1 };
   surface: Surface;
   /** Where the magnifying glass is held, in CSS pixels. */
@@ -113,6 +137,7 @@ export class Pane extends Emitter<Events> {
   private placed: View = INITIAL_VIEW;
   /** Nobody has zoomed, moved or turned the picture since it was placed. */
   private isPlaced = true;
+  private cineDirection: 1 | -1 = 1;
   /** The canvas stands in for the engine's own surface. */
   private isBorrowed = false;
   /** The picture on the screen is still that of the stack before. */
@@ -150,6 +175,11 @@ export class Pane extends Emitter<Events> {
     return frame && this.state !== "preview" ? (this.frames.peek(frame.key) ?? null) : null;
   }
 
+  /** Exact pixels of any frame, if they are here. */
+  pixelsOf(frame: StackFrame): Frame | null {
+    return this.frames.peek(frame.key) ?? null;
+  }
+
   get isExact(): boolean {
     return this.state === "ready" && this.shownIndex === this.index;
   }
@@ -167,15 +197,39 @@ export class Pane extends Emitter<Events> {
     return frame && pixels ? this.windowFor(frame, pixels) : COLOR_WINDOW;
   }
 
-  /** How the person has set the pictures, to be kept and put back. */
-  get appearance(): Appearance {
-    return { window: this.chosen, invert: this.invert, view: this.view };
+  /** The window as people read it: of PET in uptake values where they are known. */
+  get toldWindow(): Window {
+    return toldWindow(this.stack, this.window);
   }
 
-  setAppearance({ window, invert, view }: Appearance): void {
+  setToldWindow(window: Window): void {
+    this.setWindow(takenWindow(this.stack, window));
+  }
+
+  /** How the person has set the pictures, to be kept and put back. */
+  get appearance(): Appearance {
+    const { chosen: window, invert, view, colorMap } = this;
+    return colorMap === "grey" ? { window, invert, view } : { window, invert, view, colorMap };
+  }
+
+  setAppearance({ window, invert, view, colorMap }: Appearance): void {
     this.chosen = window;
     this.invert = invert;
+    this.colorMap = colorMap ?? "grey";
+    this.chooseSurface();
     this.setView(view);
+  }
+
+  setColorMap(map: ColorMapId): void {
+    this.colorMap = map;
+    this.chooseSurface();
+    this.requestDraw();
+  }
+
+  /** Something is laid over the pictures now, or no longer, or otherwise. */
+  overlayChanged(): void {
+    this.chooseSurface();
+    this.requestDraw();
   }
 
   get hasChosenWindow(): boolean {
@@ -217,7 +271,12 @@ export class Pane extends Emitter<Events> {
     this.direction = 1;
     this.computed = null;
     this.problem = null;
-    this.cine = { isPlaying: false, fps: stack ? stackFps(stack) : 10, loops: true };
+    this.cine = {
+      isPlaying: false,
+      fps: stack ? stackFps(stack) : 10,
+      loops: true,
+      bounces: false,
+    };
     this.state = !stack ? "empty" : isDocument(stack.series) ? "document" : "loading";
     this.isStale = false;
     this.chooseSurface();
@@ -368,15 +427,21 @@ export class Pane extends Emitter<Events> {
     this.changeSurface(this.isBorrowed ? () => new CanvasSurface() : create);
   }
 
-  /** Computed pictures change while their volume arrives: a canvas takes each as it is. */
+  /**
+   * Computed pictures change while their volume arrives: a canvas takes each as it is. It alone
+   * draws colours and what is laid over a picture.
+   */
   private chooseSurface(): void {
-    const isComputed = Boolean(this.stack?.reformat ?? this.stack?.rendering);
-    if (isComputed && !(this.surface instanceof CanvasSurface)) {
+    const { stack } = this;
+    const isComputed = Boolean(stack?.reformat ?? stack?.rendering);
+    const isColored = this.colorMap !== "grey" || this.overlays?.has(this) === true;
+    const needsCanvas = isComputed || (isColored && stack !== null);
+    if (needsCanvas && !(this.surface instanceof CanvasSurface)) {
       this.changeSurface(() => new CanvasSurface());
-    } else if (!isComputed && this.isBorrowed) {
+    } else if (!needsCanvas && this.isBorrowed) {
       this.changeSurface(this.createSurface);
     }
-    this.isBorrowed = isComputed;
+    this.isBorrowed = needsCanvas;
   }
 
   private changeSurface(create: SurfaceFactory): void {
@@ -408,6 +473,7 @@ export class Pane extends Emitter<Events> {
       return;
     }
     this.cine = { ...this.cine, isPlaying: true };
+    this.cineDirection = 1;
     this.cineDue = performance.now();
     this.emit("change", undefined);
     this.scheduleCine();
@@ -451,20 +517,16 @@ export class Pane extends Emitter<Events> {
     if (!stack || !this.cine.isPlaying) {
       return;
     }
-    const isLast = this.index >= stack.frames.length - 1;
-    if (isLast && !this.cine.loops) {
+    const next = nextOfFilm(this.index, stack.frames.length, this.cineDirection, this.cine);
+    if (!next) {
       this.stop();
       return;
     }
-    const next = isLast ? 0 : this.index + 1;
-    const key = stack.frames[next]?.key ?? "";
+    const key = stack.frames[next.index]?.key ?? "";
     // A frame that is still on its way holds the film; one that cannot be shown is passed over.
     if (this.frames.has(key) || this.frames.problem(key)) {
-      if (isLast) {
-        this.moveTo(0, 1);
-      } else {
-        this.go(next);
-      }
+      this.cineDirection = next.direction;
+      this.moveTo(next.index, next.direction);
     }
     this.scheduleCine();
   }
@@ -511,13 +573,24 @@ export class Pane extends Emitter<Events> {
     const window = this.chosen ?? this.windowFor(frame, pixels);
     const size = this.sizeOf(frame);
     const picture: Picture = { kind: "frame", stack, index: this.index, frame: pixels, size };
-    this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
+    this.surface.show(picture, this.renderingFor(frame, window), this.view);
     this.shownIndex = this.index;
     this.isStale = false;
     this.problem = null;
     this.preview = null;
     this.state = "ready";
     this.emit("drawn", { index: this.index, exact: true });
+  }
+
+  private renderingFor(frame: StackFrame, window: Window): Rendering {
+    const rendering = renderingOf(frame, window, this.invert);
+    return isColor(frame)
+      ? rendering
+      : {
+          ...rendering,
+          colors: this.colorMap === "grey" ? null : colorsOf(this.colorMap),
+          overlay: this.overlays?.over(this, frame) ?? null,
+        };
   }
 
   private drawPreview(preview: PreviewImage, frame: StackFrame): void {
@@ -569,7 +642,7 @@ export class Pane extends Emitter<Events> {
         frame: pixels,
         size,
       };
-      this.surface.show(picture, renderingOf(frame, window, this.invert), this.view);
+      this.surface.show(picture, this.renderingFor(frame, window), this.view);
     }
   }
 }

@@ -2,6 +2,7 @@ import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
 import type { StackFrame } from "../core/stack";
 import { type FrameProblem, FrameService, type NetworkState } from "../net/frames";
+import type { OverlayVolume } from "./overlay-volume";
 import { isReformatted, Reformatter } from "./reformatter";
 
 interface Events {
@@ -14,6 +15,8 @@ interface Events {
 export class Pictures extends Emitter<Events> {
   readonly frames: FrameService;
   readonly reformatter: Reformatter;
+  /** The series that is laid over others, if one is. */
+  overlay: OverlayVolume | null = null;
 
   constructor(batchUrl: string) {
     super();
@@ -43,7 +46,11 @@ export class Pictures extends Emitter<Events> {
   /** Says what is on the screen now, and what is wanted after it in that order. */
   want(visible: readonly StackFrame[], next: readonly StackFrame[]): void {
     const stored = (frame: StackFrame): boolean => !isReformatted(frame);
-    this.frames.want(visible.filter(stored), [...this.reformatter.missing, ...next.filter(stored)]);
+    this.frames.want(visible.filter(stored), [
+      ...this.reformatter.missing,
+      ...(this.overlay?.missing ?? []),
+      ...next.filter(stored),
+    ]);
     this.reformatter.want(visible.filter(isReformatted));
   }
 

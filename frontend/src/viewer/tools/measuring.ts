@@ -1,11 +1,15 @@
 import { type CalibrationLine, manualSizes } from "../core/calibration";
-import type { MeasurementFacts, MeasurementKind, Vec2, Vec3 } from "../core/manifest";
-import { evaluate, toPatient } from "../core/measure";
+import type { MeasurementFacts, MeasurementKind, Statistics, Vec2, Vec3 } from "../core/manifest";
+import { evaluate, regionOffsets, toPatient } from "../core/measure";
 import type { Item } from "../core/measurements";
+import { REGIONS } from "../core/outline";
+import { peakValue, sliceReach, voxelSize } from "../core/peak";
 import { nearestFrame, offPlane, onPicture, type Plane, planeOf } from "../core/planes";
+import { toldRescale } from "../core/quantity";
 import type { Stack, StackFrame } from "../core/stack";
 import { randomUuid } from "../core/uuid";
 import { dot } from "../core/vectors";
+import { planVolume, type VolumePlan } from "../core/volume";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "./workspace";
 
@@ -32,7 +36,7 @@ export function measured(
     second_value: found.second_value,
     unit: found.unit,
     unit_source: found.unit_source,
-    statistics: found.statistics,
+    statistics: found.statistics && withPeak(pane, kind, points, found.statistics),
   };
   const common = { id: randomUuid(), label: "", ...before, kind, points_mm };
   if (stack.reformat) {
@@ -49,6 +53,48 @@ export function measured(
     plane: null,
     ...values,
   };
+}
+
+const plans = new WeakMap<Stack, VolumePlan | null>();
+
+function planOf(stack: Stack): VolumePlan | null {
+  const known = plans.get(stack);
+  if (known !== undefined) {
+    return known;
+  }
+  const plan = planVolume(stack);
+  const found = "refusal" in plan ? null : plan;
+  plans.set(stack, found);
+  return found;
+}
+
+/** Adds the hottest cubic centimetre of a region in PET, where all slices that it needs are here. */
+function withPeak(
+  pane: Pane,
+  kind: MeasurementKind,
+  points: readonly Vec2[],
+  statistics: Statistics,
+): Statistics {
+  const { stack, shownFrame: frame, pixels } = pane;
+  const isSlice = stack?.series.Modality === "PT" && !stack.reformat;
+  const plan = isSlice && REGIONS.has(kind) ? planOf(stack) : null;
+  const size = plan && plan.geometry.shrink === 1 ? voxelSize(plan.geometry) : null;
+  if (!stack || !frame || !pixels || !plan || !size) {
+    return statistics;
+  }
+  const at = plan.frames.indexOf(frame);
+  const reach = sliceReach(size);
+  const slices = new Map(
+    Array.from({ length: 2 * reach + 1 }, (_, index) => index - reach).flatMap((distance) => {
+      const neighbour = plan.frames[at + distance];
+      const found = neighbour && pane.pixelsOf(neighbour);
+      return found
+        ? [[distance, { pixels: found, rescale: toldRescale(stack, neighbour) }] as const]
+        : [];
+    }),
+  );
+  const peak = peakValue(regionOffsets(kind, points, frame, pixels), slices, size);
+  return peak === null ? statistics : { ...statistics, peak };
 }
 
 /** What a drawing in a computed picture is kept with: the nearest slice, and the plane's directions. */

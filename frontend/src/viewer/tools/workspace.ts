@@ -8,6 +8,7 @@ import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { type Item, MeasurementList } from "../core/measurements";
 import { REGIONS } from "../core/outline";
 import { type Preset, presetsFor } from "../core/presets";
+import { quantityOf } from "../core/quantity";
 import { ShownLedger } from "../core/shown";
 import {
   buildStack,
@@ -26,6 +27,7 @@ import type { SurfaceFactory } from "../engine/surface";
 import type { FrameService, NetworkState } from "../net/frames";
 import { MeasurementSaver } from "../net/saver";
 import type { Crosshair } from "./crosshair";
+import { Fusion } from "./fusion";
 import { Hanging } from "./hanging";
 import { Links } from "./links";
 import { belongs, itemsOn, measured, recalibrate } from "./measuring";
@@ -66,6 +68,7 @@ export class Workspace extends Emitter<Events> {
   readonly pictures: Pictures;
   readonly mpr: Mpr;
   readonly volume3d: Volume3d;
+  readonly fusion: Fusion;
   /** Viewports, as many as any layout of this window has needed so far. */
   readonly panes: Pane[] = [];
   readonly links: Links;
@@ -103,6 +106,7 @@ export class Workspace extends Emitter<Events> {
     this.pictures = new Pictures(manifest.links.batch);
     this.mpr = new Mpr(this);
     this.volume3d = new Volume3d(this);
+    this.fusion = new Fusion(this);
     this.links = new Links(() => this.visible.map(({ pane }) => pane));
     this.others = new OtherStudies(manifest);
     this.hanging = new Hanging(this);
@@ -146,7 +150,7 @@ export class Workspace extends Emitter<Events> {
   get presets(): Preset[] {
     const { stack } = this.active;
     const modality = stack?.series.Modality ?? null;
-    return presetsFor(modality, this.active.wantedFrame, this.manifest.presets);
+    return presetsFor(modality, this.active.wantedFrame, this.manifest.presets, quantityOf(stack));
   }
 
   /** Two patients in one window: said aloud for as long as both are shown. */
@@ -414,11 +418,17 @@ export class Workspace extends Emitter<Events> {
   private completeItems(pane: Pane): void {
     for (const { key, facts } of this.itemsOn(pane)) {
       const isRegion = REGIONS.has(facts.kind) || facts.kind === "profile";
+      const wantsPeak =
+        REGIONS.has(facts.kind) &&
+        pane.stack?.series.Modality === "PT" &&
+        typeof facts.statistics?.peak !== "number";
       const isOpen = isRegion
-        ? facts.statistics === null
+        ? facts.statistics === null || wantsPeak
         : facts.kind === "probe" && facts.value === null;
       const found = isOpen ? this.measured(pane, facts.kind, facts.points, facts) : null;
-      if (found && (found.statistics !== null || (!isRegion && found.value !== null))) {
+      const hasMore =
+        facts.statistics === null || typeof found?.statistics?.peak === "number" || !isRegion;
+      if (found && hasMore && (found.statistics !== null || (!isRegion && found.value !== null))) {
         this.list.complete(key, { ...found, id: facts.id });
       }
     }
@@ -532,7 +542,16 @@ export class Workspace extends Emitter<Events> {
     }
   }
 
+  /** Values are told in another unit from now on. */
+  valuesChanged(): void {
+    for (const pane of this.panes) {
+      pane.requestDraw();
+    }
+    this.emit("change", undefined);
+  }
+
   private listenTo(pane: Pane): void {
+    pane.overlays = this.fusion;
     this.links.watch(pane);
     this.mpr.watch(pane);
     this.hanging.watch(pane);
@@ -549,10 +568,20 @@ export class Workspace extends Emitter<Events> {
     let before = "";
     pane.on("change", () => {
       // A step of scrolling or windowing concerns the viewport alone; bars and lists stay.
-      const { state, invert, cine, stack } = pane;
+      const { state, invert, colorMap, cine, stack } = pane;
       const hidden = pane.shownFrame?.image.hidden?.join(" ");
-      const { isPlaying, fps, loops } = cine;
-      const now = [state, invert, isPlaying, fps, loops, stack?.series.id, hidden].join();
+      const { isPlaying, fps, loops, bounces } = cine;
+      const now = [
+        state,
+        invert,
+        colorMap,
+        isPlaying,
+        fps,
+        loops,
+        bounces,
+        stack?.series.id,
+        hidden,
+      ].join();
       if (now !== before) {
         before = now;
         this.emit("change", undefined);
@@ -565,6 +594,7 @@ export class Workspace extends Emitter<Events> {
     this.volume3d.on("change", () => this.emit("change", undefined));
     this.hanging.on("change", () => this.emit("change", undefined));
     this.others.on("change", () => this.emit("change", undefined));
+    this.fusion.on("change", () => this.emit("change", undefined));
     this.links.on("change", () => {
       this.emit("lines", undefined);
       this.emit("change", undefined);

@@ -61,6 +61,18 @@ export const PICTURE_ACTIONS = {
   fit: { name: "Fit", keys: ["="], run: (w) => w.active.fit() },
   oneToOne: { name: "1:1", keys: ["#"], run: (w) => w.active.oneToOne() },
   reset: { name: "Reset", keys: ["Space"], run: (w) => w.active.reset() },
+  colors: {
+    name: "Colours and fusion",
+    keys: ["$"],
+    run: (w) => w.fusion.setBar(!w.fusion.isBarOpen),
+  },
+  fusion: { name: "Fusion on or off", keys: ["&"], run: (w) => w.fusion.toggle() },
+  fadeOut: {
+    name: "Fusion: less of what is laid over",
+    keys: ["("],
+    run: (w) => w.fusion.fade(-1),
+  },
+  fadeIn: { name: "Fusion: more of what is laid over", keys: [")"], run: (w) => w.fusion.fade(1) },
   cine: { name: "Cine", keys: ["c"], run: toggleCine },
   fullScreen: { name: "Full screen", keys: ["f"], run: toggleFullScreen },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;

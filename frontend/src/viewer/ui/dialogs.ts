@@ -69,7 +69,7 @@ export function helpDialog(workspace: Workspace, changeKeys: () => void): Templa
 
 /** Window centre and width as numbers. */
 export function windowDialog(pane: Pane): TemplateResult {
-  const { center, width } = pane.window;
+  const { center, width } = pane.toldWindow;
   return html`<dialog class="sheet small" id="window-numbers" aria-label="Window" @click=${closeOutside}>
     <form method="dialog" @submit=${(event: SubmitEvent) => takeNumbers(event, pane)}>
       <h2>Window</h2>
@@ -92,7 +92,7 @@ function takeNumbers(event: SubmitEvent, pane: Pane): void {
   if (value === "cancel" || !(width > 0) || !Number.isFinite(center)) {
     return;
   }
-  pane.setWindow({ ...pane.window, center, width });
+  pane.setToldWindow({ ...pane.toldWindow, center, width });
 }
 
 function closeOutside(event: MouseEvent): void {

@@ -2,6 +2,7 @@ import { html, type TemplateResult } from "lit";
 import { unsafeHTML } from "lit/directives/unsafe-html.js";
 import angle from "lucide-static/icons/angle.svg?raw";
 import arrowLeft from "lucide-static/icons/arrow-left.svg?raw";
+import bounce from "lucide-static/icons/arrow-left-right.svg?raw";
 import arrowUpDown from "lucide-static/icons/arrow-up-down.svg?raw";
 import arrow from "lucide-static/icons/arrow-up-right.svg?raw";
 import mpr from "lucide-static/icons/axis-3d.svg?raw";
@@ -39,6 +40,7 @@ import pan from "lucide-static/icons/move.svg?raw";
 import bidirectional from "lucide-static/icons/move-diagonal.svg?raw";
 import height from "lucide-static/icons/move-vertical.svg?raw";
 import report from "lucide-static/icons/notebook-pen.svg?raw";
+import colors from "lucide-static/icons/palette.svg?raw";
 import dockBottom from "lucide-static/icons/panel-bottom.svg?raw";
 import dockRight from "lucide-static/icons/panel-right.svg?raw";
 import pause from "lucide-static/icons/pause.svg?raw";
@@ -80,9 +82,11 @@ const ICONS = {
   arrow,
   arrowLeft,
   arrowUpDown,
+  bounce,
   brush,
   cine,
   close,
+  colors,
   contrast,
   crosshair,
   document,

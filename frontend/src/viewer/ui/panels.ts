@@ -116,7 +116,7 @@ export function cineBar(pane: Pane): TemplateResult | typeof nothing {
   if (!pane.stack || pane.stack.frames.length < 2) {
     return nothing;
   }
-  const { isPlaying, fps, loops } = pane.cine;
+  const { isPlaying, fps, loops, bounces } = pane.cine;
   return html`<div class="cine" role="group" aria-label="Cine">
     <button
       type="button"
@@ -148,6 +148,16 @@ export function cineBar(pane: Pane): TemplateResult | typeof nothing {
       @click=${() => pane.setCine({ loops: !loops })}
     >
       ${icon("repeat")}
+    </button>
+    <button
+      type="button"
+      class="tool"
+      aria-label="To and fro"
+      aria-pressed=${String(bounces)}
+      title="To and fro"
+      @click=${() => pane.setCine({ bounces: !bounces })}
+    >
+      ${icon("bounce")}
     </button>
   </div>`;
 }

@@ -1,7 +1,7 @@
 import { type SVGTemplateResult, svg } from "lit";
 import { numberText, unitText, valueText } from "../core/format";
 import { profileValues } from "../core/measure";
-import { frameRescale } from "../core/stack";
+import { toldRescale } from "../core/quantity";
 import type { Pane } from "../engine/pane";
 import type { DrawnItem } from "./overlay";
 
@@ -15,11 +15,11 @@ export function profileChart(pane: Pane, items: readonly DrawnItem[]): SVGTempla
   const item = items.findLast(({ facts, isSelected }) => isSelected && facts.kind === "profile");
   const [a, b] = item?.facts.points ?? [];
   const frame = pane.shownFrame;
-  const { pixels } = pane;
-  if (!item || !a || !b || !frame || !pixels) {
+  const { pixels, stack } = pane;
+  if (!item || !a || !b || !frame || !pixels || !stack) {
     return [];
   }
-  const values = profileValues(pixels, a, b, frameRescale(frame)).filter(Number.isFinite);
+  const values = profileValues(pixels, a, b, toldRescale(stack, frame)).filter(Number.isFinite);
   const low = Math.min(...values);
   const high = Math.max(...values);
   if (values.length < 2 || high === low) {

@@ -4,6 +4,7 @@ import { ageAt, ageText, numberText, personName, sexText } from "../core/format"
 import type { Manifest } from "../core/manifest";
 import { edgeLetters } from "../core/orientation";
 import { intervalText } from "../core/priors";
+import { quantities, quantityOf } from "../core/quantity";
 import { frameLocation, frameThickness, isColor } from "../core/stack";
 import type { Pane } from "../engine/pane";
 
@@ -62,10 +63,11 @@ function seriesLines(pane: Pane): string[] {
 }
 
 export function windowText(pane: Pane): string {
-  const { center, width } = pane.window;
+  const { center, width } = pane.toldWindow;
+  const unit = quantityOf(pane.stack)?.unit;
   const digits = (value: number): string =>
     numberText(value, Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : 1);
-  return `W ${digits(width)} L ${digits(center)}`;
+  return join([`W ${digits(width)} L ${digits(center)}`, unit], " ");
 }
 
 function displayLines(pane: Pane): string[] {
@@ -109,6 +111,18 @@ function marks(pane: Pane): TemplateResult[] {
   }
   if (pane.stack?.rendering) {
     all.push(["rendered", "3D view", "Computed and coarse: measure in the slices."]);
+  }
+  const fused = pane.overlays?.describe(pane);
+  if (fused) {
+    all.push(["fused", fused.text, fused.title]);
+    if (fused.isForced) {
+      const title = "The two series have different Frames of Reference: positions need not agree.";
+      all.push(["unregistered", "Not registered", title]);
+    }
+  }
+  const uptake = pane.stack && quantities.factsOf(pane.stack.series.SeriesInstanceUID);
+  if (uptake?.types.length === 0) {
+    all.push(["no-suv", "No SUV", uptake.refusals.BW ?? ""]);
   }
   if (pane.invert) {
     all.push(["inverted", "Inverted", "Light and dark are exchanged."]);

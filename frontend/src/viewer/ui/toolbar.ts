@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { LAYOUTS, layoutOf, MOST_COLUMNS, MOST_ROWS } from "../core/layout";
 import type { MeasurementKind } from "../core/manifest";
+import { toldWindow } from "../core/quantity";
 import {
   MEASUREMENT_TOOLS,
   MORE_TOOLS,
@@ -48,7 +49,10 @@ const GRID = Array.from({ length: MOST_ROWS }, (_, row) =>
 ).flat();
 
 type ActionId =
-  | Exclude<keyof typeof PICTURE_ACTIONS, "zoomIn" | "zoomOut" | "cine">
+  | Exclude<
+      keyof typeof PICTURE_ACTIONS,
+      "zoomIn" | "zoomOut" | "cine" | "colors" | "fusion" | "fadeIn" | "fadeOut"
+    >
   | "undo"
   | "redo";
 
@@ -174,6 +178,13 @@ export class ToolbarElement extends ViewerElement {
         run: () => workspace.setTexts(!workspace.showsTexts),
       },
       this.actionButton("fullScreen"),
+      {
+        name: "Colours and fusion",
+        icon: "colors",
+        key: "$",
+        pressed: workspace.fusion.isBarOpen,
+        run: () => workspace.fusion.setBar(!workspace.fusion.isBarOpen),
+      },
       { name: "Light or dark", icon: "theme", run: this.hooks.toggleTheme },
       { name: "Change the keys", icon: "keyboard", key: "Control+,", run: this.hooks.showKeys },
       {
@@ -239,7 +250,7 @@ export class ToolbarElement extends ViewerElement {
         >
           <span>${preset.name}</span>
           <span class="dim"
-            >${preset.window === "full-range" ? "" : `W ${preset.window.width} L ${preset.window.center}`}</span
+            >${preset.window === "full-range" ? "" : presetText(toldWindow(workspace.active.stack, preset.window))}</span
           >
           <kbd>${preset.key ?? ""}</kbd>
         </button>`,
@@ -355,6 +366,11 @@ export class ToolbarElement extends ViewerElement {
       <span>${item.name}</span><kbd>${key ? keyText(key) : ""}</kbd>
     </button>`;
   }
+}
+
+function presetText({ width, center }: { width: number; center: number }): string {
+  const text = (value: number): string => String(Number(value.toPrecision(6)));
+  return `W ${text(width)} L ${text(center)}`;
 }
 
 function group(label: string, buttons: readonly TemplateResult[]): TemplateResult {

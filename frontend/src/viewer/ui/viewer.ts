@@ -7,6 +7,7 @@ import { toggleTheme } from "../tools/theme";
 import { measurementWords } from "../tools/wording";
 import type { Workspace } from "../tools/workspace";
 import { iconButton } from "./button";
+import { colorsAndFusionBar } from "./colors";
 import { keyMap } from "./commands";
 import { helpDialog, windowDialog } from "./dialogs";
 import { ViewerElement } from "./element";
@@ -99,7 +100,10 @@ export class ViewerPageElement extends ViewerElement {
     let before = "";
     this.until(
       workspace.on("loaded", () => {
-        const now = reformatter.isComplete ? "all" : `${reformatter.loaded}-${reformatter.failed}`;
+        const planes = reformatter.isComplete
+          ? "all"
+          : `${reformatter.loaded}-${reformatter.failed}`;
+        const now = `${planes}-${workspace.fusion.loaded}`;
         if (now !== before) {
           before = now;
           this.requestUpdate();
@@ -153,7 +157,7 @@ export class ViewerPageElement extends ViewerElement {
       <header class="top-bar">
         ${this.titles()} ${this.isNarrow ? nothing : bar} ${this.toggles()}
       </header>
-      ${this.noticeBar()} ${mprBar(workspace)} ${volumeBar(workspace)}
+      ${this.noticeBar()} ${colorsAndFusionBar(workspace)} ${mprBar(workspace)} ${volumeBar(workspace)}
       <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
         ${
           this.showsStrip
@@ -512,7 +516,7 @@ export class ViewerPageElement extends ViewerElement {
     const states = { empty: "ready", document: "ready" } as Record<string, string>;
     this.dataset.state = isBehind ? "loading" : (states[pane.state] ?? pane.state);
     this.dataset.imageIndex = String(Math.max(pane.shownIndex, 0));
-    const { center, width } = pane.window;
+    const { center, width } = pane.toldWindow;
     this.dataset.windowCenter = String(center);
     this.dataset.windowWidth = String(width);
     this.dataset.seriesId = pane.stack?.series.id ?? "";
@@ -533,7 +537,7 @@ export class ViewerPageElement extends ViewerElement {
     const region = this.querySelector("#spoken");
     const count = pane.stack?.frames.length ?? 0;
     if (region && pane.shownIndex >= 0 && !pane.cine.isPlaying) {
-      const { center, width } = pane.window;
+      const { center, width } = pane.toldWindow;
       const text = `Image ${pane.shownIndex + 1} of ${count}, window ${width}, level ${center}`;
       if (region.textContent !== text) {
         region.textContent = text;

@@ -8,6 +8,8 @@ import { pictureAt, renamed } from "../tools/drawing";
 import { pointerKey } from "../tools/key-pointer";
 import { PointerController } from "../tools/pointer";
 import type { Workspace } from "../tools/workspace";
+import { drawnBars, paintBars } from "./colorbar";
+import { colorBars } from "./colors";
 import "./document";
 import { drawFound } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
@@ -149,6 +151,7 @@ export class ViewportElement extends ViewerElement {
             : nothing
         }
         ${showsPicture ? workspace.over?.legend(pane) : nothing}
+        ${showsPicture && workspace.showsTexts ? drawnBars(colorBars(workspace, this.number)) : nothing}
         <div class="pointer" tabindex="-1"></div>
         ${pane.lens ? html`<canvas class="lens" width="180" height="180" aria-hidden="true"></canvas>` : nothing}
         ${this.panel()} ${this.textInput()}
@@ -206,9 +209,9 @@ export class ViewportElement extends ViewerElement {
       : [];
   }
 
-  /** Where the texts of the corners stand, which labels leave free. */
+  /** Where the texts of the corners and the colour bars stand, which labels leave free. */
   private corners(): Box[] {
-    return [...this.querySelectorAll<HTMLElement>(".corner")].map((corner) => ({
+    return [...this.querySelectorAll<HTMLElement>(".corner, .color-bars")].map((corner) => ({
       x: corner.offsetLeft,
       y: corner.offsetTop,
       width: corner.offsetWidth,
@@ -293,6 +296,7 @@ export class ViewportElement extends ViewerElement {
     if (over) {
       this.workspace.over?.draw(this.pane, over);
     }
+    paintBars(this);
     drawLens(this.pane, this.querySelector<HTMLCanvasElement>("canvas.lens"));
     const input = this.querySelector<HTMLInputElement>(".text-input input");
     if (input && document.activeElement !== input) {

@@ -1,0 +1,289 @@
+import { type ColorMapId, colorsOf } from "../core/colors";
+import { Emitter } from "../core/emitter";
+import { planeOf } from "../core/planes";
+import { quantityOf, takenWindow } from "../core/quantity";
+import { planeAt } from "../core/reformat";
+import { isColor, isDocument, type Stack, type StackFrame } from "../core/stack";
+import { fileWindows, type Overlay, type Window } from "../core/voi";
+import { planVolume, THIN } from "../core/volume";
+import { OverlayVolume, type PlaneRequest } from "../engine/overlay-volume";
+import type { Pane } from "../engine/pane";
+import type { Workspace } from "./workspace";
+
+/** What is laid over which series, and how it looks. */
+export interface FusionState {
+  base: Stack;
+  overlay: Stack;
+  /** A person laid it over although nobody vouches that the positions agree. */
+  isForced: boolean;
+  opacity: number;
+  /** In the overlay's modality units; null: the whole range of its values. */
+  window: Window | null;
+  colorMap: ColorMapId;
+}
+
+const NOTICE = "fusion";
+/** Modalities whose pictures are mostly laid over others, the most usual first. */
+const OVERLAID = ["PT", "NM", "RTDOSE", "MR", "CT"];
+const FIRST_SUV = { center: 5, width: 10, function: "LINEAR_EXACT" } as const;
+const STEP = 0.1;
+
+/** One series laid over another by the places of their voxels. */
+export class Fusion extends Emitter<{ change: undefined }> {
+  state: FusionState | null = null;
+  /** The bar with colours and what is laid over is open. */
+  isBarOpen = false;
+  private volume: OverlayVolume | null = null;
+  private readonly without = new WeakSet<Pane>();
+  private wholeRange: Window | null = null;
+
+  constructor(private readonly workspace: Workspace) {
+    super();
+  }
+
+  setBar(open: boolean): void {
+    this.isBarOpen = open;
+    this.emit("change", undefined);
+  }
+
+  /** The series whose pictures a viewport shows, as they are or as planes through them. */
+  baseOf(pane: Pane): Stack | null {
+    const { stack } = pane;
+    return stack?.rendering ? null : (stack?.reformat?.plan.stack ?? stack);
+  }
+
+  /** The series that might be laid over a viewport's. */
+  choices(pane: Pane): Stack[] {
+    const base = this.baseOf(pane);
+    return base === null
+      ? []
+      : this.workspace.stacks.filter(
+          (stack) => stack !== base && !isDocument(stack.series) && !stack.frames.some(isColor),
+        );
+  }
+
+  isSameSpace(one: Stack, other: Stack): boolean {
+    const uid = one.series.FrameOfReferenceUID;
+    return Boolean(uid) && uid === other.series.FrameOfReferenceUID;
+  }
+
+  /** Lays a series over the active viewport's, or says why it does not. */
+  open(overlay: Stack, isForced = false): void {
+    const { workspace } = this;
+    const base = this.baseOf(workspace.active);
+    if (!base || base === overlay) {
+      return;
+    }
+    const plan = planVolume(overlay);
+    const refusal =
+      "refusal" in plan
+        ? `${nameOf(overlay)} cannot be laid over another series. ${plan.refusal}`
+        : base.frames.some(isColor)
+          ? `${nameOf(base)} is in colour. Only grey pictures are laid over each other.`
+          : base.frames.every((frame) => planeOf(frame) === null)
+            ? `${nameOf(base)} does not say where its pictures lie, so nothing can be laid over it.`
+            : null;
+    if (refusal !== null || "refusal" in plan) {
+      workspace.notify({ id: NOTICE, kind: "info", text: refusal ?? "" });
+      return;
+    }
+    if (!this.isSameSpace(base, overlay) && !isForced) {
+      workspace.notify({
+        id: NOTICE,
+        kind: "warning",
+        text: `${nameOf(overlay)} and ${nameOf(base)} have different Frames of Reference: nobody vouches that the same position is the same place in the patient. They are not laid over each other.`,
+        action: { label: "Lay over anyway", run: () => this.open(overlay, true) },
+      });
+      return;
+    }
+    workspace.dismiss(NOTICE);
+    this.drop();
+    this.volume = new OverlayVolume(workspace.frames, plan);
+    this.volume.on("sampled", ({ key }) => this.drawn(key));
+    this.volume.on("arrived", () => this.renew());
+    workspace.pictures.overlay = this.volume;
+    this.state = {
+      base,
+      overlay,
+      isForced: !this.isSameSpace(base, overlay),
+      opacity: 0.5,
+      window: firstWindow(overlay),
+      colorMap: "hotIron",
+    };
+    this.changed();
+    workspace.refocus();
+  }
+
+  close(): void {
+    if (this.state) {
+      this.drop();
+      this.changed();
+    }
+  }
+
+  /** Lays over what is most likely meant, or takes it away. */
+  toggle(): void {
+    const { active } = this.workspace;
+    if (this.state) {
+      this.close();
+      return;
+    }
+    const base = this.baseOf(active);
+    const rank = (stack: Stack): number => {
+      const at = OVERLAID.indexOf(stack.series.Modality ?? "");
+      const isOther = stack.series.Modality !== base?.series.Modality;
+      const isSame = base !== null && this.isSameSpace(base, stack);
+      return (isSame ? 0 : 100) + (isOther ? 0 : 10) + (at < 0 ? OVERLAID.length : at);
+    };
+    const [best] = this.choices(active).sort((a, b) => rank(a) - rank(b));
+    this.isBarOpen = true;
+    if (best) {
+      this.open(best);
+    } else {
+      const text = "This study has no other series that could be laid over this one.";
+      this.workspace.notify({ id: NOTICE, kind: "info", text });
+    }
+    this.emit("change", undefined);
+  }
+
+  set(change: Partial<Pick<FusionState, "opacity" | "window" | "colorMap">>): void {
+    if (this.state) {
+      this.state = { ...this.state, ...change };
+      this.changed();
+    }
+  }
+
+  fade(by: 1 | -1): void {
+    const opacity = (this.state?.opacity ?? 0) + by * STEP;
+    this.set({ opacity: Math.round(Math.min(Math.max(opacity, 0), 1) * 100) / 100 });
+  }
+
+  isShownIn(pane: Pane): boolean {
+    return !this.without.has(pane);
+  }
+
+  /** Shows one viewport without what is laid over, or with it again. */
+  toggleIn(pane: Pane): void {
+    if (!this.without.delete(pane)) {
+      this.without.add(pane);
+    }
+    this.changed();
+  }
+
+  /** Whether something is laid over the pictures of a viewport. */
+  has(pane: Pane): boolean {
+    return this.state !== null && this.isShownIn(pane) && this.baseOf(pane) === this.state.base;
+  }
+
+  /** What a viewport says of it. */
+  describe(pane: Pane): { text: string; title: string; isForced: boolean } | null {
+    const { state } = this;
+    if (!state || !this.has(pane)) {
+      return null;
+    }
+    const { overlay, isForced } = state;
+    const title = `${overlay.series.SeriesDescription ?? "Another series"} is laid over this one.`;
+    return { text: `Fused with ${nameOf(overlay)}`, title, isForced };
+  }
+
+  /** What is laid over a frame; null while its values are on their way. */
+  over(pane: Pane, frame: StackFrame): Overlay | null {
+    const { state, volume } = this;
+    if (!state || !volume || !this.has(pane)) {
+      return null;
+    }
+    const request = pane.stack && planeRequest(pane.stack, frame);
+    const data = request && volume.values(request);
+    const { opacity, colorMap } = state;
+    return data && { data, window: this.window, colors: colorsOf(colorMap), opacity };
+  }
+
+  /** The window of what is laid over, in its modality units. */
+  get window(): Window {
+    const chosen = this.state?.window;
+    if (chosen) {
+      return chosen;
+    }
+    const { low = 0, high = 1 } = this.volume ?? {};
+    const width = high > low ? high - low : 1;
+    const center = high > low ? (low + high) / 2 : low;
+    if (this.wholeRange?.width !== width || this.wholeRange.center !== center) {
+      this.wholeRange = { center, width, function: "LINEAR_EXACT" };
+    }
+    return this.wholeRange;
+  }
+
+  get loaded(): number {
+    return this.volume?.loaded ?? 0;
+  }
+
+  get total(): number {
+    return this.volume?.plan.frames.length ?? 0;
+  }
+
+  get notes(): readonly string[] {
+    return this.volume?.plan.notes ?? [];
+  }
+
+  private drawn(key: string): void {
+    for (const { pane } of this.workspace.visible) {
+      if (pane.wantedFrame?.key === key) {
+        pane.requestDraw();
+      }
+    }
+  }
+
+  /** More of the overlaid series is here. */
+  private renew(): void {
+    for (const { pane } of this.workspace.visible) {
+      pane.requestDraw();
+    }
+    this.emit("change", undefined);
+  }
+
+  private drop(): void {
+    this.volume?.close();
+    this.volume = null;
+    this.state = null;
+    this.wholeRange = null;
+    this.workspace.pictures.overlay = null;
+  }
+
+  private changed(): void {
+    for (const pane of this.workspace.panes) {
+      pane.overlayChanged();
+    }
+    this.emit("change", undefined);
+  }
+}
+
+function planeRequest(stack: Stack, frame: StackFrame): PlaneRequest | null {
+  const { reformat } = stack;
+  if (reformat) {
+    const grid = planeAt(reformat.grid, frame.frame_number - 1);
+    return { key: frame.key, grid, slab: reformat.slab };
+  }
+  const plane = planeOf(frame);
+  if (!plane) {
+    return null;
+  }
+  const { origin, row: right, column: down, columns, rows } = plane;
+  const [pixel, pixelDown] = plane.pixel;
+  const grid = { origin, right, down, pixel, pixelDown, columns, rows };
+  return { key: frame.key, grid, slab: THIN };
+}
+
+/** In uptake values where they are known, else as the file says. */
+function firstWindow(overlay: Stack): Window | null {
+  if (quantityOf(overlay)) {
+    return takenWindow(overlay, FIRST_SUV);
+  }
+  const middle = overlay.frames[Math.floor(overlay.frames.length / 2)];
+  return (middle && fileWindows(middle)[0]?.window) ?? null;
+}
+
+/** A series in a sentence: "PT series 3". */
+export function nameOf({ series }: Stack): string {
+  const number = series.SeriesNumber === null ? "without number" : series.SeriesNumber;
+  return `${series.Modality ?? "Pictures"} series ${number}`;
+}
