@@ -61,7 +61,7 @@ def fuse(viewer: ViewerPage) -> None:
 def set_opacity(viewer: ViewerPage, percent: int) -> None:
     slider = bar(viewer).get_by_label("Opacity of what is laid over")
     slider.fill(str(percent))
-    expect(bar(viewer)).to_contain_text(f"{percent} %")
+    expect(bar(viewer).locator(".percent")).to_have_text(f"{percent} %")
 
 
 def settled(viewer: ViewerPage) -> NDArray[np.int64]:
@@ -81,7 +81,7 @@ def expect_picture(
     viewer: ViewerPage, part: tuple[slice, slice], wanted: NDArray[np.int64]
 ) -> None:
     """Wait until a part of the picture is as it was."""
-    for _ in range(100):
+    for _ in range(40):
         now = viewer.picture()[part]
         if now.shape == wanted.shape and (now == wanted).all():
             return

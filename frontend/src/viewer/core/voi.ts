@@ -94,6 +94,41 @@ export function fullRangeWindow(frame: StackFrame, pixels: Frame): Window {
   return { center: (low + high) / 2, width: high - low || 1, function: "LINEAR_EXACT" };
 }
 
+interface Box {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
+
+/** From the lowest to the highest value of the pixels in a box, padding left out; null without any. */
+export function windowOfBox(pixels: Frame, box: Box, frame: StackFrame): Window | null {
+  const { data, columns, rows, samples } = pixels;
+  if (samples !== 1) {
+    return null;
+  }
+  let min = Number.POSITIVE_INFINITY;
+  let max = Number.NEGATIVE_INFINITY;
+  for (let r = Math.max(Math.ceil(box.top), 0); r <= Math.min(box.bottom, rows - 1); r++) {
+    for (let c = Math.max(Math.ceil(box.left), 0); c <= Math.min(box.right, columns - 1); c++) {
+      const value = data[r * columns + c] as number;
+      if (!Number.isNaN(value) && value !== frame.image.PixelPaddingValue) {
+        min = Math.min(min, value);
+        max = Math.max(max, value);
+      }
+    }
+  }
+  if (min >= max) {
+    return null;
+  }
+  const { slope, intercept } = frameRescale(frame);
+  return {
+    center: ((min + max) / 2) * slope + intercept,
+    width: (max - min) * Math.abs(slope),
+    function: "LINEAR_EXACT",
+  };
+}
+
 function rangeWithout(pixels: Frame, padding: number): { min: number; max: number } {
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;

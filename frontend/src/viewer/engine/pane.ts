@@ -120,6 +120,8 @@ export class Pane extends Emitter<Events> {
   cine: Cine = { isPlaying: false, fps: 10, loops: true, bounces: false };
   size: Size = { width: 1, height: 1 };
   surface: Surface;
+  /** Two corners of a box that is being drawn, in CSS pixels. */
+  band: readonly [Vec2, Vec2] | null = null;
   /** Where the magnifying glass is held, in CSS pixels. */
   lens: Vec2 | null = null;
   /** The person's own window; null: each frame's own. */
@@ -406,6 +408,11 @@ export class Pane extends Emitter<Events> {
     this.setAppearance({ window: this.hanging?.window ?? null, invert: false, view: this.placed });
     this.isPlaced = true;
     this.emit("windowed", undefined);
+  }
+
+  setBand(band: readonly [Vec2, Vec2] | null): void {
+    this.band = band;
+    this.emit("change", undefined);
   }
 
   setLens(at: Vec2 | null): void {

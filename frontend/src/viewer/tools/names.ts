@@ -1,6 +1,13 @@
 import type { MeasurementKind } from "../core/manifest";
 
-export type NavigationTool = "window" | "scroll" | "pan" | "zoom" | "crosshair" | "magnify";
+export type NavigationTool =
+  | "window"
+  | "scroll"
+  | "pan"
+  | "zoom"
+  | "crosshair"
+  | "magnify"
+  | "region";
 export type Tool = NavigationTool | MeasurementKind;
 
 export interface ToolInfo {
@@ -30,6 +37,7 @@ export const MEASUREMENT_TOOLS: readonly ToolInfo[] = [
 /** Offered in a menu of their own. */
 export const MORE_TOOLS: readonly ToolInfo[] = [
   { tool: "magnify", name: "Magnify", key: "g" },
+  { tool: "region", name: "Window of a region", key: ":" },
   { tool: "bidirectional", name: "Bidirectional", key: "j" },
   { tool: "cobb", name: "Cobb angle", key: "," },
   { tool: "height", name: "Height", key: "." },
@@ -51,7 +59,7 @@ export const TOOLS: readonly ToolInfo[] = [
 const KINDS = new Set<Tool>(
   [...MEASUREMENT_TOOLS, ...MORE_TOOLS]
     .map(({ tool }) => tool)
-    .filter((tool) => tool !== "magnify"),
+    .filter((tool) => tool !== "magnify" && tool !== "region"),
 );
 
 export function isMeasurementTool(tool: Tool): tool is MeasurementKind {

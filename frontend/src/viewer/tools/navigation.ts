@@ -1,6 +1,7 @@
 import type { Vec2 } from "../core/manifest";
-import { panBy, zoomAt } from "../core/view";
-import { dragWindow, hasWholeValues } from "../core/voi";
+import { boxOf } from "../core/measure";
+import { panBy, screenToImage, zoomAt } from "../core/view";
+import { dragWindow, hasWholeValues, windowOfBox } from "../core/voi";
 import type { Pane } from "../engine/pane";
 import type { NavigationTool } from "./names";
 
@@ -82,6 +83,33 @@ function lensDrag(pane: Pane, start: Vec2): Drag {
   };
 }
 
+/** The window becomes what the pixels of a box reach from and to. */
+function regionDrag(pane: Pane, start: Vec2): Drag {
+  let last = start;
+  return {
+    move(at) {
+      last = at;
+      pane.setBand([start, at]);
+    },
+    end() {
+      pane.setBand(null);
+      const { matrix, pixels, shownFrame: frame } = pane;
+      const window =
+        matrix && pixels && frame
+          ? windowOfBox(
+              pixels,
+              boxOf(screenToImage(matrix, start), screenToImage(matrix, last)),
+              frame,
+            )
+          : null;
+      if (window) {
+        pane.setWindow(window);
+      }
+    },
+    cancel: () => pane.setBand(null),
+  };
+}
+
 export function startNavigation(
   tool: Exclude<NavigationTool, "crosshair">,
   pane: Pane,
@@ -93,6 +121,7 @@ export function startNavigation(
     zoom: zoomDrag,
     scroll: scrollDrag,
     magnify: lensDrag,
+    region: regionDrag,
   };
   return starters[tool](pane, start);
 }

@@ -64,6 +64,7 @@ import spline from "lucide-static/icons/spline.svg?raw";
 import one from "lucide-static/icons/square.svg?raw";
 import open from "lucide-static/icons/square-arrow-out-up-right.svg?raw";
 import rectangle from "lucide-static/icons/square-dashed.svg?raw";
+import region from "lucide-static/icons/square-dashed-mouse-pointer.svg?raw";
 import stepBack from "lucide-static/icons/step-back.svg?raw";
 import stepForward from "lucide-static/icons/step-forward.svg?raw";
 import theme from "lucide-static/icons/sun-moon.svg?raw";
@@ -119,6 +120,7 @@ const ICONS = {
   probe,
   rectangle,
   redo,
+  region,
   remove,
   rename,
   repeat,

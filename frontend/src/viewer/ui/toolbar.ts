@@ -32,6 +32,7 @@ const TOOL_ICONS: Record<NavigationTool | MeasurementKind, IconName> = {
   probe: "probe",
   arrow: "arrow",
   magnify: "magnify",
+  region: "region",
   bidirectional: "bidirectional",
   cobb: "cobb",
   height: "height",

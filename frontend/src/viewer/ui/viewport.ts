@@ -18,6 +18,7 @@ import { spatialLines } from "./lines";
 import { drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel, waitingPanel } from "./panels";
 import "./scrollbar";
+import { drawBand } from "./band";
 import { profileChart } from "./profile";
 import { cornerTexts } from "./texts";
 import "./video";
@@ -180,7 +181,7 @@ export class ViewportElement extends ViewerElement {
       items.push({ facts: draft, isSelected: true });
     }
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
-      ${spatialLines(workspace, pane)}
+      ${spatialLines(workspace, pane)} ${drawBand(pane.band)}
       ${profileChart(pane, items)}
       ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
       ${this.foundMarks(matrix)} ${this.keyMark()}
