@@ -42,6 +42,8 @@ OPEN = (ReconstructionState.WAITING, ReconstructionState.RUNNING)
 MOST_OPEN = 8
 # Pictures can be made again; series stay in the study.
 KEEP = timedelta(days=7)
+# Somebody waits for it: the first slice goes before an import's thumbnails, the others take turns.
+_AHEAD_S = -3600
 _NUMBERED = re.compile(r"\d{4}\.(?:png|jpg)")
 
 
@@ -92,7 +94,7 @@ def ask(
         )
         audit.record(actor, "reconstruction.ask", study, what=request.words, output=row.output)
         tell(row)
-        enqueue(row)
+        enqueue(row, _AHEAD_S)
     return row
 
 
@@ -179,7 +181,7 @@ def retry(actor: Actor, row: ReconstructionJob) -> None:
         audit.record(actor, "reconstruction.retry", row.study, what=row.description)
         row.refresh_from_db()
         tell(row)
-        enqueue(row)
+        enqueue(row, _AHEAD_S)
 
 
 def _require_share_in(actor: Actor, row: ReconstructionJob) -> None:

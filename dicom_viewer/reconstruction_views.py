@@ -123,7 +123,7 @@ def _page(
         "planes": [
             (name, name.capitalize()) for name in PLANES if name not in ("oblique", "volume")
         ],
-        "modes": [(mode, words or "as thin as the slices") for mode, words in MODES.items()],
+        "modes": [(mode, words or "thin") for mode, words in MODES.items()],
         "presets": [
             (name, preset.name, name in OF_CT)
             for name, preset in PRESETS.items()
