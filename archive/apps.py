@@ -11,6 +11,7 @@ class ArchiveConfig(AppConfig):
 
     # They register handlers, subscribers and carers: see `archive.jobs.load`.
     background = (
+        "analysis_work",
         "availability",
         "commitment",
         "completeness",

@@ -9,16 +9,13 @@ from uuid_utils.compat import uuid7
 from worklist.models import Facility, Study
 
 
-class ForwardRule(models.Model):
-    """Which studies are sent to which destination by themselves.
+class StudyRule(models.Model):
+    """Which studies something is done with by itself.
 
-    A study is sent whole when one of its series fits every condition; an empty condition fits all.
+    A study fits when one of its series fits every condition; an empty condition fits all.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    destination = models.ForeignKey(
-        "archive.Destination", on_delete=models.CASCADE, related_name="rules"
-    )
     facility = models.ForeignKey(
         Facility, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
@@ -35,6 +32,17 @@ class ForwardRule(models.Model):
     active_since = models.DateTimeField(null=True, blank=True, editable=False)
     created_by = models.CharField(max_length=150, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class ForwardRule(StudyRule):
+    """Which studies are sent to which destination by themselves; a study is sent whole."""
+
+    destination = models.ForeignKey(
+        "archive.Destination", on_delete=models.CASCADE, related_name="rules"
+    )
 
     class Meta:
         ordering = ["created_at"]

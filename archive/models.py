@@ -7,7 +7,14 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from archive.forwarding_rows import ForwardRule, Transmission, TransmissionState
+from archive.analysis_rows import (
+    AnalysisRun,
+    AnalysisService,
+    AnalysisState,
+    FindingDecision,
+    MachineFinding,
+)
+from archive.forwarding_rows import ForwardRule, StudyRule, Transmission, TransmissionState
 from archive.integrity_rows import (
     Damage,
     DamageKind,
@@ -32,12 +39,13 @@ from archive.upload_rows import ResumableUpload, UploadAction, UploadLog, Upload
 from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
-    "AuditEvent", "AvailabilityNotice", "CommitmentRequest", "CommitmentState", "Damage",
-    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "ForwardRule",
-    "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "NoticeState",
+    "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent", "AvailabilityNotice",
+    "CommitmentRequest", "CommitmentState", "Damage", "DamageKind", "Deletion", "DeletionLevel",
+    "DeletionState", "Destination", "FindingDecision", "ForwardRule", "Heartbeat",
+    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "MachineFinding", "NoticeState",
     "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
-    "ReconstructionState", "ResumableUpload", "Sweep", "Transmission", "TransmissionState",
-    "UploadAction", "UploadLog", "UploadState",
+    "ReconstructionState", "ResumableUpload", "StudyRule", "Sweep", "Transmission",
+    "TransmissionState", "UploadAction", "UploadLog", "UploadState",
 ]  # fmt: skip
 
 

@@ -79,6 +79,15 @@ class ReconstructionChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisChanged(Event):
+    """A program's run on a study, or what a person says of what it found."""
+
+    kind: ClassVar[str] = "analysis.changed"
+    study_id: UUID
+    analysis_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class WorkitemChanged(Event):
     """A work item (PS3.4 annex CC) is new or another, or somebody is told how it stands.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,10 +16,12 @@ from django.utils import timezone
 from archive import audit
 from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
-from archive.models import Destination, ForwardRule
+from archive.models import Destination, ForwardRule, StudyRule
 from imaging import aetitle
 from imaging.errors import ImagingError
 from worklist.models import Facility, Series, Study
+
+R = TypeVar("R", bound=StudyRule)
 
 PREVIEW_DAYS = 30
 _MOST_PREVIEWED = 50_000
@@ -26,11 +29,10 @@ _MOST_SHOWN = 10
 _LONGEST = {"modality": 16, "description_contains": 64, "station_name": 64}
 
 
-@dataclass(frozen=True, slots=True)
-class RuleDraft:
-    """What an administrator says of a rule; empty conditions fit everything."""
+@dataclass(frozen=True)
+class Conditions:
+    """What an administrator says of studies; empty conditions fit everything."""
 
-    destination: Destination
     facility: Facility | None = None
     modality: str = ""
     description_contains: str = ""
@@ -39,6 +41,16 @@ class RuleDraft:
     hours_from: time | None = None
     hours_to: time | None = None
     time_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class _To:
+    destination: Destination
+
+
+@dataclass(frozen=True)
+class RuleDraft(Conditions, _To):
+    """What an administrator says of a forwarding rule."""
 
 
 @dataclass(slots=True)
@@ -82,31 +94,38 @@ def draft_rule(draft: RuleDraft) -> ForwardRule:
     InvalidInputError
         With a sentence that says what to change.
     """
-    if (draft.hours_from is None) != (draft.hours_to is None):
+    return apply(draft, ForwardRule(destination=draft.destination))
+
+
+def apply(said: Conditions, rule: R) -> R:
+    """Write checked conditions into a rule of any kind, which is not saved.
+
+    Raises
+    ------
+    InvalidInputError
+        With a sentence that says what to change.
+    """
+    if (said.hours_from is None) != (said.hours_to is None):
         raise InvalidInputError("Give both hours, or none: from when and until when.")
-    if draft.hours_from is not None and draft.hours_from == draft.hours_to:
+    if said.hours_from is not None and said.hours_from == said.hours_to:
         raise InvalidInputError("The two hours are the same. Leave both empty for all day.")
-    title = draft.source_ae_title.strip()
+    title = said.source_ae_title.strip()
     if title:
         try:
             title = aetitle.validate(title)
         except ImagingError as error:
             raise InvalidInputError(str(error)) from error
     try:
-        ZoneInfo(draft.time_zone)
+        ZoneInfo(said.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidInputError("This time zone is not known.") from None
-    rule = ForwardRule(
-        destination=draft.destination,
-        facility=draft.facility,
-        modality=draft.modality.strip().upper(),
-        description_contains=draft.description_contains.strip(),
-        station_name=draft.station_name.strip(),
-        source_ae_title=title,
-        hours_from=draft.hours_from,
-        hours_to=draft.hours_to,
-        time_zone=draft.time_zone,
-    )
+    rule.facility = said.facility
+    rule.modality = said.modality.strip().upper()
+    rule.description_contains = said.description_contains.strip()
+    rule.station_name = said.station_name.strip()
+    rule.source_ae_title = title
+    rule.hours_from, rule.hours_to = said.hours_from, said.hours_to
+    rule.time_zone = said.time_zone
     for name, most in _LONGEST.items():
         if len(getattr(rule, name)) > most:
             raise InvalidInputError(f"The {name.replace('_', ' ')} has at most {most} characters.")
@@ -147,10 +166,15 @@ def sentence(rule: ForwardRule) -> str:
 
     Examples
     --------
-    >>> from archive.models import Destination, ForwardRule
+    >>> from archive.models import Destination, ForwardRule, StudyRule
     >>> sentence(ForwardRule(destination=Destination(ae_title="PACS2"), modality="CT"))
     'CT studies of every facility go to PACS2.'
     """
+    return f"{studies_in_words(rule)} go to {rule.destination.ae_title}."
+
+
+def studies_in_words(rule: StudyRule) -> str:
+    """Write which studies fit a rule, as the beginning of a sentence."""
     kind = f"{rule.modality} studies" if rule.modality else "Studies"
     of = rule.facility.name if rule.facility is not None else "every facility"
     parts = [f"{kind} of {of}"]
@@ -163,10 +187,10 @@ def sentence(rule: ForwardRule) -> str:
     if rule.hours_from is not None and rule.hours_to is not None:
         hours = f"{rule.hours_from:%H:%M} and {rule.hours_to:%H:%M}"
         parts.append(f"that come between {hours} ({rule.time_zone})")
-    return f"{', '.join(parts)}{',' if len(parts) > 1 else ''} go to {rule.destination.ae_title}."
+    return f"{', '.join(parts)}{',' if len(parts) > 1 else ''}"
 
 
-def matching(rule: ForwardRule, studies: QuerySet[Study]) -> QuerySet[Study]:
+def matching(rule: StudyRule, studies: QuerySet[Study]) -> QuerySet[Study]:
     """Narrow studies to those that fit all conditions but the hours; see `is_in_hours`."""
     if rule.facility_id is not None:
         studies = studies.filter(facility=rule.facility_id)
@@ -186,7 +210,7 @@ def matching(rule: ForwardRule, studies: QuerySet[Study]) -> QuerySet[Study]:
     return studies.filter(pk__in=series.values("study_id")) if is_about_series else studies
 
 
-def is_in_hours(rule: ForwardRule, moment: datetime) -> bool:
+def is_in_hours(rule: StudyRule, moment: datetime) -> bool:
     """Whether an instant lies within a rule's hours, which may go past midnight."""
     if rule.hours_from is None or rule.hours_to is None:
         return True
@@ -198,13 +222,18 @@ def is_in_hours(rule: ForwardRule, moment: datetime) -> bool:
 
 def active_rules_of(study: Study) -> Iterator[ForwardRule]:
     """Yield the active rules that a study fits."""
-    for rule in listing().filter(Q(facility=None) | Q(facility=study.facility_id), is_active=True):
+    return fitting(listing(), study)
+
+
+def fitting(rows: QuerySet[R], study: Study) -> Iterator[R]:
+    """Yield those of the rules that are active and that a study fits."""
+    for rule in rows.filter(Q(facility=None) | Q(facility=study.facility_id), is_active=True):
         is_match = matching(rule, Study.objects.filter(pk=study.pk)).exists()
         if is_match and is_in_hours(rule, study.first_received_at):
             yield rule
 
 
-def preview(actor: Actor, rule: ForwardRule, *, days: int = PREVIEW_DAYS) -> Preview:
+def preview(actor: Actor, rule: StudyRule, *, days: int = PREVIEW_DAYS) -> Preview:
     """Return what a rule would have sent over the last days; nothing is sent."""
     _require_administrator(actor)
     since = timezone.now() - timedelta(days=days)

@@ -161,6 +161,10 @@ def _messages_of(
         facts = {key: payload[key] for key in ("study_id", "reconstruction_id")}
         message = {**head, "facility": str(event.facility_id), **facts}
         yield (event.kind, facts["reconstruction_id"]), Addressed(message, event.facility_id)
+    elif event.kind == "analysis.changed":
+        facts = {key: payload[key] for key in ("study_id", "analysis_id")}
+        message = {**head, "facility": str(event.facility_id), **facts}
+        yield (event.kind, facts["analysis_id"]), Addressed(message, event.facility_id)
     elif event.kind == "caller.seen":
         facts = {key: payload[key] for key in ("ae_title", "service", "address")}
         message = {**head, "facility": str(event.facility_id), **facts}

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import facilities, forwarding, knocks, upload
+from worklist.views import analyses, facilities, forwarding, knocks, upload
 
 urlpatterns = [
     path("upload/", upload.upload_page, name="upload"),
@@ -55,6 +55,12 @@ urlpatterns = [
     path("forwarding/rules/<uuid:rule_id>/", forwarding.change_rule, name="forwarding-rule"),
     path("forwarding/<uuid:entry_id>/retry/", forwarding.retry_entry, name="forwarding-retry"),
     path("forwarding/<uuid:entry_id>/cancel/", forwarding.cancel_entry, name="forwarding-cancel"),
+    path("analyses/", analyses.queue_page, name="analysis-queue"),
+    path("analyses/services/", analyses.service_page, name="analysis-services"),
+    path("analyses/services/<uuid:service_id>/", analyses.change_service, name="analysis-service"),
+    path("analyses/<uuid:run_id>/retry/", analyses.retry, name="analysis-retry"),
+    path("studies/<uuid:study_id>/findings/", analyses.finding_page, name="finding-list"),
+    path("findings/<uuid:finding_id>/decide/", analyses.decide, name="finding-decide"),
     path("api/studies/destinations/", forwarding.find_choices, name="study-destinations"),
     path("api/studies/send/", forwarding.send_studies, name="studies-send"),
     path("studies/<uuid:study_id>/send/", forwarding.send_study, name="study-send"),

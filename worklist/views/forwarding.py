@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import time
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from archive.models import Destination, ForwardRule, Transmission, TransmissionS
 from archive.rules import Preview, RuleDraft
 from worklist.models import Modality
 from worklist.views.bodies import json_object
+from worklist.views.forms import read_time, read_uuid
 from worklist.views.guards import actor_of, administrator_of, api_login_required
 
 _MOST_SHOWN = 200
@@ -129,7 +129,7 @@ def send_studies(request: HttpRequest) -> HttpResponse:
     What is on its way there already stands under `not`, with the reason.
     """
     body = json_object(request)
-    key = _uuid(str(body.get("destination", "")), "destination")
+    key = read_uuid(str(body.get("destination", "")), "destination")
     outcomes = routing.send_studies(actor_of(request), _ids(body), key)
     return JsonResponse(
         {
@@ -241,38 +241,22 @@ def _draft(request: HttpRequest) -> RuleDraft:
     facility = request.POST.get("facility", "")
     return RuleDraft(
         destination=_destination(request),
-        facility=access.facility_for(actor.scope, _uuid(facility, "facility"))
+        facility=access.facility_for(actor.scope, read_uuid(facility, "facility"))
         if facility
         else None,
         modality=request.POST.get("modality", ""),
         description_contains=request.POST.get("description_contains", ""),
         station_name=request.POST.get("station_name", ""),
         source_ae_title=request.POST.get("source_ae_title", ""),
-        hours_from=_time(request.POST.get("hours_from", "")),
-        hours_to=_time(request.POST.get("hours_to", "")),
+        hours_from=read_time(request.POST.get("hours_from", "")),
+        hours_to=read_time(request.POST.get("hours_to", "")),
         time_zone=str(preferences.zone_of(request)),
     )
 
 
 def _destination(request: HttpRequest) -> Destination:
-    key = _uuid(request.POST.get("destination", ""), "destination")
+    key = read_uuid(request.POST.get("destination", ""), "destination")
     found = destinations.everywhere().filter(pk=key).first()
     if found is None:
         raise InvalidInputError("This destination was removed. Choose another one.")
     return found
-
-
-def _uuid(text: str, what: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidInputError(f"Choose a {what}.") from None
-
-
-def _time(text: str) -> time | None:
-    if not text.strip():
-        return None
-    try:
-        return time.fromisoformat(text.strip())
-    except ValueError:
-        raise InvalidInputError("Write an hour as 18:00.") from None

@@ -101,6 +101,8 @@ def _administration(user: User) -> list[dict[str, str]]:
         return []
     return [
         {"name": "Forwarding rules", "url": reverse("worklist:forwarding-rules")},
+        {"name": "Analyses", "url": reverse("worklist:analysis-queue")},
+        {"name": "Analysis services", "url": reverse("worklist:analysis-services")},
         {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
         {"name": "Conflicts", "url": reverse("worklist:conflict-list")},
         {"name": "Deletions", "url": reverse("worklist:deletion-list")},

@@ -8,6 +8,7 @@ export interface LiveMessages {
   "conflict.new": { study_id: string; facility: string; conflict_id: string };
   "transmission.changed": { study_id: string; facility: string; transmission_id: string };
   "reconstruction.changed": { study_id: string; facility: string; reconstruction_id: string };
+  "analysis.changed": { study_id: string; facility: string; analysis_id: string };
   "workitem.changed": { facility: string; workitem_id: string };
   "caller.seen": { facility: string; ae_title: string; service: string; address: string };
   "caller.refused": { knock_id: string; calling_ae_title: string };

@@ -21,6 +21,8 @@ const PAGES: Record<string, () => Promise<{ start: (frame: Frame) => void }>> = 
   "deletion-list": () => import("./integrity/page"),
   "patient-links": () => import("./integrity/page"),
   "task-list": () => import("./tasks/page"),
+  "analysis-queue": () => import("./analyses/page"),
+  "finding-list": () => import("./analyses/page"),
   reconstructions: () => import("./reconstructions/page"),
   "order-detail": () => import("./integrity/page"),
   layouts: () => import("./layouts/page"),

@@ -230,6 +230,17 @@ export class ToolbarElement extends ViewerElement {
       >
         ${icon("volume")}<span>Render on the server</span><kbd></kbd>
       </button>
+      <button
+        type="button"
+        class="menu-item"
+        popovertarget="more-menu"
+        popovertargetaction="hide"
+        aria-label="Machine findings"
+        @click=${() =>
+          open(`/worklist/studies/${workspace.manifest.study.id}/findings/`, "_blank", "noopener")}
+      >
+        ${icon("table")}<span>Machine findings</span><kbd></kbd>
+      </button>
     </div>`;
   }
 

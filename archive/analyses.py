@@ -1,0 +1,313 @@
+"""Programs that analyse studies: which run on what, the queue, and what people say of findings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from archive import access, analysis_catalogue, audit, jobs, outbox, rules
+from archive.access import Actor
+from archive.analysis_catalogue import Program
+from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from archive.models import (
+    AnalysisRun,
+    AnalysisService,
+    AnalysisState,
+    FindingDecision,
+    MachineFinding,
+    ReconstructionJob,
+)
+from archive.rules import Conditions
+from worklist.models import DicomImage, Study
+
+WORK_JOB = "analysis.work"
+OPEN = (AnalysisState.WAITING, AnalysisState.RUNNING)
+# What describes other images: an analysis is not run anew because of it.
+COMPANIONS = ("SEG", "SR", "PR", "KO", "DOC", "OT")
+SHORTEST_S, LONGEST_S = 10, 3600
+LEAST_MIB, MOST_MIB = 512, 65536
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDraft:
+    """What an administrator says of a service."""
+
+    program: str
+    conditions: Conditions
+    time_limit_s: int = 300
+    memory_mib: int = 4096
+
+
+# --- services
+
+
+def services(actor: Actor) -> QuerySet[AnalysisService]:
+    """Return every registered service."""
+    _require_administrator(actor)
+    return AnalysisService.objects.select_related("facility")
+
+
+def service_for(actor: Actor, key: UUID) -> AnalysisService:
+    """Return one service."""
+    service = services(actor).filter(pk=key).first()
+    if service is None:
+        raise NotFoundError("There is no such service; it may have been removed.")
+    return service
+
+
+def program_of(key: str) -> Program:
+    """Return an installed program.
+
+    Raises
+    ------
+    InvalidInputError
+        When none of this name is installed.
+    """
+    program = analysis_catalogue.installed().get(key)
+    if program is None:
+        raise InvalidInputError("This program is not installed here. Choose one of the list.")
+    return program
+
+
+def add_service(actor: Actor, draft: ServiceDraft) -> AnalysisService:
+    """Register a program for studies that fit; switched off until somebody switches it on.
+
+    Raises
+    ------
+    InvalidInputError
+        With a sentence that says what to change.
+    """
+    _require_administrator(actor)
+    program_of(draft.program)
+    if not SHORTEST_S <= draft.time_limit_s <= LONGEST_S:
+        raise InvalidInputError(f"The time limit is {SHORTEST_S} to {LONGEST_S} seconds.")
+    if not LEAST_MIB <= draft.memory_mib <= MOST_MIB:
+        raise InvalidInputError(f"The memory limit is {LEAST_MIB} to {MOST_MIB} MiB.")
+    service = rules.apply(
+        draft.conditions,
+        AnalysisService(
+            program=draft.program, time_limit_s=draft.time_limit_s, memory_mib=draft.memory_mib
+        ),
+    )
+    service.created_by = actor.name
+    with transaction.atomic():
+        service.save()
+        audit.record(actor, "analysis.add", service, sentence=sentence(service))
+    return service
+
+
+def sentence(service: AnalysisService) -> str:
+    """Write a service as people say it."""
+    program = analysis_catalogue.installed().get(service.program)
+    name = program.name if program else f"{service.program} (not installed any more)"
+    return f"{rules.studies_in_words(service)} are analysed by {name}."
+
+
+def switch_service(actor: Actor, service: AnalysisService, *, is_active: bool) -> None:
+    """Switch a service on from now on, or off; what waits in the queue stays there."""
+    _require_administrator(actor)
+    with transaction.atomic():
+        service.is_active = is_active
+        service.active_since = timezone.now() if is_active else None
+        service.save(update_fields=["is_active", "active_since"])
+        verb = "analysis.on" if is_active else "analysis.off"
+        audit.record(actor, verb, service, sentence=sentence(service))
+
+
+def remove_service(actor: Actor, service: AnalysisService) -> None:
+    """Forget a service; what it found stays."""
+    _require_administrator(actor)
+    with transaction.atomic():
+        audit.record(actor, "analysis.remove", service, sentence=sentence(service))
+        service.delete()
+
+
+def _require_administrator(actor: Actor) -> None:
+    if not actor.is_administrator:
+        raise ForbiddenError("Analyses are set up by administrators. Ask one of them.")
+
+
+# --- the queue
+
+
+def images_of(study: Study) -> QuerySet[DicomImage]:
+    """Return what a study holds that no program made: what an analysis is about."""
+    made = ReconstructionJob.objects.filter(study=study, result_series__isnull=False)
+    results = MachineFinding.objects.filter(run__study=study, image__isnull=False)
+    return (
+        DicomImage.objects.filter(series__study=study)
+        .exclude(series__modality__in=COMPANIONS)
+        .exclude(series__in=made.values("result_series"))
+        .exclude(series__in=results.values("image__series"))
+    )
+
+
+def queue_by_rules(study: Study) -> int:
+    """Queue the active services that a study fits, for what they have not seen of it.
+
+    Returns how many were queued.
+    """
+    through = images_of(study).aggregate(last=Max("received_at"))["last"]
+    if through is None:
+        return 0
+    queued = 0
+    for service in rules.fitting(AnalysisService.objects.select_related("facility"), study):
+        program = analysis_catalogue.installed().get(service.program)
+        if program is None or (service.active_since and through < service.active_since):
+            continue
+        with transaction.atomic():
+            run, is_new = AnalysisRun.objects.get_or_create(
+                service=service,
+                study=study,
+                received_through=through,
+                defaults={
+                    **_facts(program),
+                    "reason": f"Rule: {sentence(service)}"[:512],
+                    "time_limit_s": service.time_limit_s,
+                    "memory_mib": service.memory_mib,
+                },
+            )
+            if is_new:
+                tell(run)
+                enqueue(run)
+                queued += 1
+    return queued
+
+
+def run_by_hand(actor: Actor, study: Study, program_key: str) -> AnalysisRun:
+    """Queue a program for a study, because a person wants it.
+
+    Raises
+    ------
+    ForbiddenError
+        When the role only looks.
+    ConflictError
+        When it is on its way already.
+    """
+    if not actor.can_annotate:
+        raise ForbiddenError("Your role looks at studies and starts no analyses.")
+    program = program_of(program_key)
+    through = images_of(study).aggregate(last=Max("received_at"))["last"]
+    if through is None:
+        raise InvalidInputError("This study has no images that could be analysed.")
+    with transaction.atomic():
+        access.study_for(actor.scope, study.pk, lock=True)
+        if AnalysisRun.objects.filter(study=study, program=program.key, state__in=OPEN).exists():
+            raise ConflictError("This program is at work on the study already.")
+        run = AnalysisRun.objects.create(
+            study=study,
+            received_through=through,
+            reason=f"{actor.name} started it.",
+            **_facts(program),
+        )
+        audit.record(actor, "analysis.start", study, program=program.key)
+        tell(run)
+        enqueue(run)
+    return run
+
+
+def _facts(program: Program) -> dict[str, str]:
+    return {
+        "program": program.key,
+        "algorithm_name": program.name[:64],
+        "algorithm_version": program.version[:32],
+        "manufacturer": program.manufacturer[:64],
+        "purpose": program.purpose[:255],
+    }
+
+
+def queue(actor: Actor, state: AnalysisState | None = None) -> QuerySet[AnalysisRun]:
+    """Return the queue, newest first: an administrator's all, a member's own facilities'."""
+    rows = AnalysisRun.objects.select_related("study__facility", "service")
+    rows = actor.scope.filter(rows, "study__facility").filter(study__deletion_id=None)
+    return rows if state is None else rows.filter(state=state)
+
+
+def run_for(actor: Actor, key: UUID) -> AnalysisRun:
+    """Return one run."""
+    run = queue(actor).filter(pk=key).first()
+    if run is not None:
+        return run
+    if AnalysisRun.objects.filter(pk=key, study__deletion_id=None).exists():
+        raise ForbiddenError("This study belongs to a facility that is not yours.")
+    raise NotFoundError("There is no such analysis.")
+
+
+def retry(actor: Actor, run: AnalysisRun) -> None:
+    """Run a failed analysis again, with all its tries."""
+    if not actor.can_annotate:
+        raise ForbiddenError("Your role looks at studies and starts no analyses.")
+    with transaction.atomic():
+        changed = AnalysisRun.objects.filter(pk=run.pk, state=AnalysisState.FAILED).update(
+            state=AnalysisState.WAITING,
+            attempts=0,
+            worker="",
+            last_error="",
+            started_at=None,
+            finished_at=None,
+        )
+        if not changed:
+            raise ConflictError("It is at work, or is done.")
+        audit.record(actor, "analysis.retry", run.study, program=run.program)
+        tell(run)
+        enqueue(run)
+
+
+def enqueue(run: AnalysisRun, delay_s: float = 0) -> None:
+    """Queue the next look at a run."""
+    jobs.enqueue(WORK_JOB, str(run.pk), delay_s=delay_s, run_id=str(run.pk))
+
+
+def tell(run: AnalysisRun) -> None:
+    """Have open pages look at a run again."""
+    outbox.record(
+        outbox.AnalysisChanged(
+            facility_id=run.study.facility_id, study_id=run.study_id, analysis_id=run.pk
+        )
+    )
+
+
+# --- what was found
+
+
+def findings_of(actor: Actor, study: Study) -> QuerySet[AnalysisRun]:
+    """Return the runs of a study with what each found, newest first."""
+    return queue(actor).filter(study=study).prefetch_related("findings__image__series")
+
+
+def decide(actor: Actor, key: UUID, decision: FindingDecision) -> MachineFinding:
+    """Accept or reject a machine's finding, or take that back; the finding itself stays.
+
+    Raises
+    ------
+    ForbiddenError
+        When the role does not read studies.
+    """
+    finding = (
+        MachineFinding.objects.select_related("run__study__facility")
+        .filter(pk=key, run__study__deletion_id=None)
+        .first()
+    )
+    if finding is None:
+        raise NotFoundError("There is no such finding.")
+    study = finding.run.study
+    if not actor.scope.includes(study.facility_id):
+        raise ForbiddenError("This study belongs to a facility that is not yours.")
+    if not actor.can_read:
+        raise ForbiddenError("Findings are accepted and rejected by those who read studies.")
+    is_decided = decision != FindingDecision.OPEN
+    with transaction.atomic():
+        finding.decision = decision
+        finding.decided_by_id = actor.user_id if is_decided else None
+        finding.decided_by_name = actor.name if is_decided else ""
+        finding.decided_at = timezone.now() if is_decided else None
+        finding.save(update_fields=["decision", "decided_by", "decided_by_name", "decided_at"])
+        audit.record(
+            actor, "finding.decide", study, finding=str(finding.pk), decision=str(decision)
+        )
+        tell(finding.run)
+    return finding

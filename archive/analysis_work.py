@@ -1,0 +1,398 @@
+"""The jobs that run analyses: each in a process of its own, which the worker looks after.
+
+The process is started by one job and looked at by the next ones, a moment apart, so that a long
+analysis holds nothing up. It ends with its worker; another look finds that and begins again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from archive import (
+    access,
+    analyses,
+    analysis_catalogue,
+    audit,
+    heartbeat,
+    ingest,
+    jobs,
+    outbox,
+    runner,
+    spool,
+    stores,
+)
+from archive.analyses import OPEN, WORK_JOB
+from archive.analysis_process import OUTCOME
+from archive.errors import ArchiveError, PermanentError
+from archive.ingest import Outcome, Provenance
+from archive.models import AnalysisRun, AnalysisService, AnalysisState, Heartbeat, MachineFinding
+from archive.spool import Spooled
+from blobs import BlobMissingError
+from imaging import dicomjson
+from imaging.errors import ImagingError
+from worklist.models import DicomImage, Study
+
+logger = logging.getLogger(__name__)
+
+LOOK_JOB = "analysis.look"
+_ME = access.system_actor("analysis")
+# A process that runs is looked at this often.
+_LOOK_S = 0.5
+_MOST_ATTEMPTS = 3
+_AWAY = timedelta(seconds=60)
+_MOST_STUDY_BYTES = 16 * 1024**3
+_MOST_RESULT_BYTES = 1024**3
+_MOST_RESULTS = 200
+_MOST_FINDINGS = 500
+_MOST_JSON_BYTES = 1024**2
+# What a program may leave in a study: it describes pictures, and is none that equipment took.
+_RESULT_KINDS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "Label map",
+    "1.2.840.10008.5.1.4.1.1.88.11": "Structured report",
+    "1.2.840.10008.5.1.4.1.1.88.22": "Structured report",
+    "1.2.840.10008.5.1.4.1.1.88.33": "Structured report",
+    "1.2.840.10008.5.1.4.1.1.88.34": "Structured report",
+    "1.2.840.10008.5.1.4.1.1.11.1": "Presentation state",
+    "1.2.840.10008.5.1.4.1.1.11.2": "Presentation state",
+    "1.2.840.10008.5.1.4.1.1.104.1": "PDF document",
+}
+
+
+@dataclass(slots=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    deadline: float
+
+
+_children: dict[UUID, _Child] = {}
+
+
+def work_folder(key: UUID) -> Path:
+    """Return where this machine keeps what an analysis reads and writes."""
+    root: Path = settings.CACHE_DIR
+    return root / "analyses" / str(key)
+
+
+# --- what fills the queue
+
+
+@runner.subscriber(outbox.InstanceStored.kind)
+def look_later(payloads: runner.Payloads) -> None:
+    """Have the services asked when the studies of these images are quiet."""
+    if not AnalysisService.objects.filter(is_active=True).exists():
+        return
+    for study_id in {payload["study_id"] for payload in payloads}:
+        jobs.enqueue(LOOK_JOB, study_id, delay_s=settings.FORWARD_WHEN_QUIET_S, study_id=study_id)
+
+
+@jobs.handler(LOOK_JOB)
+def look(study_id: str) -> None:
+    """Ask the services about a study if it is quiet, else later."""
+    study = Study.objects.filter(pk=UUID(study_id)).first()
+    if study is None:
+        return
+    quiet_s = (timezone.now() - study.last_received_at).total_seconds()
+    left_s = settings.FORWARD_WHEN_QUIET_S - quiet_s
+    if left_s > 0:
+        jobs.enqueue(LOOK_JOB, study_id, delay_s=left_s, study_id=study_id)
+        return
+    analyses.queue_by_rules(study)
+
+
+# --- what empties it
+
+
+@jobs.handler(WORK_JOB)
+def work(run_id: str) -> None:
+    """Start a run's process, look at it, or take its results."""
+    run = (
+        AnalysisRun.objects.select_related("study__facility")
+        .filter(pk=UUID(run_id), state__in=OPEN, study__deletion_id=None)
+        .first()
+    )
+    child = _children.get(UUID(run_id))
+    if run is None:
+        _forget(UUID(run_id))
+        return
+    if child is None:
+        if _is_looked_after(run):
+            analyses.enqueue(run, _LOOK_S)
+        elif run.attempts >= _MOST_ATTEMPTS:
+            _end(run, "The worker was stopped several times while this ran.")
+        else:
+            _start(run)
+        return
+    if child.process.poll() is None:
+        if time.monotonic() > child.deadline:
+            _end(run, f"It took longer than {run.time_limit_s} seconds and was ended.")
+        else:
+            analyses.enqueue(run, _LOOK_S)
+        return
+    _finished(run, child.process.returncode)
+
+
+def _is_looked_after(run: AnalysisRun) -> bool:
+    """Whether another worker, which still is, has the process of this run."""
+    me = heartbeat.process_name()
+    if run.worker in ("", me):
+        return False
+    host, _, process = run.worker.rpartition(":")
+    if host == me.rpartition(":")[0]:
+        return Path(f"/proc/{process}").exists()
+    name = f"{heartbeat.WORKER} {run.worker}"
+    return Heartbeat.objects.filter(name=name, at__gte=timezone.now() - _AWAY).exists()
+
+
+def _start(run: AnalysisRun) -> None:
+    """Give a process the study, and let it run."""
+    program = analysis_catalogue.installed().get(run.program)
+    if program is None:
+        _end(run, "This program is not installed any more.")
+        return
+    with transaction.atomic():
+        changed = AnalysisRun.objects.filter(pk=run.pk, state__in=OPEN).update(
+            state=AnalysisState.RUNNING,
+            attempts=run.attempts + 1,
+            worker=heartbeat.process_name(),
+            started_at=timezone.now(),
+        )
+        if not changed:
+            return
+        audit.record(_ME, "study.analyse", run.study, program=run.program, reason=run.reason)
+        analyses.tell(run)
+    folder = work_folder(run.pk)
+    try:
+        _lay_out(run, folder)
+    except (OSError, BlobMissingError, PermanentError) as error:
+        _end(run, f"The study could not be laid out for it: {error}")
+        return
+    # Nothing of our environment: it holds the site's secrets.
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [
+            sys.executable,
+            "-m",
+            "archive.analysis_process",
+            program.target,
+            str(folder),
+            str(run.memory_mib),
+            str(run.time_limit_s),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=settings.BASE_DIR,
+        env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": str(folder)},
+    )
+    _children[run.pk] = _Child(process, time.monotonic() + run.time_limit_s)
+    analyses.enqueue(run, _LOOK_S)
+
+
+def _lay_out(run: AnalysisRun, folder: Path) -> None:
+    """Copy the study's files: what a program does to its own harms nothing stored."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "study").mkdir(parents=True)
+    (folder / "results").mkdir()
+    images = analyses.images_of(run.study).filter(received_at__lte=run.received_through)
+    size = sum(images.values_list("size_bytes", flat=True))
+    if size > _MOST_STUDY_BYTES or size * 2 > shutil.disk_usage(folder).free:
+        raise PermanentError("it is too large for the disk, or for an analysis.")
+    store = stores.instances()
+    for number, image in enumerate(images.order_by("series_id", "instance_number", "pk"), 1):
+        with store.open(image.storage_key) as source:
+            target = folder / "study" / f"{number:06}.dcm"
+            with target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1024 * 1024)
+
+
+def _finished(run: AnalysisRun, code: int) -> None:
+    """Take what a process left."""
+    folder = work_folder(run.pk)
+    try:
+        outcome = json.loads((folder / OUTCOME).read_text())
+    except (OSError, ValueError):
+        words = "It was ended by its limits on time or memory, or it crashed"
+        _end(run, f"{words} ({_signal(code)}).")
+        return
+    if outcome.get("error"):
+        # It may repeat what stands in a file, names included.
+        logger.debug("Analysis %s failed:\n%s", run.pk, outcome.get("traceback", ""))
+        _end(run, str(outcome["error"])[:1000])
+        return
+    try:
+        found = _read_findings(folder / "results" / "findings.json")
+        objects = _store(run, folder / "results")
+    except ArchiveError as error:
+        _end(run, str(error))
+        return
+    with transaction.atomic():
+        changed = AnalysisRun.objects.filter(pk=run.pk, state__in=OPEN).update(
+            state=AnalysisState.DONE, last_error="", finished_at=timezone.now()
+        )
+        if changed:
+            for finding in [*found, *objects]:
+                finding.run = run
+                finding.save(force_insert=True)
+            audit.record(_ME, "study.analysed", run.study, program=run.program, found=len(found))
+            analyses.tell(run)
+    _forget(run.pk)
+
+
+def _signal(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _read_findings(path: Path) -> list[MachineFinding]:
+    """Read findings as a stranger's: no more than fits, and of the right kind."""
+    if not path.is_file():
+        return []
+    if path.stat().st_size > _MOST_JSON_BYTES:
+        raise PermanentError("Its findings.json is too large.")
+    try:
+        said = json.loads(path.read_text("utf-8"))["findings"]
+        if not isinstance(said, list) or len(said) > _MOST_FINDINGS:
+            raise PermanentError(f"Its findings are no list of at most {_MOST_FINDINGS}.")
+        return [_finding(one) for one in said]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PermanentError(
+            "Its findings.json is not as docs/operations.md describes it."
+        ) from error
+
+
+def _finding(said: dict[str, Any]) -> MachineFinding:
+    value = said.get("value")
+    number = None if value is None else float(value)
+    if number is not None and not math.isfinite(number):
+        raise PermanentError("One of its findings is not a number.")
+    return MachineFinding(
+        label=_words(said["label"], 128),
+        value=number,
+        unit=_words(said.get("unit", ""), 16),
+        text=_words(said.get("text", ""), 1024),
+    )
+
+
+def _words(text: object, most: int) -> str:
+    return "".join(letter for letter in str(text) if letter.isprintable())[:most]
+
+
+def _store(run: AnalysisRun, folder: Path) -> list[MachineFinding]:
+    """Store the DICOM files that a program made, as new series of the study."""
+    paths = sorted(folder.glob("*.dcm"))
+    sizes = [path.stat().st_size for path in paths]
+    if len(paths) > _MOST_RESULTS or sum(sizes) > _MOST_RESULT_BYTES:
+        raise PermanentError("It made more than may be stored in a study.")
+    kinds = [_check(run, path) for path in paths]
+    provenance = Provenance(
+        facility=run.study.facility,
+        source=f"analysis {run.algorithm_name} {run.algorithm_version}",
+        expected_study_instance_uid=run.study.study_instance_uid,
+        is_demo=run.study.is_demo,
+    )
+    found = []
+    for path, kind in zip(paths, kinds, strict=True):
+        with path.open("rb") as file, _spooled(file) as spooled:
+            result = ingest.ingest_instance(spooled, provenance)
+        if result.outcome is Outcome.CONFLICT:
+            raise PermanentError("It made an object under an identity that the study has already.")
+        image = DicomImage.objects.get(pk=result.image_id)
+        found.append(MachineFinding(label=kind, image=image))
+    return found
+
+
+def _spooled(file: Any) -> Spooled:  # noqa: ANN401 - an open file
+    return spool.spool_file(file)
+
+
+def _check(run: AnalysisRun, path: Path) -> str:
+    """Return what an object is; refuse what does not belong into a study as a machine's result."""
+    try:
+        with path.open("rb") as file:
+            header = dicomjson.read(file)
+    except (ImagingError, OSError) as error:
+        raise PermanentError(f"{path.name} is no DICOM file that can be read.") from error
+    kind = _RESULT_KINDS.get(str(header.get("SOPClassUID", "")))
+    if kind is None:
+        raise PermanentError(
+            f"{path.name} is neither a segmentation nor a report, presentation state or PDF."
+        )
+    study = run.study
+    if str(header.get("StudyInstanceUID", "")) != study.study_instance_uid:
+        raise PermanentError(f"{path.name} is of another study.")
+    if str(header.get("PatientID", "") or "") != study.patient_identifier:
+        raise PermanentError(f"{path.name} is of another patient.")
+    series_uid = str(header.get("SeriesInstanceUID", ""))
+    theirs = study.series.filter(series_instance_uid=series_uid).exclude(
+        pk__in=MachineFinding.objects.filter(run=run).values("image__series")
+    )
+    own = DicomImage.objects.filter(
+        series__in=theirs, sop_instance_uid=str(header.get("SOPInstanceUID", ""))
+    )
+    # What was stored before a crash comes again; anything else would mix with people's series.
+    if theirs.exists() and not own.exists():
+        raise PermanentError(f"{path.name} is in a series that is not the program's own.")
+    return kind
+
+
+def _end(run: AnalysisRun, words: str) -> None:
+    """Give up, with a sentence."""
+    logger.warning("Analysis %s failed; its row says why.", run.pk)
+    with transaction.atomic():
+        changed = AnalysisRun.objects.filter(pk=run.pk, state__in=OPEN).update(
+            state=AnalysisState.FAILED, last_error=words, finished_at=timezone.now()
+        )
+        if changed:
+            audit.record(_ME, "study.analysed", run.study, is_success=False, program=run.program)
+            analyses.tell(run)
+    _forget(run.pk)
+
+
+def _forget(key: UUID) -> None:
+    """End the process of a run, and remove what it read and wrote."""
+    child = _children.pop(key, None)
+    if child is not None:
+        child.process.kill()
+        child.process.wait()
+    shutil.rmtree(work_folder(key), ignore_errors=True)
+
+
+def running() -> list[int]:
+    """Return the processes of this worker's analyses."""
+    return [child.process.pid for child in _children.values()]
+
+
+@runner.carer
+def tidy() -> None:
+    """Remove what no run needs any more, and look at runs that were forgotten."""
+    root = work_folder(UUID(int=0)).parent
+    wanted = {str(row.pk): row for row in AnalysisRun.objects.filter(state__in=OPEN)}
+    if root.is_dir():
+        for folder in root.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
+    for row in wanted.values():
+        analyses.enqueue(row)
+
+
+def _leave_to_parent() -> None:
+    """Know nothing of the parent's processes after a fork."""
+    _children.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -1,0 +1,222 @@
+"""Analyses: which programs run on what, the queue, and what a study's programs found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts import preferences
+from archive import access, analyses, analysis_catalogue, audit, facilities, rules
+from archive.analyses import ServiceDraft
+from archive.errors import ArchiveError, ConflictError, ForbiddenError, InvalidInputError
+from archive.models import AnalysisService, AnalysisState, FindingDecision
+from archive.rules import Conditions, Preview
+from worklist.models import Modality
+from worklist.views.forms import read_time, read_uuid
+from worklist.views.guards import actor_of, administrator_of
+
+_MOST_SHOWN = 200
+_IN_PLACE = (ConflictError, InvalidInputError, ForbiddenError)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLine:
+    """One service and its sentence; with what it would have been run on when that was asked."""
+
+    service: AnalysisService
+    sentence: str
+    preview: Preview | None = None
+
+
+@login_required
+@require_safe
+def queue_page(request: HttpRequest) -> HttpResponse:
+    """Show what is, was and will be analysed, why, and what went wrong."""
+    actor = actor_of(request)
+    text = request.GET.get("state", "")
+    if text and text not in AnalysisState.values:
+        raise InvalidInputError(f"'state' is one of {', '.join(AnalysisState.values)}.")
+    rows = analyses.queue(actor)
+    shown = list(analyses.queue(actor, AnalysisState(text) if text else None)[:_MOST_SHOWN])
+    audit.record(actor, "analysis.list", count=len(shown))
+    context = {
+        "entries": shown,
+        "most_shown": _MOST_SHOWN,
+        "state": text,
+        "tabs": [("", "All", rows.count())]
+        + [
+            (value, name, rows.filter(state=value).count()) for value, name in AnalysisState.choices
+        ],
+        "actor": actor,
+        "zone": preferences.zone_of(request),
+    }
+    is_bare = request.GET.get("part") == "queue"
+    name = "_analysis_queue" if is_bare else "analysis_queue"
+    return render(request, f"worklist/{name}.html", context)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """Run a failed analysis again."""
+    actor = actor_of(request)
+    run = analyses.run_for(actor, run_id)
+    is_script = not request.accepts("text/html")
+    try:
+        analyses.retry(actor, run)
+    except _IN_PLACE as error:
+        if is_script:
+            raise
+        messages.error(request, str(error))
+        return redirect("worklist:analysis-queue")
+    if is_script:
+        return JsonResponse({"message": "It is run again."})
+    messages.success(request, "It is run again.")
+    return redirect("worklist:analysis-queue")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def service_page(request: HttpRequest) -> HttpResponse:
+    """Show the services; by POST, save a new one."""
+    actor = administrator_of(request)
+    if request.method != "POST":
+        return _services(request)
+    try:
+        analyses.add_service(actor, _draft(request))
+    except InvalidInputError as error:
+        return _services(request, failure=error)
+    messages.success(
+        request, "It is saved. Look at what it would have been run on, then switch it on."
+    )
+    return redirect("worklist:analysis-services")
+
+
+@login_required
+@require_POST
+def change_service(request: HttpRequest, service_id: UUID) -> HttpResponse:
+    """Try, switch on, switch off or remove a service, as the button `do` says."""
+    actor = administrator_of(request)
+    service = analyses.service_for(actor, service_id)
+    do = request.POST.get("do", "")
+    if do == "try":
+        return _services(request, looked_at=(service.pk, rules.preview(actor, service)))
+    if do in ("on", "off"):
+        analyses.switch_service(actor, service, is_active=do == "on")
+        messages.success(request, f"Switched {do}: {analyses.sentence(service)}")
+    elif do == "remove":
+        analyses.remove_service(actor, service)
+        messages.success(request, "It is removed. What it found stays.")
+    else:
+        raise InvalidInputError("'do' is one of try, on, off, remove.")
+    return redirect("worklist:analysis-services")
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def finding_page(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Show what programs found in a study; by POST, start one."""
+    actor = actor_of(request)
+    study = access.study_for(actor.scope, study_id)
+    if request.method == "POST":
+        try:
+            analyses.run_by_hand(actor, study, request.POST.get("program", ""))
+        except _IN_PLACE as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, "It is on its way. The page shows when it is done.")
+        return redirect("worklist:finding-list", study.pk)
+    audit.record(actor, "study.view", study, by="findings")
+    context = {
+        "study": study,
+        "runs": list(analyses.findings_of(actor, study)[:_MOST_SHOWN]),
+        "programs": list(analysis_catalogue.installed().values()),
+        "actor": actor,
+        "zone": preferences.zone_of(request),
+    }
+    name = "_findings" if request.GET.get("part") == "list" else "findings"
+    return render(request, f"worklist/{name}.html", context)
+
+
+@login_required
+@require_POST
+def decide(request: HttpRequest, finding_id: UUID) -> HttpResponse:
+    """Accept or reject a finding, or take that back."""
+    actor = actor_of(request)
+    said = request.POST.get("decision", "")
+    if said not in FindingDecision.values:
+        raise InvalidInputError(f"'decision' is one of {', '.join(FindingDecision.values)}.")
+    finding = analyses.decide(actor, finding_id, FindingDecision(said))
+    text = f"{finding.label}: {finding.get_decision_display().lower()}."
+    if not request.accepts("text/html"):
+        return JsonResponse({"message": text})
+    messages.success(request, text)
+    return redirect("worklist:finding-list", finding.run.study_id)
+
+
+def _services(
+    request: HttpRequest,
+    *,
+    looked_at: tuple[UUID, Preview] | None = None,
+    failure: ArchiveError | None = None,
+) -> HttpResponse:
+    actor = administrator_of(request)
+    context: dict[str, Any] = {
+        "lines": [
+            ServiceLine(
+                service,
+                analyses.sentence(service),
+                looked_at[1] if looked_at and looked_at[0] == service.pk else None,
+            )
+            for service in analyses.services(actor)
+        ],
+        "failure": failure,
+        "typed": request.POST if failure else {},
+        "programs": list(analysis_catalogue.installed().values()),
+        "facilities": list(facilities.listing(actor.scope)),
+        "modality_codes": list(Modality.objects.values_list("code", flat=True)),
+        "zone_name": str(preferences.zone_of(request)),
+        "actor": actor,
+        "zone": preferences.zone_of(request),
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if failure else HTTPStatus.OK
+    return render(request, "worklist/analysis_services.html", context, status=status)
+
+
+def _draft(request: HttpRequest) -> ServiceDraft:
+    actor = administrator_of(request)
+    typed = request.POST
+    facility = typed.get("facility", "")
+    return ServiceDraft(
+        program=typed.get("program", ""),
+        time_limit_s=_whole(typed.get("time_limit_s", ""), 300, "time limit"),
+        memory_mib=_whole(typed.get("memory_mib", ""), 4096, "memory limit"),
+        conditions=Conditions(
+            facility=access.facility_for(actor.scope, read_uuid(facility, "facility"))
+            if facility
+            else None,
+            modality=typed.get("modality", ""),
+            description_contains=typed.get("description_contains", ""),
+            station_name=typed.get("station_name", ""),
+            source_ae_title=typed.get("source_ae_title", ""),
+            hours_from=read_time(typed.get("hours_from", "")),
+            hours_to=read_time(typed.get("hours_to", "")),
+            time_zone=str(preferences.zone_of(request)),
+        ),
+    )
+
+
+def _whole(text: str, default: int, what: str) -> int:
+    if not text.strip():
+        return default
+    if not (text.isascii() and text.strip().isdigit() and len(text) <= 6):
+        raise InvalidInputError(f"The {what} is a whole number.")
+    return int(text)
