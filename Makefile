@@ -169,6 +169,10 @@ bench-reading: $(DEV) ## measure queries and retrieval, beside Orthanc where it 
 bench-dicomweb: $(DEV) ## measure DICOMweb, beside Orthanc with its plugin where it is installed
 	$(PYTHON) -m tests.perf.bench_dicomweb
 
+.PHONY: bench-viewer
+bench-viewer: $(DEV) $(BUILT) $(OHIF) ## measure the viewer in Chromium, beside OHIF on our site and on Orthanc
+	$(PYTHON) -m tests.perf.bench_viewer
+
 .PHONY: clean
 clean: ## remove what can be made again; the data directory stays
 	rm -rf .venv static/dist frontend/node_modules .mypy_cache .ruff_cache
