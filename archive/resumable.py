@@ -21,17 +21,17 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from archive import access, audit, jobs, outbox, runner
+from archive import access, audit, jobs, outbox, runner, spool
 from archive.access import Actor
 from archive.errors import (
     ConflictError,
     ForbiddenError,
     InvalidInputError,
     NotFoundError,
-    StoreUnavailableError,
     TooLargeError,
 )
 from archive.models import ResumableUpload, UploadState
+from blobs.filesystem import sync_folder
 from worklist.models import Facility
 
 FINISH_JOB = "upload.finish"
@@ -103,11 +103,13 @@ def create(
     )
     path = path_of(row.pk)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(path.parent.parent)
         path.touch(mode=0o600, exist_ok=False)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        raise _disk_refuses(error) from error
+        raise spool.disk_refuses(error) from error
     with transaction.atomic():
         row.save(force_insert=True)
         if not length:
@@ -174,12 +176,7 @@ class Appending:
             raise TooLargeError("More bytes came than the upload's length says.")
         if self._digest is not None:
             self._digest.update(piece)
-        view = memoryview(piece)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError as error:
-            raise _disk_refuses(error) from error
+        spool.write_all(self._descriptor, piece)
         self._at += len(piece)
         if self._checksum is None and self._at - self._row.offset >= _CHECKPOINT_BYTES:
             self.keep()
@@ -210,7 +207,7 @@ class Appending:
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
-            raise _disk_refuses(error) from error
+            raise spool.disk_refuses(error) from error
         row = self._row
         with transaction.atomic():
             moved = ResumableUpload.objects.filter(
@@ -253,7 +250,7 @@ def append(
     except FileNotFoundError:
         raise NotFoundError("The upload's bytes are gone. Begin a new one.") from None
     except OSError as error:
-        raise _disk_refuses(error) from error
+        raise spool.disk_refuses(error) from error
     try:
         row = _locked(actor, upload_id, descriptor, offset)
         os.ftruncate(descriptor, offset)
@@ -409,17 +406,3 @@ def _due() -> Any:  # noqa: ANN401 - a query
     # What waits to be stored is kept until it was.
     states = (UploadState.RECEIVING, *_OVER)
     return ResumableUpload.objects.filter(expires_at__lte=timezone.now(), state__in=states)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _disk_refuses(error: OSError) -> StoreUnavailableError:
-    return StoreUnavailableError(
-        f"The archive cannot write files now: {error.strerror}. Try again later."
-    )

@@ -61,7 +61,7 @@ class Spooled:
             try:
                 self._path = self._path()
             except OSError as error:
-                raise _disk_refuses(error) from error
+                raise disk_refuses(error) from error
         return self._path
 
     @property
@@ -134,7 +134,7 @@ def spool_chunks(
     except OSError as error:
         if path is not None:
             path.unlink(missing_ok=True)
-        raise _disk_refuses(error) from error
+        raise disk_refuses(error) from error
     except BaseException:
         if path is not None:
             path.unlink(missing_ok=True)
@@ -167,19 +167,14 @@ class Growing:
                 prefix=f"{_mark()}{os.getpid()}-", suffix=".part", dir=folder
             )
         except OSError as error:
-            raise _disk_refuses(error) from error
+            raise disk_refuses(error) from error
         self.path = Path(name)
 
     def write(self, piece: bytes | memoryview) -> None:
         """Append a piece."""
         self.size_bytes += len(piece)
         _check_size(self.size_bytes, self._limit)
-        view = memoryview(piece)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError as error:
-            raise _disk_refuses(error) from error
+        write_all(self._descriptor, piece)
 
     def finish(self) -> Spooled:
         """Return the whole file; it is its caller's to remove."""
@@ -187,7 +182,7 @@ class Growing:
         try:
             os.close(descriptor)
         except OSError as error:
-            raise _disk_refuses(error) from error
+            raise disk_refuses(error) from error
         return Spooled(self.path, self.size_bytes)
 
     def discard(self) -> None:
@@ -214,7 +209,24 @@ def _mark() -> str:
     return f"{PREFIX}{hashlib.sha256(where.encode()).hexdigest()[:8]}-"
 
 
-def _disk_refuses(error: OSError) -> StoreUnavailableError:
+def write_all(descriptor: int, piece: bytes | memoryview) -> None:
+    """Write a piece whole.
+
+    Raises
+    ------
+    StoreUnavailableError
+        When the disk takes no more.
+    """
+    view = memoryview(piece)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError as error:
+        raise disk_refuses(error) from error
+
+
+def disk_refuses(error: OSError) -> StoreUnavailableError:
+    """Return what to say when the disk takes nothing."""
     return StoreUnavailableError(
         f"The archive cannot write files now: {error.strerror}. Try again later."
     )

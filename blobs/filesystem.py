@@ -81,11 +81,11 @@ class FileSystemStore:
         So every process syncs each folder's entry once, and then only those of files.
         """
         folder = target.parent
-        _sync_folder(folder)
+        sync_folder(folder)
         unsure: list[str] = []
         while (name := str(folder)) not in self._durable:
             unsure.append(name)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
             if folder == self.root:
                 break
             folder = folder.parent
@@ -204,7 +204,7 @@ class FileSystemStore:
         path = self.path(key)
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def take_copy(self, source: Path, key: str) -> str:
         """Make a copy of `source`, which may lie on another file system, durable under `key`.
@@ -286,7 +286,8 @@ def _sync_data(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(path: Path) -> None:
+def sync_folder(path: Path) -> None:
+    """Make what a folder lists durable: names of new files, and that others are gone."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -37,7 +37,7 @@ def check(parameters: Mapping[str, str], known: Collection[str]) -> None:
 def whole(parameters: Mapping[str, str], name: str, default: int) -> int:
     """Return a whole number."""
     text = parameters.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII):
+    if not re.fullmatch(r"[0-9]{1,7}", text, re.ASCII):
         raise InvalidInputError(f"'{name}' is a whole number.")
     return int(text)
 

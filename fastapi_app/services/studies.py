@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any, BinaryIO
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.core.cache import cache
@@ -43,7 +42,6 @@ LIST_PARAMETERS = (*_TEXTS, "StudyDate", "ModalitiesInStudy", "facility", "limit
 LOG_PARAMETERS = ("StudyInstanceUID", "action", "limit", "cursor")
 _MOST_IMAGES = 5000
 _STATS_KEPT_S = 10
-_LONGEST_VALUE = 1024
 
 
 def study_query(parameters: Mapping[str, str]) -> StudyQuery:
@@ -54,17 +52,8 @@ def study_query(parameters: Mapping[str, str]) -> StudyQuery:
     InvalidInputError
         For a parameter that is not known (a misspelt one would list everybody), or a bad value.
     """
-    unknown = sorted(set(parameters) - set(LIST_PARAMETERS))
-    if unknown:
-        raise InvalidInputError(
-            f"Unknown parameter {unknown[0][:64]!r}. Known are {', '.join(LIST_PARAMETERS)}."
-        )
-    if any(len(value) > _LONGEST_VALUE or "\0" in value for value in parameters.values()):
-        raise InvalidInputError("A parameter's value is too long, or no text.")
+    paging.check(parameters, LIST_PARAMETERS)
     first, last = _range(parameters.get("StudyDate", ""))
-    limit = parameters.get("limit", "50")
-    if not re.fullmatch(r"[0-9]{1,6}", limit):
-        raise InvalidInputError("'limit' is a whole number.")
     modalities = re.split(r"[,\\]", parameters.get("ModalitiesInStudy", ""))
     values: dict[str, Any] = {
         field: parameters[name] for name, field in _TEXTS.items() if parameters.get(name)
@@ -73,7 +62,7 @@ def study_query(parameters: Mapping[str, str]) -> StudyQuery:
         date_from=first,
         date_to=last,
         modalities=tuple(code.strip() for code in modalities if code.strip()),
-        limit=int(limit),
+        limit=paging.whole(parameters, "limit", 50),
         is_exact=True,
         **values,
     )
@@ -100,8 +89,8 @@ def find(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], s
         wanted = replace(wanted, facility_ids=(facility,))
     page = query.find_studies(actor.scope, wanted)
     audit.record(actor, "studies.search", count=len(page.items), by=sorted(parameters))
-    following = urlencode({**parameters, "cursor": page.cursor}) if page.cursor else ""
-    return [documents.study(row) for row in page.items], following
+    items = [documents.study(row) for row in page.items]
+    return items, paging.following(parameters, page.cursor)
 
 
 def _facility(actor: Actor, code: str) -> UUID:
@@ -190,18 +179,14 @@ def series_of(actor: Actor, text: str) -> list[Document]:
 def images_of(actor: Actor, text: str, parameters: Mapping[str, str]) -> list[Document]:
     """Return the images of a series in instance order, `limit` of them from `offset` on."""
     series = gate.series_for(actor, text)
-    start, count = _whole(parameters, "offset", 0), _whole(parameters, "limit", _MOST_IMAGES)
+    start, count = (
+        paging.whole(parameters, "offset", 0),
+        paging.whole(parameters, "limit", _MOST_IMAGES),
+    )
     if not 1 <= count <= _MOST_IMAGES:
         raise InvalidInputError(f"'limit' is a number from 1 to {_MOST_IMAGES}.")
     rows = series.images.order_by("instance_number", "id")
     return [documents.image(row) for row in rows[start : start + count]]
-
-
-def _whole(parameters: Mapping[str, str], name: str, default: int) -> int:
-    text = parameters.get(name, str(default))
-    if not re.fullmatch(r"[0-9]{1,7}", text):
-        raise InvalidInputError(f"'{name}' is a whole number.")
-    return int(text)
 
 
 def image(actor: Actor, text: str, parameters: Mapping[str, str]) -> Document:
@@ -220,7 +205,7 @@ def image(actor: Actor, text: str, parameters: Mapping[str, str]) -> Document:
     }
     if not row.has_pixels:
         return document
-    number = _whole(parameters, "frame", 1)
+    number = paging.whole(parameters, "frame", 1)
     try:
         picture = retrieve.frame(row, number, rendering_of(Form.PNG, parameters))
     except UndecodableError as error:

@@ -216,11 +216,12 @@ def test_what_was_not_counted_is_cut_off(caller: Caller, content: bytes) -> None
     where = begun(caller, len(content))
     assert piece(caller, where, 0, content[:100]).status_code == 204
     path = resumable.path_of(ResumableUpload.objects.get().pk)
-    path.write_bytes(content[:100] + b"left by a killed process")
+    path.write_bytes(content[:100] + b"left by a killed process" * 1000)
     assert offset_of(caller, where) == 100
     assert piece(caller, where, 100, content[100:]).status_code == 204
+    assert path.read_bytes() == content
     runner.drain()
-    assert DicomImage.objects.count() == 1
+    assert stored_as(content)
 
 
 def test_two_senders_do_not_write_at_once(caller: Caller, tech: User, content: bytes) -> None:
