@@ -60,7 +60,11 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
 
     def in_thread() -> T:
         with database():
-            caller = auth.caller_of(credential, address)
+            try:
+                caller = auth.caller_of(credential, address)
+            except auth.NotSignedInError:
+                limits.count_stranger(address)
+                raise
             auth.check_origin(request.scope, caller)
             auth.check_may_change(request.scope, caller)
             if caller.actor.user_id is not None:

@@ -27,7 +27,7 @@ class _Bucket:
     at: float
 
 
-_buckets: LRUCache[UUID, _Bucket] = LRUCache(4096)
+_buckets: LRUCache[UUID | str, _Bucket] = LRUCache(4096)
 _lock = threading.Lock()
 
 
@@ -40,18 +40,35 @@ def count(user_id: UUID, *, cost: float = 1.0) -> None:
         When a minute's share is used up.
     """
     most = float(settings.API_REQUESTS_PER_MINUTE)
+    _take(user_id, most, cost, f"More than {most:.0f} requests a minute.")
+
+
+def count_stranger(address: str | None) -> None:
+    """Count a request whose token, session or password was wrong.
+
+    Each costs a look into the database, which nobody shall have without an end.
+
+    Raises
+    ------
+    TooManyAttemptsError
+        When the address has used up a minute's share of them.
+    """
+    most = float(settings.API_REFUSALS_PER_MINUTE)
+    _take(f"stranger {address}", most, 1.0, f"More than {most:.0f} refused requests a minute.")
+
+
+def _take(name: UUID | str, most: float, cost: float, words: str) -> None:
     now = time.monotonic()
     with _lock:
-        bucket = _buckets.get(user_id)
+        bucket = _buckets.get(name)
         if bucket is None:
-            bucket = _buckets[user_id] = _Bucket(most, now)
+            bucket = _buckets[name] = _Bucket(most, now)
         bucket.left = min(most, bucket.left + (now - bucket.at) * most / 60)
         bucket.at = now
         if bucket.left < cost:
             wait = max(1, round((cost - bucket.left) * 60 / most))
             raise TooManyAttemptsError(
-                f"More than {most:.0f} requests a minute. Wait {wait} s and go on more slowly.",
-                retry_after_s=wait,
+                f"{words} Wait {wait} s and go on more slowly.", retry_after_s=wait
             )
         bucket.left -= cost
 

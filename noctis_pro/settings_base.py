@@ -259,6 +259,8 @@ FRAMES_IN_REDIS = CONFIG.frames_in_redis
 METERS_DIR = CACHE_DIR / "meters"
 # Of one person; pictures that are in memory are not counted.
 API_REQUESTS_PER_MINUTE = 60_000
+# Of one address, with a token, session or password that is wrong.
+API_REFUSALS_PER_MINUTE = 600
 # Matches of one QIDO-RS search; past this the caller must narrow it or page through it.
 DICOMWEB_MOST_RESULTS = 10_000
 # A body of which nothing comes for so long is given up.

@@ -559,6 +559,19 @@ def test_a_person_has_a_share_of_requests(
     assert sidecar.by_token(stranger).get("/api/v1/dicom/stats").status_code == 200
 
 
+def test_an_address_has_a_share_of_refusals(
+    sidecar: Sidecar, radiologist: User, settings: Settings
+) -> None:
+    settings.API_REFUSALS_PER_MINUTE = 3
+    guesses = [sidecar.nobody.as_(Authorization=f"Bearer npt_{number}") for number in range(5)]
+    answers = [guess.get("/api/v1/dicom/stats") for guess in guesses]
+    assert [answer.status_code for answer in answers] == [401] * 3 + [429] * 2
+    assert_problem(answers[-1], 429, "3 refused requests")
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    # Who is known comes in from there all the same.
+    assert sidecar.by_token(radiologist).get("/api/v1/dicom/stats").status_code == 200
+
+
 def test_pictures_in_memory_are_not_counted(
     sidecar: Sidecar, image: DicomImage, radiologist: User, settings: Settings
 ) -> None:
