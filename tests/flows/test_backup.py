@@ -210,3 +210,28 @@ def test_damage_is_mended_from_a_backup(site: Site, tmp_path: Path) -> None:
     assert code == 0, said
     assert "mended 2 damaged files, 0 are left" in said
     assert path.read_bytes() == content
+
+
+def test_a_drill_tries_a_backup_and_leaves_nothing(site: Site, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    assert site.run("backup", str(copy))[0] == 0
+    before = site.stored(), sorted(p.name for p in tmp_path.iterdir())
+    code, said = site.run("restore_drill", str(copy))
+    assert code == 0, said
+    assert "20 files came back" in said
+    assert "The audit trail is as it was written." in said
+    assert "Drew the newest pictures of: CT." in said
+    assert (site.stored(), sorted(p.name for p in tmp_path.iterdir())) == before
+
+    bad = copy / "dicom" / next(iter(site.stored()))
+    content = bytearray(bad.read_bytes())
+    content[-5] ^= 1
+    bad.unlink()
+    bad.write_bytes(content)
+    code, said = site.run("restore_drill", str(copy))
+    assert code == 1
+    assert "restore failed" in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == before[1]
+    code, said = site.run("restore_drill", str(tmp_path / "first"))
+    assert code == 1
+    assert "no complete backup" in said

@@ -35,8 +35,14 @@ class Command(BaseCommand):
             "written anew.",
         )
 
-    def handle(self, *_args: Any, head: Head | None, **_options: Any) -> None:
-        report = seals.verify(head)
+        parser.add_argument(
+            "--of-copy",
+            action="store_true",
+            help="This is a restored copy: what was not sealed when it was made stays so.",
+        )
+
+    def handle(self, *_args: Any, head: Head | None, of_copy: bool, **_options: Any) -> None:
+        report = seals.verify(head, is_live=not of_copy)
         self.stdout.write(
             f"Checked {report.events} events in {report.seals} seals; "
             f"{report.unsealed} wait for theirs."

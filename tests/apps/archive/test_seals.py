@@ -197,6 +197,7 @@ def test_what_nobody_seals_is_said() -> None:
     AuditEvent.objects.filter(pk=event.pk).update(at=timezone.now() - timedelta(minutes=11))
     (problem,) = check()
     assert "is the worker running?" in problem
+    assert seals.verify(is_live=False).is_sound
 
 
 def test_a_runner_seals(monkeypatch: pytest.MonkeyPatch) -> None:
