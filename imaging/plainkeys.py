@@ -13,9 +13,7 @@ from typing import NamedTuple
 
 from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_keyword, dictionary_VR
-from pydicom.dataset import Dataset
 
-from imaging.matching import texts
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
 _MOST_BYTES = 64 * 1024
@@ -28,6 +26,7 @@ _OTHER_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "TM", "UI"})
 _NUMBER_VRS = frozenset({"DS", "IS", "US"})
 _VRS = {vr.encode(): vr for vr in _TEXT_VRS | _OTHER_VRS | _NUMBER_VRS}
 _ONE_VALUE_VRS = frozenset({"LT", "ST"})
+UTF_8 = "ISO_IR 192"
 # Repertoires in which every byte below 128 is the ASCII character, whatever stands before it.
 CODECS: Mapping[str, str] = {
     "": "ascii",
@@ -83,7 +82,7 @@ class PlainKeys:
 
 
 @lru_cache(maxsize=4096)
-def _empty(tag: int) -> Key | None:
+def empty(tag: int) -> Key | None:
     """Return an element without a value, where it is one that is read here."""
     try:
         vr, keyword = dictionary_VR(tag), dictionary_keyword(tag)
@@ -93,20 +92,17 @@ def _empty(tag: int) -> Key | None:
     return Key(tag, keyword, vr, ()) if known and keyword else None
 
 
-def of_data_set(identifier: Dataset) -> PlainKeys | None:
-    """Return the keys of an identifier that is flat and plain; None where it is not."""
-    found: dict[int, Key] = {}
-    for element in identifier:
-        key = _empty(int(element.tag))
-        if key is None:
-            return None
-        values = tuple(text for text in texts(element) if text)
-        if values:
-            if key.VR in _NUMBER_VRS:
-                return None
-            key = key._replace(value=values)
-        found[key.tag] = key
-    return PlainKeys(found, "ISO_IR 192")
+def is_plain(vr: str, text: str) -> bool:
+    """Whether a key's text means what it says, without what pydicom makes of it.
+
+    Parameters
+    ----------
+    vr : of an element from `empty`
+    text : of one value or several, as PS3.18 section 8.3.4.1 has it in an address
+    """
+    if vr == "PN":
+        return "=" not in text and "^" not in text[-1:]
+    return not text or vr not in _NUMBER_VRS
 
 
 def read(data: bytes, transfer_syntax: str) -> PlainKeys | None:
@@ -147,7 +143,7 @@ def read(data: bytes, transfer_syntax: str) -> PlainKeys | None:
             return None
         last = tag
         if element:
-            key = _empty(tag)
+            key = empty(tag)
             if key is None or (written and written != key.VR):
                 return None
             raw.append((key, data[offset : offset + length]))

@@ -4,7 +4,9 @@
 
 One archive on SQLite is served by the sidecar (one process) and by the embedded default's web
 process; Orthanc holds the same instances. All are asked by turns, search after search and study
-after study, so that whatever else the machine does meets all of them: only ratios travel.
+after study, so that whatever else the machine does meets all of them: only ratios travel. Both are filled
+by STOW-RS, a hundred instances of a kilobyte a request; `--studies 20000 --only qido -n 1` says how
+long that took.
 """
 
 from __future__ import annotations
@@ -124,6 +126,8 @@ def _orthanc(folder: Path) -> Target:
         "HttpPort": port,
         "DicomPort": free_port(),
         "AuthenticationEnabled": False,
+        # It is filled sooner; what is measured reads.
+        "SyncStorageArea": False,
         "KeepAlive": True,
         "Plugins": [str(_PLUGIN)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
@@ -278,8 +282,10 @@ def main(words: Sequence[str] | None = None) -> int:
             stored_by.append(targets[-1])
         small = many_studies(wanted.studies) if "qido" in wanted.only else []
         for target in stored_by:
+            began = time.perf_counter()
             store(target, small)
             store(target, files)
+            say(measured="filling", target=target.name, s=round(time.perf_counter() - began))
         measure(targets, wanted, study, sum(map(len, files)))
     finally:
         for target in targets:

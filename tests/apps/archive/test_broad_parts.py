@@ -22,6 +22,8 @@ from archive.query import StudyQuery, count_studies, find_studies
 from archive.timelimit import Patience
 from imaging import plainkeys
 from imaging.attributes import PATIENT, STUDY
+from imaging.part10 import EXPLICIT_LITTLE_ENDIAN
+from tests.apps.archive.test_dicom_query import encoded
 from tests.apps.archive.test_query import make_study
 from worklist.models import Facility, Patient, Study
 
@@ -77,7 +79,9 @@ def found(
     """Search as C-FIND does: by one statement, else piece by piece, with one patience."""
     patience = patience or query.patience()
     assert isinstance(query.identifier, Dataset)
-    plain = plainkeys.of_data_set(query.identifier)
+    plain = plainkeys.read(
+        encoded(query.identifier, EXPLICIT_LITTLE_ENDIAN, []), EXPLICIT_LITTLE_ENDIAN
+    )
     assert plain is not None
     short = DicomQuery(query.level, plain, query.root, is_ordered=query.is_ordered)
     with database.reading() as reader:
