@@ -4,9 +4,10 @@
 
 One archive on SQLite is served by the sidecar (one process) and by the embedded default's web
 process; Orthanc holds the same instances. All are asked by turns, search after search and study
-after study, so that whatever else the machine does meets all of them: only ratios travel. Both are filled
-by STOW-RS, a hundred instances of a kilobyte a request; `--studies 20000 --only qido -n 1` says how
-long that took.
+after study, so that whatever else the machine does meets all of them: only ratios travel.
+
+Both are filled by STOW-RS, a hundred instances of a kilobyte a request; the first lines say how
+long that took. With `--studies 20000 --only qido -n 1` searches alone are measured.
 """
 
 from __future__ import annotations
