@@ -30,8 +30,8 @@ from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlencode
 
+import numpy as np
 import pydicom
-from pydicom.uid import generate_uid
 
 from tests.dicom import make_instance, to_bytes
 from tests.perf.bench_ingest import say
@@ -158,26 +158,38 @@ def store(target: Target, files: Sequence[bytes]) -> None:
 
 def many_studies(count: int) -> list[bytes]:
     """Make instances of a kilobyte, each a study of its own, two a patient."""
-    made = make_instance()
+    # Every value is as long in each: one file is written, the others are put together from it.
+    first = _values(0)
+    made = make_instance(np.zeros((8, 8), np.uint16), **first)
+    template = to_bytes(made)
     found = []
     for number in range(count):
-        made.StudyInstanceUID = generate_uid()
-        made.SeriesInstanceUID = generate_uid()
-        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        made.PatientID = f"BENCH{number // 2:05}"
-        made.PatientName = f"Family{number // 2 % 50:03}^Given{number // 2}"
-        made.AccessionNumber = f"A{number:07}"
-        made.StudyDate = f"2026{1 + number % 12:02}{1 + number % 28:02}"
-        made.Modality = ("CT", "MR", "US")[number % 3]
-        found.append(to_bytes(made))
+        content = template
+        for keyword, value in _values(number).items():
+            content = content.replace(first[keyword].encode(), value.encode())
+        found.append(content)
     return found
+
+
+def _values(number: int) -> dict[str, str]:
+    root = f"1.2.826.0.1.3680043.8.498.1{number:07}"
+    return {
+        "StudyInstanceUID": f"{root}.1.0",
+        "SeriesInstanceUID": f"{root}.2.0",
+        "SOPInstanceUID": f"{root}.3.0",
+        "PatientID": f"BENCH{number // 2:05}",
+        "PatientName": f"Family{number // 2 % 50:03}^Given{number // 2:05}",
+        "AccessionNumber": f"A{number:07}",
+        "StudyDate": f"2026{1 + number % 12:02}{1 + number % 28:02}",
+        "Modality": ("CT", "MR", "US")[number % 3],
+    }
 
 
 SEARCHES: dict[str, Callable[[int], dict[str, str]]] = {
     "accession number": lambda number: {"AccessionNumber": f"A{number:07}"},
     "Patient ID": lambda number: {"PatientID": f"BENCH{number // 2:05}"},
     "beginning of a name": lambda number: {"PatientName": f"Family{number // 2 % 50:03}*"},
-    "name with wildcards": lambda number: {"PatientName": f"*Given{number // 2}"},
+    "name with wildcards": lambda number: {"PatientName": f"*Given{number // 2:05}"},
     "one day": lambda number: {"StudyDate": f"2026{1 + number % 12:02}{1 + number % 28:02}"},
     "five days and a modality": lambda number: {
         "StudyDate": f"2026{1 + number % 12:02}01-2026{1 + number % 12:02}05",
