@@ -1,7 +1,11 @@
 """Hanging protocols: which layout fits a study, and which series stands where. Pure, in words."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+# Before a word that must not be there.
+_MINUS = re.compile(r"(^\s*|,\s*)-\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +255,12 @@ def _stage_words(stage: Stage) -> str:
 
 
 def _place_words(place: Place) -> str:
+    if place.prior and _place_criteria(place) == 1:
+        return f"the like of prior {place.prior}"
+    words = _MINUS.sub(r"\1not ", place.description)
     parts = [
         place.modality,
-        f"“{place.description}”" if place.description else "",
+        f"“{words}”" if words else "",
         {"L": "left", "R": "right", "B": "both sides"}.get(place.laterality, ""),
         place.view,
         f"of prior {place.prior}" if place.prior else "",

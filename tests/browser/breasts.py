@@ -106,6 +106,8 @@ def studies() -> list[Dataset]:
         instance.FrameOfReferenceUID = f"{EARLIER_CHEST}.9"
     # Somebody has linked this Patient ID with the other one.
     linked = _chest(LINKED_CHEST, "20200101", 300.0, LINKED_PATIENT)
+    for instance in linked:
+        instance.FrameOfReferenceUID = f"{LINKED_CHEST}.9"
     return [*made, *_chest(CHEST, "20260601", -50.0, PATIENT), *earlier, *linked]
 
 

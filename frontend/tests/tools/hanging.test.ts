@@ -76,11 +76,11 @@ beforeAll(() => {
 
 beforeEach(() => {
   answer = async () => new Response(JSON.stringify(study("before", 1000, 21)));
-  innerWidth = 1440;
+  window.innerWidth = 1440;
 });
 
 afterEach(() => {
-  innerWidth = 1440;
+  window.innerWidth = 1440;
 });
 
 function shown(workspace: Workspace): (string | null)[] {
@@ -126,9 +126,13 @@ describe("a study that is opened", () => {
   });
 
   it("shows one viewport in a narrow window", () => {
-    innerWidth = 360;
+    window.innerWidth = 360;
     const workspace = opened([stage(2, null, place("now", LUNG))]);
     expect([workspace.layout, shown(workspace)]).toEqual(["1x1", ["now-lung"]]);
+    // A wide window comes back to the stage.
+    expect([workspace.hanging.index, workspace.hanging.place]).toEqual([null, "Chest#0"]);
+    workspace.setLayout("1x2");
+    expect(workspace.hanging.place).toBeNull();
   });
 
   it("goes on where the person stopped", () => {

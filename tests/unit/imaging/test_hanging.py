@@ -204,3 +204,7 @@ def test_it_reads_like_a_sentence() -> None:
         "Compare, 1 × 2 with “lung”, “lung” of prior 1; then 2 × 2."
     )
     assert sentence(Protocol("y", ONE)) == "Every study: 1 × 1."
+    compared = Stage(1, 2, "", (Place(description="soft, -non-contrast, -lung"), Place(prior=1)))
+    assert sentence(Protocol("z", (compared,))) == (
+        "Every study: 1 × 2 with “soft, not non-contrast, not lung”, the like of prior 1."
+    )

@@ -142,7 +142,7 @@ export class LayoutEditor {
       name,
       textField("Modality", protocol.Modality, code("Modality"), 16),
       textField("Body part", protocol.BodyPartExamined, words("BodyPartExamined")),
-      textField("Study described with", protocol.StudyDescription, words("StudyDescription"), 255),
+      textField("Described with", protocol.StudyDescription, words("StudyDescription"), 255),
       choiceField("Side", SIDES, protocol.Laterality, (side) => {
         protocol.Laterality = side;
       }),
@@ -150,7 +150,7 @@ export class LayoutEditor {
       numberField("Priors, at least", protocol.priors, [0, 8], (count) => {
         protocol.priors = count ?? 0;
       }),
-      numberField("Order (lower is tried earlier)", protocol.priority, [0, 32000], (order) => {
+      numberField("Order (low is first)", protocol.priority, [0, 32000], (order) => {
         protocol.priority = order ?? 100;
       }),
       choiceField(
@@ -261,7 +261,7 @@ export class LayoutEditor {
         16,
       ),
       textField(
-        "Series described with",
+        "Described with",
         place.SeriesDescription,
         (text) => {
           place.SeriesDescription = text;

@@ -21,6 +21,10 @@ export class Hanging extends Emitter<{ change: undefined }> {
   index: number | null = null;
   /** Viewports whose prior is on its way, and which prior. */
   readonly waiting = new Map<Pane, string>();
+  /** The study was opened by its layout, if only the first place of it in a narrow window. */
+  isOpened = false;
+  /** The stage that a narrow window has no room for, and a wide one comes back to. */
+  private later: number | null = null;
   private hasBegun = false;
 
   constructor(private readonly workspace: Workspace) {
@@ -38,9 +42,8 @@ export class Hanging extends Emitter<{ change: undefined }> {
   /** What a session keeps to come back to the stage. */
   get place(): string | null {
     const { hanging } = this.workspace.manifest;
-    return hanging && this.index !== null
-      ? `${hanging.protocol.id ?? hanging.protocol.name}#${this.index}`
-      : null;
+    const at = this.index ?? this.later;
+    return hanging && at !== null ? `${hanging.protocol.id ?? hanging.protocol.name}#${at}` : null;
   }
 
   /**
@@ -54,16 +57,16 @@ export class Hanging extends Emitter<{ change: undefined }> {
     if (!stage || at === null) {
       return false;
     }
+    this.isOpened = true;
     const first = stage.viewports.find((place) => place && this.isOwn(place));
     if (innerWidth < LEAST_WIDTH || stage.viewports.length === 1) {
+      [this.index, this.later] = stage.viewports.length === 1 ? [at, null] : [null, at];
       // One viewport goes on where the person stopped.
       if (session || !first) {
-        this.index = stage.viewports.length === 1 ? at : null;
         this.workspace.openStart();
-        return true;
+      } else {
+        this.workspace.hang(this.workspace.active, ...this.contents(first, null));
       }
-      this.workspace.hang(this.workspace.active, ...this.contents(first, null));
-      this.index = stage.viewports.length === 1 ? at : null;
       return true;
     }
     this.apply(at, stage);
@@ -116,6 +119,7 @@ export class Hanging extends Emitter<{ change: undefined }> {
   /** The person divides the window otherwise. */
   leave(): void {
     this.index = null;
+    this.later = null;
     this.waiting.clear();
   }
 

@@ -70,7 +70,7 @@ export function restoreSession(workspace: Workspace): void {
   const kept = workspace.manifest.session?.viewport;
   if (
     kept &&
-    workspace.hanging.index === null &&
+    !workspace.hanging.isOpened &&
     parseLayout(kept.layout) &&
     kept.layout !== workspace.layout
   ) {

@@ -25,14 +25,19 @@ function patientLines(manifest: Manifest): string[] {
 
 const MODE_NAMES = { mip: "MIP", minip: "MinIP", average: "Average" } as const;
 
-function studyLines(manifest: Manifest, pane: Pane): string[] {
-  const { study } = manifest;
+/** Side and view of a projection. */
+function viewText(pane: Pane): string {
   const image = pane.shownFrame?.image;
+  const side = image?.ImageLaterality ?? (image?.ViewPosition && pane.stack?.series.Laterality);
+  return join([side, image?.ViewPosition], " ");
+}
+
+function studyLines(manifest: Manifest): string[] {
+  const { study } = manifest;
   return [
     join([study.StudyDate, study.StudyTime?.slice(0, 5)], " "),
     join([study.StudyDescription]),
     join([study.facility?.name]),
-    join([image?.ImageLaterality, image?.ViewPosition], " "),
   ];
 }
 
@@ -146,12 +151,15 @@ function priorText(own: Manifest, manifest: Manifest): string {
 /** The texts in the four corners and the letters at the edges; `own` is the window's study. */
 export function cornerTexts(manifest: Manifest, pane: Pane, own = manifest): TemplateResult {
   const prior = priorText(own, manifest);
+  const view = viewText(pane);
   const frame = pane.shownFrame;
   const letters = frame && edgeLetters(frame, pane.view.orientation);
   return html`
     <div class="corner top-left">${lines(patientLines(manifest))}</div>
     <div class="corner top-right">
-      ${prior ? html`<div class="prior-mark">${prior}</div>` : nothing}${lines(studyLines(manifest, pane))}
+      ${prior ? html`<div class="prior-mark">${prior}</div>` : nothing}${
+        view ? html`<div class="view-mark">${view}</div>` : nothing
+      }${lines(studyLines(manifest))}
     </div>
     <div class="corner bottom-left">${lines(seriesLines(pane))}</div>
     <div class="corner bottom-right">
