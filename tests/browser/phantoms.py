@@ -30,6 +30,8 @@ READING = "1.2.826.0.1.3680043.10.1338.4722"
 BROKEN = "1.2.826.0.1.3680043.10.1338.4727"
 BROKEN_SLICES, BROKEN_SLICE = 12, 5
 FUSED = "1.2.826.0.1.3680043.10.1338.4723"
+# A study that segments are drawn on and stored in.
+SEGMENTED = "1.2.826.0.1.3680043.10.1338.4728"
 _FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.10.1338.4729"
 _AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORONAL = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -113,6 +115,7 @@ def studies() -> list[Dataset]:
     return [
         *stack(SPACE, 1, every, SeriesDescription="Thin axial"),
         *stack(READING, 1, sparse, PatientName="Reading^Rosa", PatientID="READ1"),
+        *stack(SEGMENTED, 1, every, PatientName="Segment^Silvia", PatientID="SEG1"),
         *stack(SPACE, 2, sparse, SeriesDescription="Thick axial"),
         *stack(SPACE, 3, coronal, axes=_CORONAL, size=(40, 64), SeriesDescription="Coronal"),
         *stack(TILTED, 1, tilted, axes=leaning, SeriesDescription="Leaning gantry"),

@@ -20,6 +20,8 @@ const SIZE = 8;
 function answer(slices: readonly Uint8Array[], form = "BINARY"): ArrayBuffer {
   const runs = slices.map(toRuns);
   let offset = 0;
+  // The server leaves out what nothing is drawn on.
+  const drawnOn = (own: Uint32Array): boolean => own.some((run) => (run & 0xff) !== 0);
   const planes = runs.map((own, index) => {
     const facts = {
       part: form === "BINARY" ? 1 : null,
@@ -34,9 +36,15 @@ function answer(slices: readonly Uint8Array[], form = "BINARY"): ArrayBuffer {
       count: own.length,
     };
     offset += own.length;
-    return facts;
+    return { own, facts };
   });
-  const head = { kind: "segmentation", form, slice_distance_mm: 3, parts: [{ number: 1 }], planes };
+  const head = {
+    kind: "segmentation",
+    form,
+    slice_distance_mm: 3,
+    parts: [{ number: 1 }],
+    planes: planes.flatMap(({ own, facts }) => (drawnOn(own) ? [facts] : [])),
+  };
   return packed(head, Uint32Array.from(runs.flatMap((own) => [...own]))).buffer;
 }
 
@@ -73,6 +81,15 @@ describe("masks on another plane", () => {
       [...(patch?.data ?? []).slice(row * SIZE, (row + 1) * SIZE)].join(""),
     );
     expect(rows).toEqual(["00011000", "00011000", "00000000"]);
+  });
+
+  it("leave a slice out that nothing is drawn on", () => {
+    const parted = readDrawn(answer([block(), new Uint8Array(SIZE * SIZE), block()]));
+    const between = gridOfPlanes(parted.masks, parted.sliceDistance);
+    const at = (z: number): boolean =>
+      between !== null &&
+      cutMasks(between, plane([10, 20, z], [1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 2])) !== null;
+    expect([30, 33, 36].map(at)).toEqual([true, false, true]);
   });
 
   it("reach half a slice and no further", () => {
