@@ -101,8 +101,8 @@ export class ReportElement extends ViewerElement {
   insertImage(): void {
     const pane = this.workspace.active;
     const frame = pane.shownFrame;
-    if (!frame || isComputed(pane.stack)) {
-      this.say("There is no image of the study in this viewport to put into the report.");
+    if (!frame || !this.workspace.isOwn(pane) || isComputed(pane.stack)) {
+      this.say("There is no image of this study in the viewport to put into the report.");
       return;
     }
     this.insert({
