@@ -256,6 +256,8 @@ def test_keys_are_changed_clashes_named_and_kept(viewer: ViewerPage, tmp_path: P
     viewer.press("?")
     row = page.locator("#help dt", has_text="Length").locator("+ dd")
     expect(row).to_have_text("F6")
+    # The sheet alone is printed, on one page.
+    assert len(re.findall(rb"/Type /Page\b", page.pdf(format="A4"))) == 1
     page.locator("#help").get_by_role("button", name="Change the keys").click()
     dialog.get_by_role("button", name="All as they were").click()
     expect(dialog.locator("[data-command=tool-length] kbd")).to_have_text("M")
