@@ -7,7 +7,9 @@ process; Orthanc holds the same instances. All are asked by turns, search after 
 after study, so that whatever else the machine does meets all of them: only ratios travel.
 
 Both are filled by STOW-RS, a hundred instances of a kilobyte a request; the first lines say how
-long that took. With `--studies 20000 --only qido -n 1` searches alone are measured.
+long that took. To measure searches alone, filled without waiting for a disk:
+
+    python -m tests.perf.bench_dicomweb --studies 20000 --only qido -n 1 --folder /dev/shm
 """
 
 from __future__ import annotations
@@ -280,10 +282,11 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", nargs="*", default=["qido", "wado"])
     parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--folder", help="where both archives are made, such as /dev/shm")
     wanted = parser.parse_args(words)
     files = slices(wanted.n)
     study = str(pydicom.dcmread(BytesIO(files[0]), stop_before_pixels=True).StudyInstanceUID)
-    folder = Path(tempfile.mkdtemp(prefix="noctis-bench-"))
+    folder = Path(tempfile.mkdtemp(prefix="noctis-bench-", dir=wanted.folder))
     targets: list[Target] = []
     try:
         (folder / "ours").mkdir()
