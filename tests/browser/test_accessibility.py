@@ -27,6 +27,7 @@ _PAGES = (
     "/orders/",
     "/notifications/list/",
     "/accounts/profile/",
+    "/viewer/layouts/",
     "/viewer/test-pattern/",
 )
 

@@ -22,6 +22,8 @@ from tests.browser.viewer_page import ViewerPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
+# cr_dx_mg/GH133.dcm: a right MLO alone.
+REAL_MAMMOGRAM = "1.2.840.113564.99.1.132112381479.62.2015929114621460.1007647.2"
 _FRAME = 3
 
 NewPage = Callable[..., Page]
@@ -318,6 +320,41 @@ def test_a_second_window_keeps_in_step_where_viewports_are_linked(
     viewer.press("ArrowUp")
     expect_text(viewer, 0, "bottom-left", "Image 3/21")
     expect_text(second, 0, "bottom-left", "Image 21/21")
+
+
+def test_a_real_mammogram_alone_hangs_plainly_or_as_asked(
+    own_layouts: ViewerPage, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    """Of the four views there is one: nothing is left empty, unless somebody wants it so."""
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(REAL_MAMMOGRAM))
+    expect_stage(viewer, "1x1")
+    expect_text(viewer, 0, "top-right", "R MLO")
+    made = own_layouts.page.evaluate(
+        """async () => {
+          const token = document.querySelector('meta[name="csrf-token"]').content;
+          const places = [{Laterality: "R", ViewPosition: "MLO"}, {Laterality: "L"}];
+          const stages = [{rows: 1, columns: 2, fit: "chest wall", places}];
+          const body = JSON.stringify({name: "MLO", Modality: "MG", stages});
+          const headers = {"X-CSRFToken": token, "Content-Type": "application/json"};
+          return (await fetch("/viewer/api/hanging/", {method: "POST", headers, body})).status;
+        }"""
+    )
+    assert made == 201
+    viewer.page.reload()
+    viewer.wait()
+    for _ in range(2):
+        if viewer.page.locator("main.viewports").get_attribute("data-layout") == "1x2":
+            break
+        viewer.press("Shift+PageDown")
+    expect_stage(viewer, "1x2")
+    expect_text(viewer, 1, "panel", "No series here yet")
+    viewer.press("t")
+    expect(viewport(viewer, 0).locator(".corner")).to_have_count(0)
+    content = viewport(viewer, 0).locator(".stage").screenshot()
+    grey = np.asarray(Image.open(io.BytesIO(content)).convert("L")).astype(float)
+    # The tissue begins at the chest wall, which is at the right edge; the air is at the left.
+    share = grey.shape[1] // 20
+    assert grey[:, -share - _FRAME : -_FRAME].mean() > 4 * grey[:, _FRAME : share + _FRAME].mean()
 
 
 def test_layouts_are_copied_changed_exchanged_and_deleted(
