@@ -58,6 +58,15 @@ describe("colour maps", () => {
     const float = { ...pixels, data: Float32Array.of(0, 128, 255) };
     paint(float, { rescale, window: WINDOW, inverted: false, colors }, out);
     expect(rgb(out[1])).toEqual([255, 0, 0]);
+    // Beyond a volume's edge there is no value, and no colour of one.
+    const open = { ...pixels, data: Float32Array.of(Number.NaN, 0, 255) };
+    const spring = colorsOf("spring");
+    paint(open, { rescale, window: WINDOW, inverted: false, colors: spring }, out);
+    expect([...out].map(rgb)).toEqual([
+      [0, 0, 0],
+      [255, 0, 255],
+      [255, 255, 0],
+    ]);
   });
 });
 

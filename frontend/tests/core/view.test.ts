@@ -9,6 +9,7 @@ import {
   screenToImage,
   shownZoom,
   type Turn,
+  trueSize,
   turn,
   type View,
   zoomAt,
@@ -100,5 +101,17 @@ describe("the view transform", () => {
     expect(x).toBeCloseTo(12.25);
     expect(y).toBeCloseTo(33.5);
     expect(() => invert([1, 2, 2, 4, 0, 0])).toThrow(RangeError);
+  });
+});
+
+describe("true size", () => {
+  it("gives a picture column as much of the screen as it has of the patient", () => {
+    // 0.5 mm a column at 4 CSS pixels a millimetre.
+    const view = trueSize(turned("rotateLeft"), PICTURE, VIEWPORT, 0.5, 4);
+    expect(shownZoom(view, PICTURE, VIEWPORT)).toBeCloseTo(2, 12);
+    expect(view.pan).toEqual([0, 0]);
+    const [x0 = 0, y0 = 0] = at(view, 0, 0);
+    const [x1 = 0, y1 = 0] = at(view, 10, 0);
+    expect(Math.hypot(x1 - x0, y1 - y0)).toBeCloseTo(20, 12);
   });
 });

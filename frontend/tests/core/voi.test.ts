@@ -9,6 +9,7 @@ import {
   renderingOf,
   type VoiFunction,
   type Window,
+  windowOfBox,
 } from "../../src/viewer/core/voi";
 import { frame } from "../factory";
 
@@ -187,5 +188,38 @@ describe("dragging the window", () => {
     expect(dragWindow(window(40, 400), 0, 10, true)).toMatchObject({ width: 400, center: 56 });
     expect(dragWindow(window(40, 400), -100000, 0, true).width).toBe(1);
     expect(dragWindow(window(0.5, 1), -100000, 0, false).width).toBeGreaterThan(0);
+  });
+});
+
+describe("the window of a box", () => {
+  const found: Frame = { ...pixels(Int16Array.of(10, 20, 30, 40, 50, 60)), rows: 2, columns: 3 };
+  const facts = frame({ RescaleSlope: 2, RescaleIntercept: -100, PixelPaddingValue: 60 });
+  const box = (left: number, top: number, right: number, bottom: number) =>
+    windowOfBox(found, { left, top, right, bottom }, facts);
+
+  it("reaches from its lowest to its highest value", () => {
+    // Stored 20 to 50 are -60 to 0.
+    expect(box(0.6, -0.4, 1.4, 1.4)).toEqual({
+      center: -30,
+      width: 60,
+      function: "LINEAR_EXACT",
+    });
+    // Pixel padding does not count, and what lies outside is nothing.
+    expect(box(-5, -5, 9, 9)).toMatchObject({ center: -40, width: 80 });
+  });
+
+  it("is none where there is one value or nothing", () => {
+    expect(box(0.2, 0.2, 0.8, 0.8)).toBeNull();
+    expect(box(-0.4, -0.4, 0.4, 0.4)).toBeNull();
+    expect(
+      windowOfBox(pixels(new Uint8Array(3), 3), { left: 0, top: 0, right: 1, bottom: 1 }, facts),
+    ).toBeNull();
+  });
+
+  it("has no value where a volume has none", () => {
+    const open = { ...pixels(Float32Array.of(5, Number.NaN, 15)), rows: 1, columns: 3 };
+    const whole = { left: 0, top: 0, right: 2, bottom: 0 };
+    const plain = frame({ RescaleSlope: 1, RescaleIntercept: 0 });
+    expect(windowOfBox(open, whole, plain)).toMatchObject({ center: 10, width: 10 });
   });
 });

@@ -123,6 +123,18 @@ export function oneToOne(
   };
 }
 
+/** As large on the screen as in the patient: `columnMm` a picture column, by the screen's own size. */
+export function trueSize(
+  view: View,
+  picture: PictureSize,
+  viewport: Size,
+  columnMm: number,
+  pixelsPerMm: number,
+): View {
+  const zoom = (columnMm * pixelsPerMm) / fitScale(picture, viewport, view.orientation);
+  return { ...view, zoom: Math.min(Math.max(zoom, MIN_ZOOM), MAX_ZOOM), pan: [0, 0] };
+}
+
 /** Device-independent zoom shown to people: 1 means a picture column is a CSS pixel wide. */
 export function shownZoom(view: View, picture: PictureSize, viewport: Size): number {
   return fitScale(picture, viewport, view.orientation) * view.zoom;

@@ -1,6 +1,6 @@
 import type { Affine } from "../core/affine";
 import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
-import { pixelAspect } from "../core/calibration";
+import { calibrate, pixelAspect } from "../core/calibration";
 import { type ColorMapId, colorsOf } from "../core/colors";
 import { Emitter } from "../core/emitter";
 import { nextOfFilm } from "../core/film";
@@ -25,6 +25,7 @@ import {
   type Size,
   shownZoom,
   type Turn,
+  trueSize,
   turn,
   type View,
 } from "../core/view";
@@ -395,6 +396,22 @@ export class Pane extends Emitter<Events> {
     if (picture) {
       this.setView(oneToOne(this.view, picture, this.size, this.ratio));
     }
+  }
+
+  /** As large as in the patient; returns false where nothing says how large that is. */
+  trueSize(pixelsPerMm: number): boolean {
+    const picture = this.pictureSize;
+    const frame = this.shownFrame;
+    if (!picture || !frame) {
+      return false;
+    }
+    const middle: Vec2 = [(picture.columns - 1) / 2, (picture.rows - 1) / 2];
+    const { unit, pixelSize } = calibrate(frame, [middle]);
+    if (unit !== "mm") {
+      return false;
+    }
+    this.setView(trueSize(this.view, picture, this.size, pixelSize[0], pixelsPerMm));
+    return true;
   }
 
   toggleInvert(): void {

@@ -1,4 +1,5 @@
 import type { Workspace } from "../tools/workspace";
+import { openTrueSize } from "./true-size";
 
 /** What buttons, menus and keys do: one place, so that all ways do the same. */
 export interface Action {
@@ -59,6 +60,7 @@ export const PICTURE_ACTIONS = {
   zoomIn: { name: "Zoom in", keys: ["+"], run: (w) => zoom(w, ZOOM_STEP) },
   zoomOut: { name: "Zoom out", keys: ["-"], run: (w) => zoom(w, 1 / ZOOM_STEP) },
   fit: { name: "Fit", keys: ["="], run: (w) => w.active.fit() },
+  trueSize: { name: "True size", keys: ["%"], run: openTrueSize },
   oneToOne: { name: "1:1", keys: ["#"], run: (w) => w.active.oneToOne() },
   reset: { name: "Reset", keys: ["Space"], run: (w) => w.active.reset() },
   colors: {

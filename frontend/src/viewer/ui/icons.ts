@@ -18,6 +18,7 @@ import unsaved from "lucide-static/icons/cloud-off.svg?raw";
 import saving from "lucide-static/icons/cloud-upload.svg?raw";
 import two from "lucide-static/icons/columns-2.svg?raw";
 import contrast from "lucide-static/icons/contrast.svg?raw";
+import trueSize from "lucide-static/icons/credit-card.svg?raw";
 import probe from "lucide-static/icons/crosshair.svg?raw";
 import download from "lucide-static/icons/download.svg?raw";
 import invert from "lucide-static/icons/eclipse.svg?raw";
@@ -138,6 +139,7 @@ const ICONS = {
   table,
   texts,
   theme,
+  trueSize,
   two,
   undo,
   unlink,

@@ -160,6 +160,7 @@ export class ToolbarElement extends ViewerElement {
       "flipHorizontal",
       "flipVertical",
       "oneToOne",
+      "trueSize",
     ] as const;
     return buttonMenu(
       "turn-menu",

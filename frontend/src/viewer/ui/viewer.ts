@@ -28,6 +28,7 @@ import "./toolbar";
 import type { ToolbarHooks } from "./toolbar";
 import type { ViewportElement } from "./viewport";
 import "./viewport";
+import { trueSizeDialog } from "./true-size";
 import { volumeBar } from "./volume3d";
 
 const SPEAK_AFTER_MS = 500;
@@ -216,6 +217,7 @@ export class ViewerPageElement extends ViewerElement {
       ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
       <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
       ${helpDialog(workspace, this.hooks.showKeys)} ${windowDialog(workspace.active)}
+      ${trueSizeDialog(workspace)}
       <noctis-export .workspace=${workspace}></noctis-export>
       <noctis-shortcuts .url=${workspace.manifest.links.shortcuts}></noctis-shortcuts>
       <noctis-keep-layout .workspace=${workspace}></noctis-keep-layout>
