@@ -105,6 +105,39 @@ describe("ReportDraft", () => {
     expect([draft.state, server.facts.text]).toEqual(["saved", "Kept."]);
   });
 
+  it("takes no older answer for the present text", async () => {
+    const draft = await opened();
+    const before = server.facts;
+    draft.write({ text: "Kept.", references: [] });
+    await vi.runAllTimersAsync();
+    server.facts = before;
+    await draft.load();
+    expect(draft.text).toBe("Kept.");
+  });
+
+  it("sends words behind a message under way beside it when the page goes", async () => {
+    const draft = await opened();
+    draft.write({ text: "One.", references: [] });
+    const answers: (() => void)[] = [];
+    vi.stubGlobal("fetch", async (url: string, options?: RequestInit) => {
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return server.fetch(url, options);
+    });
+    await vi.advanceTimersByTimeAsync(1100);
+    draft.flush(true);
+    expect(answers).toHaveLength(1);
+    draft.write({ text: "One. Two.", references: [] });
+    draft.flush(false);
+    expect(answers).toHaveLength(1);
+    draft.flush(true);
+    expect(answers).toHaveLength(2);
+    for (const answer of answers) {
+      answer();
+    }
+    await vi.advanceTimersByTimeAsync(10);
+    expect(server.sent.map(({ text }) => text)).toEqual(["One.", "One. Two."]);
+  });
+
   it("takes up another's text only where nothing of one's own would be lost", async () => {
     const draft = await opened();
     server.write("Theirs.", "otto");

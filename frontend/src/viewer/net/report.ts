@@ -47,6 +47,7 @@ export class ReportDraft extends Emitter<Events> {
   private timer = 0;
   private isSending = false;
   private sentText = "";
+  private sendingText = "";
   private revisionId = "";
 
   private begin: () => void = () => {};
@@ -71,7 +72,8 @@ export class ReportDraft extends Emitter<Events> {
   async load(): Promise<void> {
     try {
       const facts = await requestJson<ReportFacts>(this.url);
-      if (this.isClean && !this.isSending) {
+      // An answer that was under way while this window saved is older than what stands here.
+      if (this.isClean && !this.isSending && facts.version >= this.kept.version) {
         this.adopt(facts);
       }
     } catch (error) {
@@ -107,10 +109,13 @@ export class ReportDraft extends Emitter<Events> {
     }
   }
 
-  /** Sends at once what is not saved: the page is going. */
-  flush(): void {
+  /**
+   * Sends at once what is not saved. `isLast`: the page is going, so that words behind a message
+   * that is still under way are sent beside it; the server keeps both.
+   */
+  flush(isLast: boolean): void {
     if (this.state === "saving" || this.state === "waiting") {
-      void this.send(true);
+      void this.send(isLast);
     }
   }
 
@@ -191,12 +196,14 @@ export class ReportDraft extends Emitter<Events> {
 
   private async send(keepalive: boolean): Promise<void> {
     clearTimeout(this.timer);
-    if (this.isSending || this.state === "conflict" || this.state === "loading") {
+    const isUnderWay = this.isSending && !(keepalive && this.text !== this.sendingText);
+    if (isUnderWay || this.state === "conflict" || this.state === "loading") {
       return;
     }
     const { text } = this;
     const references = used(this);
     this.isSending = true;
+    this.sendingText = text;
     this.state = "saving";
     this.emit("change", undefined);
     const body = this.bodyOf(text, references);

@@ -80,7 +80,7 @@ export class ReportElement extends ViewerElement {
     area?.setSelectionRange(start, Math.min(end, area.value.length));
   }
 
-  /** Writes a measurement where the caret is; returns what it says, or why it cannot. */
+  /** Writes a measurement where the caret is, or says why it cannot. */
   insertMeasurement(key: string | null): void {
     const facts = key === null ? null : this.workspace.list.get(key)?.facts;
     if (!facts) {

@@ -361,9 +361,9 @@ export class ViewerPageElement extends ViewerElement {
   }
 
   private guardDraft(draft: ReportDraft): void {
-    window.addEventListener("pagehide", () => draft.flush());
+    window.addEventListener("pagehide", () => draft.flush(true));
     window.addEventListener("beforeunload", (event) => {
-      draft.flush();
+      draft.flush(false);
       if (!draft.isClean) {
         event.preventDefault();
       }
