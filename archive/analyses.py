@@ -29,6 +29,7 @@ OPEN = (AnalysisState.WAITING, AnalysisState.RUNNING)
 # What describes other images: an analysis is not run anew because of it.
 COMPANIONS = ("SEG", "SR", "PR", "KO", "DOC", "OT")
 SHORTEST_S, LONGEST_S = 10, 3600
+_AHEAD_S = -3600
 LEAST_MIB, MOST_MIB = 512, 65536
 
 
@@ -206,7 +207,8 @@ def run_by_hand(actor: Actor, study: Study, program_key: str) -> AnalysisRun:
         )
         audit.record(actor, "analysis.start", study, program=program.key)
         tell(run)
-        enqueue(run)
+        # Somebody waits for it: it begins before an import's thumbnails.
+        enqueue(run, _AHEAD_S)
     return run
 
 

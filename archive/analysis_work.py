@@ -233,7 +233,7 @@ def _finished(run: AnalysisRun, code: int) -> None:
     if outcome.get("error"):
         # It may repeat what stands in a file, names included.
         logger.debug("Analysis %s failed:\n%s", run.pk, outcome.get("traceback", ""))
-        _end(run, str(outcome["error"])[:1000])
+        _end(run, _words(outcome["error"], 1000))
         return
     try:
         found = _read_findings(folder / "results" / "findings.json")

@@ -86,6 +86,11 @@ class Task:
         return self.row.output == ReconstructionOutput.SERIES
 
     @property
+    def is_storing(self) -> bool:
+        """Whether all images are made, and what is left is to store them in the study."""
+        return self.is_series and self._state.made >= self.count
+
+    @property
     def count(self) -> int:
         """How many pictures it makes."""
         return self.request.views if self._planes is None else self._planes.count

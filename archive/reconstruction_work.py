@@ -120,7 +120,7 @@ def _slice(row: ReconstructionJob, started: float) -> bool:
     folder = work_folder(row.pk)
     task = open_task(row, folder)
     steps: Iterator[None] = task.steps()
-    told = started
+    told, was_storing = started, False
     while True:
         try:
             next(steps)
@@ -128,7 +128,10 @@ def _slice(row: ReconstructionJob, started: float) -> bool:
             task.save()
             return _finish(row, task)
         now = time.monotonic()
-        if now >= told + _TELL_S:
+        is_first = task.is_storing and not was_storing
+        was_storing = task.is_storing
+        # From the first stored image on it is not cancelled any more: a part would stay.
+        if now >= told + _TELL_S or is_first:
             told = now
             if not _progress(row, task):
                 task.close()
@@ -148,6 +151,7 @@ def _progress(row: ReconstructionJob, task: Task) -> bool:
         ).update(
             done_steps=task.done_steps,
             total_steps=task.total_steps,
+            picture_count=task.count,
             worked_at=timezone.now(),
         )
         if changed:

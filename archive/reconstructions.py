@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from zipstream import ZipStream
 
@@ -148,11 +148,20 @@ def cancel(actor: Actor, row: ReconstructionJob) -> None:
     """Stop working on it; what was made of it goes."""
     _require_share_in(actor, row)
     with transaction.atomic():
-        changed = ReconstructionJob.objects.filter(pk=row.pk, state__in=OPEN).update(
-            state=ReconstructionState.CANCELLED, finished_at=timezone.now()
+        is_storing = Q(
+            output=ReconstructionOutput.SERIES,
+            total_steps__gt=0,
+            done_steps__gte=F("total_steps") - F("picture_count"),
+        )
+        changed = (
+            ReconstructionJob.objects.filter(pk=row.pk, state__in=OPEN)
+            .exclude(is_storing)
+            .update(state=ReconstructionState.CANCELLED, finished_at=timezone.now())
         )
         if not changed:
-            raise ConflictError("It is not on its way any more.")
+            raise ConflictError(
+                "It is not on its way any more, or its images are being stored in the study."
+            )
         audit.record(actor, "reconstruction.cancel", row.study, what=row.description)
         tell(row)
 
@@ -170,6 +179,7 @@ def retry(actor: Actor, row: ReconstructionJob) -> None:
         changed = ReconstructionJob.objects.filter(pk=row.pk, state__in=can).update(
             state=ReconstructionState.WAITING,
             done_steps=0,
+            total_steps=0,
             attempts=0,
             worked_s=0.0,
             last_error="",

@@ -268,6 +268,21 @@ def test_a_cancelled_one_ends_and_leaves_nothing(
         reconstructions.cancel(reader, row)
 
 
+def test_a_series_that_is_being_stored_is_not_cut_off(
+    reader: Actor, series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ask(reader, series, output="series")
+    monkeypatch.setattr(reconstruction_work, "_SLICE_S", 0.0)
+    while Series.objects.count() < 2:
+        jobs.run(claimed_work())
+    with pytest.raises(ConflictError, match="being stored"):
+        reconstructions.cancel(reader, row)
+    monkeypatch.undo()
+    row = done(row)
+    assert row.result_series is not None
+    assert row.result_series.instance_count == 12
+
+
 def claimed_work() -> Job:
     while True:
         job = jobs.claim()

@@ -62,7 +62,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_viewer_and_the_worker_agree(script: Path) -> None:
-    # A ball in noise, its slices leaning and unevenly spaced.
+    # A ball in noise, its slices leaning both ways and unevenly spaced.
     lean = np.deg2rad(8)
     orientation = (1, 0, 0, 0, float(np.cos(lean)), float(-np.sin(lean)))
     z = np.cumsum([0, 2, 2, 2.5, 2, 1.5, 2, 2, 2, 2, 2, 2])
@@ -72,7 +72,10 @@ def test_the_viewer_and_the_worker_agree(script: Path) -> None:
         voxels[k][((k - 6) * 2) ** 2 + (r - 10) ** 2 + (c - 12) ** 2 < 49] = 700
     voxels = voxels.astype(np.int16)
     plan, volume = planned(
-        [(5.0, -3.0, float(at)) for at in z], voxels, orientation=orientation, spacing=(0.9, 0.8)
+        [(5.0 + 0.217 * float(at), -3.0, float(at)) for at in z],
+        voxels,
+        orientation=orientation,
+        spacing=(0.9, 0.8),
     )
     g = plan.geometry
     axes = [*STRAIGHT.values(), OBLIQUE]
