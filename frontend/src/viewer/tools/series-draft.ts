@@ -159,7 +159,10 @@ export class SeriesDraft extends Emitter<{ change: undefined }> {
   }
 
   private async save(): Promise<void> {
-    await this.saving;
+    // One at a time: two with the same version would be each other's conflict.
+    while (this.saving) {
+      await this.saving;
+    }
     if (!this.isDirty || this.state === "failed") {
       return;
     }
