@@ -263,6 +263,8 @@ def test_another_frame_of_reference_is_refused_in_words(viewer: ViewerPage) -> N
     mark = viewport(viewer, 0).locator(".chip[data-mark=unregistered]")
     expect(mark).to_have_text("Not registered")
     expect(bar(viewer)).to_contain_text("Not registered")
+    # The bar names what lies there now, not what was refused or chosen before.
+    expect(chooser.locator("option:checked")).to_contain_text(_ELSEWHERE)
 
 
 def test_fused_planes(viewer: ViewerPage) -> None:

@@ -42,6 +42,14 @@ export function colorsAndFusionBar(workspace: Workspace): TemplateResult | typeo
     >
       ${icon("close")}
     </button>
+    ${
+      fusion.state?.isForced && fusion.state.base === base
+        ? html`<span class="note" data-note="unregistered"
+            >${icon("warning")}Not registered: the two series have different Frames of Reference.
+            What lies over each other need not be the same place.</span
+          >`
+        : nothing
+    }
     ${fusion.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
   </div>`;
 }
@@ -61,7 +69,7 @@ function mapSelect(
       @change=${(event: Event) => choose((event.target as HTMLSelectElement).value as ColorMapId)}
     >
       ${COLOR_MAPS.map(
-        (map) => html`<option value=${map.id} ?selected=${map.id === chosen}>${map.name}</option>`,
+        (map) => html`<option value=${map.id} .selected=${map.id === chosen}>${map.name}</option>`,
       )}
     </select>
   </label>`;
@@ -95,12 +103,12 @@ function valuesSelect(workspace: Workspace, base: Stack): TemplateResult | typeo
             value=${type}
             title=${why ?? nothing}
             ?disabled=${!isKnown}
-            ?selected=${type === chosen}
+            .selected=${type === chosen}
           >
             ${name}
           </option>`;
         })}
-        <option value="" ?selected=${chosen === ""}>
+        <option value="" .selected=${chosen === ""}>
           As the file says${first ? ` (${unitText(first.image.Units ?? null) || "no unit"})` : ""}
         </option>
       </select>
@@ -133,13 +141,13 @@ function overlaySelect(workspace: Workspace, base: Stack | null): TemplateResult
         }
       }}
     >
-      <option value="" ?selected=${!isOver}>Nothing</option>
+      <option value="" .selected=${!isOver}>Nothing</option>
       ${choices.map((stack) => {
         const isSame = base !== null && fusion.isSameSpace(base, stack);
         const { series } = stack;
         return html`<option
           value=${series.id}
-          ?selected=${isOver && fusion.state?.overlay === stack}
+          .selected=${isOver && fusion.state?.overlay === stack}
         >
           ${nameOf(stack)} ${series.SeriesDescription ?? ""}${isSame ? "" : " (other position)"}
         </option>`;
@@ -191,15 +199,7 @@ function overlayControls(
     </button>
     <span class="dim" data-overlay-loaded=${fusion.loaded} data-overlay-total=${fusion.total}
       >${fusion.loaded < fusion.total ? `Volume ${fusion.loaded}/${fusion.total}` : `${fusion.total} slices`}</span
-    >
-    ${
-      state.isForced
-        ? html`<span class="note" data-note="unregistered"
-            >${icon("warning")}Not registered: the two series have different Frames of Reference.
-            What lies over each other need not be the same place.</span
-          >`
-        : nothing
-    }`;
+    >`;
 }
 
 /** The window of what is laid over, as the values where its colours begin and end. */
