@@ -770,6 +770,8 @@ def test_window_zoom_turn_and_theme_are_there_again(
     ds = _file(data, "pt_nm/GH184.dcm")
     viewer = ViewerPage(new_page()).open(reading_site.viewer(ds.StudyInstanceUID))
     viewer.erase()
+    # Values are told in uptake values as soon as the server has said what makes them.
+    expect(viewer.page.locator(".bottom-right")).to_contain_text("SUVbw")
     viewer.press("w")
     viewer.drag((0.5, 0.5), (0.6, 0.55))
     viewer.choose("Rotate and flip", "Rotate right")
@@ -777,7 +779,7 @@ def test_window_zoom_turn_and_theme_are_there_again(
     viewer.press("b")
     viewer.drag((0.45, 0.45), (0.55, 0.55))
     viewer.expect_saved()
-    assert viewer.saved()[0]["statistics"]["unit"] == "BQML"
+    assert viewer.saved()[0]["statistics"]["unit"] == "SUVbw"
     window = viewer.number("window-center"), viewer.number("window-width")
     letters = viewer.page.locator(".letters").inner_text()
     with viewer.page.expect_response(lambda answer: answer.url.endswith("/session/")):
