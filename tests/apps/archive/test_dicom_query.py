@@ -502,16 +502,17 @@ def test_plain_keys_take_the_short_way(north: Facility, level: str, asked: Datas
 
 
 @pytest.mark.parametrize(
-    ("asked", "index"),
+    ("asked", "indexes"),
     [
-        (keys(AccessionNumber="ACC-1"), "study_accession"),
-        (keys(PatientID="B2"), "study_patient_identifier"),
-        (keys(StudyInstanceUID=ONE), "study_uid"),
+        (keys(AccessionNumber="ACC-1"), ["study_accession"]),
+        (keys(PatientID="B2"), ["study_patient_identifier"]),
+        # The facility's UIDs are unique: of few rows, PostgreSQL may as well look there.
+        (keys(StudyInstanceUID=ONE), ["study_uid", "study_identity"]),
     ],
     ids=["accession", "patient", "uid"],
 )
 def test_a_key_that_names_few_is_looked_up_by_its_own_index(
-    north: Facility, monkeypatch: pytest.MonkeyPatch, asked: Dataset, index: str
+    north: Facility, monkeypatch: pytest.MonkeyPatch, asked: Dataset, indexes: list[str]
 ) -> None:
     made: list[tuple[str, list[Any]]] = []
     execute = database.execute
@@ -535,5 +536,5 @@ def test_a_key_that_names_few_is_looked_up_by_its_own_index(
         else:
             lines = execute(reader, f"EXPLAIN QUERY PLAN {statement}", parameters)
     plan = " ".join(str(line) for line in lines)
-    assert index in plan
+    assert any(index in plan for index in indexes)
     assert "of_facility" not in plan
