@@ -12,6 +12,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from dimse import commands, connection, wire
 from dimse.agreement import agree, encode
@@ -227,12 +228,16 @@ class ExpressAssociation:
         elif isinstance(message, Request) and (
             message.command.command_field == commands.C_CANCEL_RQ
         ):
+            try:
+                cancelled = message.command.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO)
+            except CommandError as error:
+                self._refuse(str(error))
             if len(self._cancelled) < MOST_CANCELS:
-                self._cancelled.add(message.command.whole(commands.MESSAGE_ID_BEING_RESPONDED_TO))
+                self._cancelled.add(cancelled)
         else:
             self._waiting.append((context, message))
 
-    def _refuse(self, sentence: str) -> None:
+    def _refuse(self, sentence: str) -> NoReturn:
         self._blame(sentence)
         self._end = _EndError(connection.abort_pdu(connection.INVALID_PARAMETER))
         raise self._end

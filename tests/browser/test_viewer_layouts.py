@@ -74,7 +74,8 @@ def test_layouts_reach_from_one_to_sixteen_and_come_back(viewer: ViewerPage) -> 
     assert len({(round(box["x"]), round(box["y"])) for box in boxes if box}) == 16
     # Every series that was not shown yet has got a viewport of its own.
     expect(viewport(viewer, 2).locator(".bottom-left")).to_contain_text("Coronal")
-    expect(viewport(viewer, 3)).to_contain_text("No series here yet")
+    # Others may have stored their results in this study meanwhile.
+    expect(viewport(viewer, 15)).to_contain_text("No series here yet")
     viewer.press("ArrowRight", "ArrowRight")
     expect(viewport(viewer, 2).locator(".stage")).to_have_attribute("data-active", "true")
     viewer.press("ArrowLeft")

@@ -305,6 +305,10 @@ def test_an_answer_that_nobody_asked_for_ends_the_association(lines: list[Line])
             connection.INVALID_PARAMETER,
         ),
         (fragment(99, 3, echo_rq()), connection.INVALID_PARAMETER),
+        (
+            fragment(3, 3, command((0x0100, us(0x0FFF)), (0x0800, us(0x0101)))),
+            connection.INVALID_PARAMETER,
+        ),
     ],
     ids=[
         "accept",
@@ -315,13 +319,17 @@ def test_an_answer_that_nobody_asked_for_ends_the_association(lines: list[Line])
         "huge",
         "past its PDU",
         "context",
+        "cancel of nothing",
     ],
 )
-def test_an_abort_says_why(lines: list[Line], wrong: bytes, reason: int) -> None:
+def test_an_abort_says_why(
+    lines: list[Line], wrong: bytes, reason: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """PS3.8 table 9-26, source 2: the service provider."""
     lines.append(Line(Table((c_echo.SERVICE,))))
     lines[0].send(wrong)
     assert lines[0].receive() == (0x07, bytes([0, 0, 2, reason]))
+    assert "The association broke" not in caplog.text
 
 
 def test_thousands_of_requests_in_one_pdu_are_answered_one_by_one(lines: list[Line]) -> None:

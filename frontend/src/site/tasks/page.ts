@@ -22,5 +22,7 @@ export function start(frame: Frame): void {
     new LiveEntries(place, frame, "workitem.changed");
     place.addEventListener("toggle", (event) => opened(event.target), true);
     place.addEventListener("keydown", pressed);
+    // Somebody was faster than this script.
+    opened(place.querySelector("details[open]"));
   }
 }
