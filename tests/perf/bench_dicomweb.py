@@ -302,6 +302,9 @@ def main(words: Sequence[str] | None = None) -> int:
             store(target, small)
             store(target, files)
             say(measured="filling", target=target.name, s=round(time.perf_counter() - began))
+        for target in targets:
+            # Servers close connections that stood still while another archive was filled.
+            target.client.close()
         measure(targets, wanted, study, sum(map(len, files)))
     finally:
         for target in targets:
