@@ -33,6 +33,7 @@ from archive import (
     ingest,
     jobs,
     outbox,
+    quiet,
     runner,
     spool,
     stores,
@@ -46,7 +47,7 @@ from archive.spool import Spooled
 from blobs import BlobMissingError
 from imaging import dicomjson
 from imaging.errors import ImagingError
-from worklist.models import DicomImage, Study
+from worklist.models import DicomImage
 
 logger = logging.getLogger(__name__)
 
@@ -98,22 +99,15 @@ def look_later(payloads: runner.Payloads) -> None:
     """Have the services asked when the studies of these images are quiet."""
     if not AnalysisService.objects.filter(is_active=True).exists():
         return
-    for study_id in {payload["study_id"] for payload in payloads}:
-        jobs.enqueue(LOOK_JOB, study_id, delay_s=settings.FORWARD_WHEN_QUIET_S, study_id=study_id)
+    quiet.look_later(LOOK_JOB, (payload["study_id"] for payload in payloads))
 
 
 @jobs.handler(LOOK_JOB)
 def look(study_id: str) -> None:
     """Ask the services about a study if it is quiet, else later."""
-    study = Study.objects.filter(pk=UUID(study_id)).first()
-    if study is None:
-        return
-    quiet_s = (timezone.now() - study.last_received_at).total_seconds()
-    left_s = settings.FORWARD_WHEN_QUIET_S - quiet_s
-    if left_s > 0:
-        jobs.enqueue(LOOK_JOB, study_id, delay_s=left_s, study_id=study_id)
-        return
-    analyses.queue_by_rules(study)
+    study = quiet.study_of(LOOK_JOB, study_id)
+    if study is not None:
+        analyses.queue_by_rules(study)
 
 
 # --- what empties it

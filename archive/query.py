@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -15,7 +12,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import F, Func, OrderBy, Q, QuerySet
 
-from archive import database, names, patients
+from archive import cursors, database, names, patients
 from archive.access import Scope
 from archive.catalogue import UNDATED, fold
 from archive.errors import InvalidInputError
@@ -265,18 +262,18 @@ def _cursor(column: str, last: Study) -> str:
     value = getattr(last, column)
     if isinstance(value, datetime):
         value = value.isoformat()
-    return base64.urlsafe_b64encode(json.dumps([value, str(last.pk)]).encode()).decode().rstrip("=")
+    return cursors.pack(value, last.pk)
 
 
 def _after(column: str, query: StudyQuery) -> Q:
+    key: Any
+    key, identity = cursors.unpack(query.cursor)
     try:
-        padded = query.cursor + "=" * (-len(query.cursor) % 4)
-        value, last_id = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        key: Any = datetime.fromisoformat(value) if column in _MOMENTS else value
-        if column == "instance_count":
-            key = int(value)
-        identity = UUID(last_id)
-    except (ValueError, TypeError, binascii.Error, UnicodeError) as error:
-        raise InvalidInputError("This 'cursor' is not one of ours. Start without it.") from error
+        if column in _MOMENTS:
+            key = datetime.fromisoformat(key)
+        elif column == "instance_count":
+            key = int(key)
+    except (ValueError, TypeError) as error:
+        raise cursors.refusal() from error
     way = "lt" if query.descending else "gt"
     return Q(**{f"{column}__{way}": key}) | Q(**{column: key, f"id__{way}": identity})

@@ -22,7 +22,7 @@ from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from archive import access, audit, jobs, outbox, retrieval, rules, runner
+from archive import access, audit, jobs, outbox, quiet, retrieval, rules, runner
 from archive.access import Actor
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import (
@@ -80,20 +80,14 @@ def look_later(payloads: runner.Payloads) -> None:
     """Have the rules asked when the studies of these images are quiet."""
     if not ForwardRule.objects.filter(is_active=True).exists():
         return
-    for study_id in {payload["study_id"] for payload in payloads}:
-        jobs.enqueue(LOOK_JOB, study_id, delay_s=settings.FORWARD_WHEN_QUIET_S, study_id=study_id)
+    quiet.look_later(LOOK_JOB, (payload["study_id"] for payload in payloads))
 
 
 @jobs.handler(LOOK_JOB)
 def look(study_id: str) -> None:
     """Ask the rules about a study if it is quiet, else later."""
-    study = Study.objects.filter(pk=UUID(study_id)).first()
+    study = quiet.study_of(LOOK_JOB, study_id)
     if study is None:
-        return
-    quiet_s = (timezone.now() - study.last_received_at).total_seconds()
-    left_s = settings.FORWARD_WHEN_QUIET_S - quiet_s
-    if left_s > 0:
-        jobs.enqueue(LOOK_JOB, study_id, delay_s=left_s, study_id=study_id)
         return
     for rule in rules.active_rules_of(study):
         _queue_by_rule(study, rule)

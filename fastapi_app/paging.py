@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
+from archive import cursors
 from archive.errors import InvalidInputError, NotFoundError
 
 _LONGEST_VALUE = 1024
@@ -50,7 +51,7 @@ def cursor(parameters: Mapping[str, str]) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
-        raise InvalidInputError("This 'cursor' is not one of ours. Start without it.") from None
+        raise cursors.refusal() from None
 
 
 def day(parameters: Mapping[str, str], name: str) -> date | None:
