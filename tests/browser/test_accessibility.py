@@ -27,6 +27,7 @@ _PAGES = (
     "/orders/",
     "/notifications/list/",
     "/accounts/profile/",
+    "/accounts/second-factor/set-up/",
     "/viewer/layouts/",
     "/viewer/test-pattern/",
 )
