@@ -245,7 +245,8 @@ def _studies_of(events: list[AuditEvent]) -> dict[str, Study]:
     """Return the study that each target is, or lies in, by the target's id."""
     ids: dict[str, list[str]] = {"study": [], "series": [], "dicomimage": []}
     for one in events:
-        if one.target_kind in ids:
+        # An event that somebody has meddled with is shown as it is.
+        if one.target_kind in ids and _is_id(one.target_id):
             ids[one.target_kind].append(one.target_id)
     of = {one: UUID(one) for one in ids["study"]}
     series = Series.with_deleted.filter(pk__in=ids["series"])
@@ -254,6 +255,14 @@ def _studies_of(events: list[AuditEvent]) -> dict[str, Study]:
     of |= {str(key): study for key, study in images.values_list("pk", "series__study_id")}
     studies = Study.with_deleted.in_bulk(list(set(of.values())))
     return {target: studies[study] for target, study in of.items() if study in studies}
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _cursor_of(event: AuditEvent) -> str:

@@ -151,6 +151,15 @@ def test_page_shows_what_was_done_to_whom(admin: Client, study: Study) -> None:
     assert "<b>twice" not in text
 
 
+def test_an_event_that_somebody_has_meddled_with_is_shown(admin: Client, study: Study) -> None:
+    for verb in ("study.open", "series.read", "image.read"):
+        happen(verb, study)
+    events = AuditEvent.objects.filter(actor="rita")
+    for kind in ("study", "series", "dicomimage"):
+        events.update(target_kind=kind, target_id="no id")
+        assert len(verbs(admin, who="rita")) == 3
+
+
 def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
