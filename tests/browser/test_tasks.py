@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,14 +16,16 @@ from tests.workitems import scheduled
 pytestmark = [pytest.mark.browser, pytest.mark.peers, pytest.mark.timeout(300)]
 
 
-def plan(site: ReadingSite, label: str) -> None:
-    """Do what a program does that wants something done."""
+def plan(site: ReadingSite, wish: str) -> str:
+    """Do what a program does that wants something done; the label is of this task alone."""
+    label = f"{wish} {uuid4().hex[:8]}"
     answer = httpx.post(
         f"{site.address}/dicom-web/workitems",
         content=json.dumps(scheduled(ProcedureStepLabel=label).to_json_dict()),
         headers={"Content-Type": "application/dicom+json", "Authorization": site.credentials},
     )
     assert answer.status_code == 201, answer.text
+    return label
 
 
 def test_a_task_comes_is_claimed_worked_on_and_completed(
@@ -31,8 +34,7 @@ def test_a_task_comes_is_claimed_worked_on_and_completed(
     page = new_page()
     page.goto(f"{reading_site.address}/tasks/")
     expect(page.locator("[data-live=live]")).to_be_visible()
-    plan(reading_site, "Count the ribs")
-    row = page.get_by_role("row", name="Count the ribs")
+    row = page.get_by_role("row", name=plan(reading_site, "Count the ribs"))
     row.get_by_role("button", name="Claim").focus()
     page.keyboard.press("Enter")
     expect(row).to_contain_text("In progress")
@@ -48,10 +50,10 @@ def test_a_task_comes_is_claimed_worked_on_and_completed(
 def test_a_task_is_cancelled_with_a_reason_in_a_narrow_window(
     new_page: Callable[..., Page], reading_site: ReadingSite
 ) -> None:
-    plan(reading_site, "Measure the spleen")
+    label = plan(reading_site, "Measure the spleen")
     page = new_page(360, 780)
     page.goto(f"{reading_site.address}/tasks/")
-    row = page.locator("[data-entry]", has_text="Measure the spleen")
+    row = page.locator("[data-entry]", has_text=label)
     opener = row.locator("summary")
     opener.focus()
     page.keyboard.press("Enter")
@@ -61,6 +63,7 @@ def test_a_task_is_cancelled_with_a_reason_in_a_narrow_window(
     expect(reason).to_be_hidden()
     expect(opener).to_be_focused()
     page.keyboard.press("Enter")
+    expect(reason).to_be_focused()
     page.keyboard.type("Seen on the prior study")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.keyboard.press("Enter")
