@@ -1,10 +1,18 @@
 """DICOM unique identifiers."""
 
 import re
+from uuid import UUID
 
 from imaging.errors import InvalidUIDError
 
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*", re.ASCII)
+
+# Digits alone are a UID of one part.
+_UUID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|(?=[0-9]*[a-f])[0-9a-f]{32}",
+    re.ASCII | re.IGNORECASE,
+)
 
 MAX_LENGTH = 64
 
@@ -47,3 +55,30 @@ def require_uid(text: str, what: str) -> str:
             "characters, no part with a leading zero). Have the sending system correct it."
         )
     return text
+
+
+def from_text(text: str, what: str) -> str:
+    """Return the UID that a text names: a UID itself, or a UUID in its ``2.25.`` form.
+
+    Parameters
+    ----------
+    text : a UID, or a UUID with or without hyphens
+    what : its name for people
+
+    Raises
+    ------
+    InvalidUIDError
+        If it is neither.
+
+    References
+    ----------
+    DICOM PS3.5 sections 9.1 and B.2.
+
+    Examples
+    --------
+    >>> from_text("8f06e605-e810-4418-85cb-6304772f152e", "study")
+    '2.25.190115422600564017911484279647575676206'
+    """
+    if _UUID.fullmatch(text):
+        return f"2.25.{UUID(text).int}"
+    return require_uid(text, what)
