@@ -14,7 +14,7 @@ BUILT := static/dist/.vite/manifest.json
 COMPILED := .venv/.compiled
 OHIF := static/ohif/installed.json
 PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis_pro notifications \
-	orders reports worklist
+	orders radiology reports worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
 
 # Real servers and browsers on a busy machine: a failure is tried once more, and the summary says so.

@@ -75,6 +75,36 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
         return await to_thread.run_sync(in_thread)
 
 
+async def serve_linked(
+    request: Request, owner: Callable[[str | None], Actor], work: Callable[[Actor], T]
+) -> T:
+    """Do a request's work in a thread, for whoever made the link that it carries.
+
+    Parameters
+    ----------
+    owner : returns who that is, from the sender's address; refuses a link that is none
+
+    Raises
+    ------
+    ForbiddenError, NotFoundError, TooManyAttemptsError
+    """
+    address = address_of(request)
+
+    def in_thread() -> T:
+        with database():
+            try:
+                actor = owner(address)
+            except ForbiddenError:
+                limits.count_stranger(address)
+                raise
+            if actor.user_id is not None:
+                limits.count(actor.user_id)
+            return work(actor)
+
+    async with limits.turn_of(f"link {address}".encode()):
+        return await to_thread.run_sync(in_thread)
+
+
 async def go_on(request: Request, work: Callable[[], T]) -> T:
     """Do a further piece of the work of a request that `serve` has admitted, in a thread.
 

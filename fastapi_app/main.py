@@ -34,6 +34,7 @@ from fastapi_app.routers import (
     dicom_production,
     dicomweb,
     exports,
+    radiology,
     reconstructions,
     registry,
     resumable,
@@ -110,6 +111,7 @@ def create() -> FastAPI:
         wado,
         exports,
         reconstructions,
+        radiology,
         tokens,
         docs_page,
     )

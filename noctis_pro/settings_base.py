@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "archive",
     "orders",
     "reports",
+    "radiology",
     "dicom_viewer",
     "notifications",
 ]

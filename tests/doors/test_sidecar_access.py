@@ -58,6 +58,10 @@ OBJECT_ROUTES = (
     "/api/v1/dicom/image/{image}/film.mp4",
     "/api/v1/dicom/image/{image}/thumbnail",
     "/api/v1/dicom/image/{image}/file",
+    "/api/v1/radiology/studies/{study}/viewer-url/",
+    "/api/v1/radiology/studies/{study}/images/",
+    "/api/v1/radiology/images/{image}/url/",
+    "/api/v1/radiology/images/{image}/content/",
 )
 OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/api/v1/dicom/frames"): {"params": {"f": f"{UNKNOWN}:1"}},
@@ -101,6 +105,12 @@ OTHER_ROUTES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/api/v1/dicom/reconstructions/{reconstruction}/zip"): {},
     ("POST", "/api/v1/dicom/reconstructions/{reconstruction}/cancel"): {},
     ("POST", "/api/v1/dicom/reconstructions/{reconstruction}/retry"): {},
+    # Whose an offline image is: tests/doors/ehr.
+    ("POST", "/api/v1/radiology/offline-images/upload-metadata/"): {"json": {}},
+    ("POST", "/api/v1/radiology/offline-images/upload-binary/"): {"files": FILE},
+    ("POST", "/api/v1/radiology/offline-images/acknowledge/"): {"json": {}},
+    ("GET", "/api/v1/radiology/offline-images/{image_uuid}/"): {},
+    ("GET", "/api/v1/radiology/receipt-keys/"): {},
     ("GET", "/wado"): {},
 }
 OPEN_ROUTES = {("POST", "/api/v1/auth/token")}
