@@ -27,8 +27,13 @@ JPEG, PNG = "image/jpeg", "image/png"
 # Behind Pixel Data (7FE0,0010), so that nobody who reads a header reads it.
 _GROUP = 0x7FE1
 _CREATOR = "NOCTIS_PRO CAPTURE"
-_MOST_PIXELS = 100_000_000
+MOST_PIXELS = 2**26
 _MOST_SIDE = 65_535
+# What decoding takes at most for a pixel, and how much may be taken for bytes that do not bear it
+# out: a picture that anybody made is compressed thirtyfold or so, a bomb a thousandfold.
+_PER_PIXEL = 16
+_UNFOUNDED_BYTES = 232 * 2**20
+_FOUNDED_PER_BYTE = 64
 _BASELINE, _MOST_HEAD = 0xC0, 65_536
 _END_OF_JPEG = b"\xff\xd9"
 _PNG_HEAD, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -68,12 +73,13 @@ def media_type_of(head: bytes) -> str:
     return PNG if head.startswith(_PNG_HEAD) else ""
 
 
-def write(picture: bytes, facts: CaptureFacts) -> bytes:
+def write(picture: bytes, facts: CaptureFacts, *, most_pixels: int = MOST_PIXELS) -> bytes:
     """Write a picture as a Secondary Capture Image.
 
     Parameters
     ----------
     picture : a whole JPEG or PNG file
+    most_pixels : rows times columns
 
     Returns
     -------
@@ -84,7 +90,7 @@ def write(picture: bytes, facts: CaptureFacts) -> bytes:
     DecodeError
         When it is neither, cut off, or cannot be decoded.
     LimitError
-        For more than 100 million pixels.
+        For more than `most_pixels`, or more than its bytes can hold.
 
     References
     ----------
@@ -93,11 +99,11 @@ def write(picture: bytes, facts: CaptureFacts) -> bytes:
     made = _begin(facts)
     kind = media_type_of(picture)
     _check_end(picture, kind)
-    if kind == JPEG and _is_baseline(picture):
+    if kind == JPEG and _is_baseline(picture, most_pixels):
         _frame(made, picture)
         syntax = JPEGBaseline8Bit
     else:
-        _native(made, picture, kind)
+        _native(made, picture, kind, most_pixels)
         syntax = ExplicitVRLittleEndian
     if kind == JPEG:
         made.LossyImageCompression = "01"
@@ -173,7 +179,7 @@ def _check_end(picture: bytes, kind: str) -> None:
         raise DecodeError("The picture is cut off: its end is missing. Send it again.")
 
 
-def _is_baseline(picture: bytes) -> bool:
+def _is_baseline(picture: bytes, most_pixels: int) -> bool:
     """Whether a JPEG is what DICOM's baseline syntax holds, upright and grey or three colours."""
     found = codestream.inspect(picture)
     if found is None or found.samples not in {1, 3}:
@@ -183,9 +189,9 @@ def _is_baseline(picture: bytes) -> bool:
         return False
     if not _begins_baseline(picture):
         return False
-    _check_size(found.rows, found.columns)
+    _check_size(found.rows, found.columns, most_pixels)
     try:
-        with Image.open(io.BytesIO(picture)) as image:
+        with Image.open(io.BytesIO(picture), formats=("JPEG",)) as image:
             return int(image.getexif().get(_ORIENTATION, 1)) in {0, 1}
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable() from error
@@ -216,8 +222,8 @@ def _frame(made: Dataset, picture: bytes) -> None:
     made["PixelData"].VR = "OB"
 
 
-def _native(made: Dataset, picture: bytes, kind: str) -> None:
-    pixels = _decode(picture)
+def _native(made: Dataset, picture: bytes, kind: str, most_pixels: int) -> None:
+    pixels = _decode(picture, most_pixels)
     rows, columns = pixels.shape[:2]
     samples = 1 if pixels.ndim == 2 else 3
     _describe(made, rows, columns, samples, pixels.dtype.itemsize * 8)
@@ -240,13 +246,14 @@ def _describe(made: Dataset, rows: int, columns: int, samples: int, bits: int) -
     made.PixelRepresentation = 0
 
 
-def _decode(picture: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _decode(picture: bytes, most_pixels: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return what a viewer is to show: grey with 8 or 16 bits, or RGB; clear parts become black."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG")) as opened:
-                _check_size(opened.height, opened.width)
+                _check_size(opened.height, opened.width, most_pixels)
+                _check_founded(opened.height * opened.width, len(picture))
                 image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I"):
                     return np.ascontiguousarray(np.asarray(image).astype("<u2"))
@@ -260,20 +267,25 @@ def _decode(picture: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
         raise _unreadable() from error
     except Image.DecompressionBombError as error:
-        raise _too_large() from error
+        raise LimitError("The picture has too many pixels. Send a smaller one.") from error
 
 
-def _check_size(rows: int, columns: int) -> None:
-    if not 0 < rows <= _MOST_SIDE or not 0 < columns <= _MOST_SIDE or rows * columns > _MOST_PIXELS:
-        raise _too_large()
+def _check_size(rows: int, columns: int, most_pixels: int) -> None:
+    is_lawful = 0 < rows <= _MOST_SIDE and 0 < columns <= _MOST_SIDE
+    if not is_lawful or rows * columns > most_pixels:
+        raise LimitError(
+            f"The picture has {columns} x {rows} pixels; this archive takes up to {most_pixels}. "
+            "Send a smaller one."
+        )
+
+
+def _check_founded(pixels: int, size_bytes: int) -> None:
+    if pixels * _PER_PIXEL > max(_UNFOUNDED_BYTES, size_bytes * _FOUNDED_PER_BYTE):
+        raise LimitError(
+            "The picture claims to be larger than its compressed data can hold. Save it new in "
+            "another program."
+        )
 
 
 def _unreadable() -> DecodeError:
     return DecodeError("The picture cannot be decoded. Open it in another program and save it new.")
-
-
-def _too_large() -> LimitError:
-    return LimitError(
-        f"The picture has more than {_MOST_PIXELS // 10**6} million pixels, or none. Send a "
-        "smaller one."
-    )

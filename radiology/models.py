@@ -230,6 +230,9 @@ class OfflineImage(models.Model):
     image = models.ForeignKey(
         DicomImage, null=True, on_delete=models.SET_NULL, related_name="offline_images"
     )
+    stored_sha256 = models.CharField(
+        "SHA-256 of the stored file", max_length=64, blank=True, help_text="When it was stored."
+    )
     announced_at = models.DateTimeField(default=timezone.now)
     stored_at = models.DateTimeField(null=True)
     acknowledged_at = models.DateTimeField(null=True)

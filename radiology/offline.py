@@ -7,6 +7,7 @@ A copy is safe to delete when a signed receipt says so: then the file was read a
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ _KINDS = {
     "image/jpg": capture.JPEG,
     capture.PNG: capture.PNG,
 }
-# A picture is taken apart in memory.
+# A picture is taken apart in memory, of a process of its own.
 MOST_PICTURE_BYTES = 64 * 2**20
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _ANNOUNCED = (
@@ -112,7 +113,10 @@ def declare(actor: Actor, announcement: Announcement) -> OfflineImage:
         image_metadata=dict(announcement.image_metadata),
         **_checked(announcement),
     )
-    pictures.check(row)
+    _require_plain(row.image_metadata)
+    if row.mime_type != DICOM:
+        # An object says all of this itself.
+        pictures.check(row)
     known = OfflineImage.objects.filter(pk=row.pk).first()
     if known is None:
         arrivals.require_free(order, row.study_uid)
@@ -189,6 +193,16 @@ def _checked(announcement: Announcement) -> dict[str, Any]:
     if len({values[name] for name in ("study_uid", "series_uid", "image_uid")}) < 3:
         raise InvalidInputError("'study_uid', 'series_uid' and 'image_uid' must differ.")
     return values
+
+
+def _require_plain(metadata: Mapping[str, Any]) -> None:
+    """Refuse what Python reads as JSON and databases do not."""
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except ValueError as error:
+        raise InvalidInputError(
+            "'image_metadata' holds a number that JSON does not have (NaN or Infinity)."
+        ) from error
 
 
 def _context(order: Order, announcement: Announcement) -> Consultation | None:
@@ -275,19 +289,10 @@ def attach(actor: Actor, image_uuid: UUID, stream: BinaryIO) -> tuple[OfflineIma
             "The metadata come first: POST them to /api/v1/radiology/offline-images/"
             "upload-metadata/, then send this file again."
         ) from error
-    most = max(row.file_size, 1)
     try:
-        with spool.spool_chunks(
-            iter(lambda: stream.read(spool.CHUNK_BYTES), b""), most_bytes=most, hashes=True
-        ) as spooled:
+        with _spooled(row, stream) as spooled:
             _check_bytes(row, spooled)
             result = _store(actor, row, spooled)
-    except TooLargeError as error:
-        if row.state != OfflineState.METADATA_UPLOADED:
-            raise _other_bytes() from error
-        raise InvalidInputError(
-            f"More than the announced {row.file_size} bytes came. Nothing was stored."
-        ) from error
     except ArchiveError as error:
         _log(actor, row, UploadResult(row.filename, UploadOutcome.REFUSED, str(error)))
         raise
@@ -297,6 +302,21 @@ def attach(actor: Actor, image_uuid: UUID, stream: BinaryIO) -> tuple[OfflineIma
     if row.state == OfflineState.METADATA_UPLOADED:
         _stored(actor, row, result)
     return image_for(actor, image_uuid), warning
+
+
+def _spooled(row: OfflineImage, stream: BinaryIO) -> Spooled:
+    try:
+        return spool.spool_chunks(
+            iter(lambda: stream.read(spool.CHUNK_BYTES), b""),
+            most_bytes=row.file_size,
+            hashes=True,
+        )
+    except TooLargeError as error:
+        if row.state != OfflineState.METADATA_UPLOADED:
+            raise _other_bytes() from error
+        raise InvalidInputError(
+            f"More than the announced {row.file_size} bytes came. Nothing was stored."
+        ) from error
 
 
 def _check_bytes(row: OfflineImage, spooled: Spooled) -> None:
@@ -342,8 +362,7 @@ def _store(actor: Actor, row: OfflineImage, spooled: Spooled) -> IngestResult:
         stored = pictures.stored(row)
         if stored is not None:
             return stored
-        content = pictures.as_dicom(row, spooled.path.read_bytes())
-        with spool.spool_chunks([content]) as wrapped:
+        with pictures.as_dicom(row, spooled) as wrapped:
             result = ingest.ingest_instance(wrapped, provenance)
     if result.outcome is Outcome.CONFLICT:
         raise ConflictError(
@@ -386,9 +405,16 @@ def _check_uids(row: OfflineImage, spooled: Spooled) -> None:
 
 
 def _stored(actor: Actor, row: OfflineImage, result: IngestResult) -> None:
+    image = pictures.image_of(row)
+    if image is None:
+        raise ConflictError("This image was deleted here as it came. Keep your copy.")
+    sha256 = image.sha256
     with transaction.atomic():
         moved = OfflineImage.objects.filter(pk=row.pk, state=OfflineState.METADATA_UPLOADED).update(
-            state=OfflineState.BINARY_UPLOADED, image=result.image_id, stored_at=timezone.now()
+            state=OfflineState.BINARY_UPLOADED,
+            image=result.image_id,
+            stored_sha256=sha256,
+            stored_at=timezone.now(),
         )
         if moved:
             audit.record(actor, "offline.store", row, study=str(result.study_id))
@@ -430,6 +456,11 @@ def acknowledge(actor: Actor, image_uuid: UUID) -> OfflineImage:
         raise ConflictError(
             "This image was deleted here after it came. Keep your copy, and ask an administrator."
         )
+    if image.sha256 != row.stored_sha256:
+        raise ConflictError(
+            "Another image stands in the place of this one: somebody decided so. Keep your copy, "
+            "and ask an administrator."
+        )
     if damage.look_at(image) is not None or not _is_as_sent(row, image):
         raise PermanentError(
             "The stored file is not what was sent. Keep your copy, and tell your administrator to "
@@ -449,7 +480,7 @@ def acknowledge(actor: Actor, image_uuid: UUID) -> OfflineImage:
 
 
 def _is_as_sent(row: OfflineImage, image: DicomImage) -> bool:
-    """Whether a picture is still in its object, byte for byte; an object's digest was compared."""
+    """Whether a picture is in its object, byte for byte; an object's own digest was compared."""
     if row.mime_type == DICOM:
         return True
     content = pictures.original(row, image)

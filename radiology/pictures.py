@@ -10,13 +10,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from archive import access, stores
-from archive.errors import InvalidInputError, TooLargeError
+from archive import access, captures, stores
+from archive.errors import InvalidInputError
 from archive.ingest import IngestResult, Outcome
+from archive.spool import Spooled
 from blobs import BlobMissingError
 from imaging import capture
 from imaging.capture import CaptureFacts
-from imaging.errors import ImagingError, LimitError
 from orders.models import Order
 from radiology.models import OfflineImage
 from worklist.models import DicomImage
@@ -28,6 +28,7 @@ _TEXTS = {
     "body_part_examined": 16,
 }
 _CODE = re.compile(r"[A-Z0-9 _]{1,16}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,12}", re.ASCII)
 _NUMBERS = ("series_number", "instance_number")
 _MOST_NUMBER = 2**31 - 1
 
@@ -60,6 +61,8 @@ def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
         value = metadata.get(name)
         if value is None:
             continue
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MOST_NUMBER:
             raise InvalidInputError(f"'image_metadata.{name}' is a whole number.")
         facts[name] = value
@@ -83,8 +86,8 @@ def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def as_dicom(row: OfflineImage, picture: bytes) -> bytes:
-    """Return a picture as a DICOM file of the order's patient.
+def as_dicom(row: OfflineImage, picture: Spooled) -> Spooled:
+    """Return a picture as a DICOM file of the order's patient; it is its caller's to remove.
 
     Raises
     ------
@@ -104,22 +107,17 @@ def as_dicom(row: OfflineImage, picture: bytes) -> bytes:
     facts["study_description"] = facts.get("study_description") or order.description
     # Images of one order stand under one date, whichever of them comes first.
     facts.setdefault("study_date", timezone.localtime(order.created_at).date())
-    try:
-        return capture.write(
-            picture,
-            CaptureFacts(
-                study_instance_uid=row.study_uid,
-                series_instance_uid=row.series_uid,
-                sop_instance_uid=row.image_uid,
-                at=timezone.localtime(row.announced_at),
-                patient=_patient(order),
-                **facts,
-            ),
-        )
-    except LimitError as error:
-        raise TooLargeError(str(error)) from error
-    except ImagingError as error:
-        raise InvalidInputError(f"{error} Nothing was stored.") from error
+    return captures.write(
+        picture,
+        CaptureFacts(
+            study_instance_uid=row.study_uid,
+            series_instance_uid=row.series_uid,
+            sop_instance_uid=row.image_uid,
+            at=timezone.localtime(row.announced_at),
+            patient=_patient(order),
+            **facts,
+        ),
+    )
 
 
 def _patient(order: Order) -> dict[str, str]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from archive import access, audit, image_links
 from archive.access import Actor
-from archive.errors import InvalidInputError, NotFoundError, PermanentError
+from archive.errors import InvalidInputError, NotFoundError
 from fastapi_app import gate
 from fastapi_app.services import dicom_processor, viewing
 from orders import services as orders
@@ -89,7 +89,7 @@ def announce(actor: Actor, body: AnnouncementBody) -> Document:
             study_uid=said.study_uid,
             series_uid=said.series_uid,
             image_uid=said.image_uid,
-            image_metadata=said.model_dump(mode="json", exclude=_APART),
+            image_metadata=said.model_dump(exclude=_APART),
             visit_id=said.visit_id,
             consultation_id=said.consultation_id,
         ),
@@ -117,6 +117,8 @@ def _uuid(text: str) -> UUID:
 
 
 def _document(row: OfflineImage) -> Document:
+    is_announced = row.state == OfflineState.METADATA_UPLOADED
+    image = None if is_announced else pictures.image_of(row)
     document: Document = {
         "image_uuid": str(row.image_uuid),
         "status": row.state,
@@ -127,10 +129,10 @@ def _document(row: OfflineImage) -> Document:
         "study_uid": row.study_uid,
         "series_uid": row.series_uid,
         "image_uid": row.image_uid,
-        "safe_to_delete": row.state == OfflineState.ACK_RECEIVED,
+        # Not where it was deleted here afterwards.
+        "safe_to_delete": row.state == OfflineState.ACK_RECEIVED and image is not None,
     }
-    if row.state != OfflineState.METADATA_UPLOADED:
-        image = pictures.image_of(row)
+    if not is_announced:
         document |= {
             "file_key": row.file_key,
             "id": str(image.pk) if image else None,
@@ -196,15 +198,10 @@ def image_url(actor: Actor, text: str, origin: str) -> Document:
 def content(actor: Actor, text: str) -> Response:
     """Return an image's file: the DICOM object, or the JPEG or PNG that it came as."""
     image = access.image_for(actor.scope, access.parse_key(text, what="image"))
-    sent = _sent_as(image)
-    if sent is None:
+    found = _picture_of(image)
+    if found is None:
         return dicom_processor.file(str(image.pk), "", None)(actor)
-    picture = pictures.original(sent, image)
-    if picture is None or hashlib.sha256(picture).hexdigest() != sent.checksum:
-        raise PermanentError(
-            "The stored file is not what was sent and is not given out. Tell your administrator "
-            "to run verify_storage."
-        )
+    sent, picture = found
     gate.note_view(actor, image.series.study)
     audit.record(actor, "image.download", image)
     return Response(
@@ -218,10 +215,14 @@ def content(actor: Actor, text: str) -> Response:
     )
 
 
-def _sent_as(image: DicomImage) -> OfflineImage | None:
-    """Return how an image was handed in, where that was as a JPEG or PNG."""
+def _picture_of(image: DicomImage) -> tuple[OfflineImage, bytes] | None:
+    """Return the JPEG or PNG that an image came as, where it did and is whole."""
     rows = OfflineImage.objects.filter(image=image).exclude(mime_type=offline.DICOM)
-    return rows.exclude(state=OfflineState.METADATA_UPLOADED).first()
+    for row in rows.exclude(state=OfflineState.METADATA_UPLOADED):
+        picture = pictures.original(row, image)
+        if picture is not None and hashlib.sha256(picture).hexdigest() == row.checksum:
+            return row, picture
+    return None
 
 
 def owner_of_link(link: str, text: str, address: str | None) -> Actor:

@@ -94,6 +94,7 @@ class Migration(migrations.Migration):
                 ('image_metadata', models.JSONField(default=dict)),
                 ('sent_by', models.CharField(help_text='Kept when the account goes.', max_length=150)),
                 ('state', models.CharField(choices=[('METADATA_UPLOADED', 'Announced'), ('BINARY_UPLOADED', 'Stored'), ('ACK_RECEIVED', 'Acknowledged')], default='METADATA_UPLOADED', max_length=20)),
+                ('stored_sha256', models.CharField(blank=True, help_text='When it was stored.', max_length=64, verbose_name='SHA-256 of the stored file')),
                 ('announced_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('stored_at', models.DateTimeField(null=True)),
                 ('acknowledged_at', models.DateTimeField(null=True)),

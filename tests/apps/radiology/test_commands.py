@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from accounts.models import Role, User
 from archive import access, stores
@@ -173,3 +174,19 @@ def test_images_do_not_change(acknowledged: OfflineImage) -> None:
 )
 def test_keys_are_harmless(filename: str, last: str) -> None:
     assert file_key("1.2", "1.3", "1.4", filename) == f"radiology/1.2/1.3/1.4/{last}"
+
+
+@pytest.mark.parametrize("model", ["offlineimage", "visit", "consultation"])
+def test_administrators_look_at_rows_and_change_none(
+    acknowledged: OfflineImage, admin_user: User, model: str
+) -> None:
+    client = Client()
+    client.force_login(admin_user)
+    answer = client.get(f"/admin/radiology/{model}/")
+    assert answer.status_code == 200
+    assert client.get(f"/admin/radiology/{model}/add/").status_code == 403
+    if model == "offlineimage":
+        assert str(acknowledged.pk) in answer.content.decode()
+        change = f"/admin/radiology/offlineimage/{acknowledged.pk}/change/"
+        assert client.get(change).status_code == 200
+        assert client.post(change, {"checksum": "0" * 64}).status_code == 403

@@ -22,7 +22,8 @@ from PIL import Image
 from pytest_django import Settings
 
 from accounts.models import Role, User
-from archive import stores
+from archive import conflicts, stores
+from archive.access import actor_of
 from archive.models import AuditEvent, InstanceConflict, UploadLog
 from orders.models import StudyMatch
 from radiology.models import OfflineImage
@@ -229,6 +230,38 @@ def test_values_that_cannot_be_are_refused(
     assert not OfflineImage.objects.exists()
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_no_database_keeps_is_refused(sender: Sender, number: str) -> None:
+    body = sender.body(dicom(), image_metadata={"dose": 0.125})
+    text = json.dumps(body).replace("0.125", number)
+    answer = sender.caller.post(METADATA, content=text)
+    assert_problem(answer, 422, "image_metadata")
+    assert not OfflineImage.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("modality", "not a code at all"), ("modality", 7), ("laterality", "B"),
+        ("series_number", "one"), ("instance_number", 2**40), ("study_date", "yesterday"),
+        ("study_description", "x" * 65), ("series_description", "a\\b"),
+        ("body_part_examined", "line\nbreak"),
+    ],
+)  # fmt: skip
+def test_what_dicom_has_no_room_for_is_refused_at_once(
+    sender: Sender, name: str, value: Any
+) -> None:
+    content = picture()
+    body = sender.body(content, "image/png", image_metadata={name: value})
+    assert_problem(sender.announce(body), 422, f"image_metadata.{name}")
+
+
+def test_what_an_object_says_itself_is_not_asked_of_its_sender(sender: Sender) -> None:
+    said = {"modality": "not a code at all", "series_number": "one", "study_description": "x" * 99}
+    done = sender.through(dicom(), image_metadata=said)
+    assert DicomImage.objects.get(pk=done["id"]).series.modality == "CT"
+
+
 def test_other_bytes_than_announced_are_refused(sender: Sender) -> None:
     content = dicom()
     body = sender.body(content)
@@ -306,7 +339,7 @@ def test_pictures_become_images_of_the_order_and_come_back(
         "study_uid": "8f06e605-e810-4418-85cb-6304772f152e",
         "series_uid": "d98553c6-4595-45ff-8adf-666daf4ad91a",
         "image_uid": "f23b2e7a-f916-4865-95ab-290eb39a296f",
-        "study_description": "Chest X-Ray", "modality": "CR", "series_number": 1,
+        "study_description": "Chest X-Ray", "modality": "CR", "series_number": "1",
         "series_description": "PA View", "instance_number": 3, "device": {"any": "thing"},
     }  # fmt: skip
     done = sender.through(content, mime_type, filename="a b/ché.x", image_metadata=said)
@@ -463,6 +496,44 @@ def test_what_was_deleted_is_not_acknowledged_again(sender: Sender, admin: Calle
     assert gone.status_code == 200
     assert_problem(sender.ask(body), 409, "deleted here")
     assert_problem(sender.caller.get(f"{BASE}/images/{stored['id']}/content/"), 404)
+
+
+def test_what_another_image_took_the_place_of_is_not_acknowledged(
+    sender: Sender, admin_user: User
+) -> None:
+    """An administrator decides for the second of two images with one UID."""
+    ds = make_instance(np.zeros((8, 8), np.uint16), PatientID="TEST001")
+    first = to_bytes(ds)
+    ds.PixelData = b"\1" * 128
+    second = to_bytes(ds)
+    mine, other = sender.body(first), sender.body(second)
+    for body, content, status in ((mine, first, 200), (other, second, 409)):
+        sender.announce(body)
+        assert sender.send(body, content).status_code == status
+    conflict = InstanceConflict.objects.get()
+    conflicts.decide(actor_of(admin_user), conflict.pk, "new", "sharper")
+    assert_problem(sender.ask(mine), 409, "Another image")
+    # The sender of the second finds it stored now.
+    assert sender.send(other, second).json()["status"] == "BINARY_UPLOADED"
+    assert sender.ask(other).json()["safe_to_delete"] is True
+
+
+def test_an_acknowledged_image_that_is_deleted_later_is_not_safe_any_more(
+    sender: Sender, admin: Caller
+) -> None:
+    done = sender.through(dicom())
+    path = f"{BASE}/offline-images/{done['image_uuid']}/"
+    assert sender.caller.get(path).json()["safe_to_delete"] is True
+    admin.request("DELETE", f"/api/v1/dicom/studies/{done['study_id']}?reason=wrong")
+    assert sender.caller.get(path).json()["safe_to_delete"] is False
+
+
+def test_a_picture_of_too_many_pixels_says_so(sender: Sender, settings: Settings) -> None:
+    settings.MAX_FRAME_PIXELS = 100
+    content = picture()
+    body = sender.body(content, "image/png")
+    sender.announce(body)
+    assert_problem(sender.send(body, content), 413, "12 x 12 pixels")
 
 
 # Links --------------------------------------------------------------------------------------------
