@@ -26,7 +26,7 @@ if not apps.ready:
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from fastapi_app import docs_page, errors, heads
+from fastapi_app import access_log, docs_page, errors, heads
 from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
 from fastapi_app.routers import (
@@ -121,5 +121,6 @@ def create() -> FastAPI:
 
 
 heads.bound()
+access_log.hide_queries()
 api = create()
 app: ASGIApp = Edge(CrossOrigin(api))
