@@ -40,6 +40,11 @@ def address_of(connection: HTTPConnection) -> str | None:
     return connection.client.host if connection.client else None
 
 
+def origin_of(request: Request) -> str:
+    """Return under which name the site is asked; `Edge` has let lawful ones alone pass."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
 async def serve(request: Request, work: Callable[[Actor], T]) -> T:
     """Do a request's work in a thread, for the actor who sent it.
 

@@ -62,11 +62,6 @@ _PAGE = [
 ]
 
 
-def _origin(request: Request) -> str:
-    """Return under which name the site is asked; `Edge` has let lawful ones alone pass."""
-    return f"{request.url.scheme}://{request.url.netloc}"
-
-
 @router.get("/studies", summary="List studies", openapi_extra=_LIST)
 async def list_studies(request: Request) -> Response:
     """Answer with a page of studies, newest first; `Link: rel="next"` leads to the next page."""
@@ -106,7 +101,7 @@ async def list_studies_of_order(request: Request, order: str) -> Response:
 @router.get("/viewer/url/order/{order}", summary="Where the studies of an order open")
 async def get_viewer_url_of_order(request: Request, order: str) -> Response:
     """Answer with an address and until when it is good."""
-    origin = _origin(request)
+    origin = gate.origin_of(request)
     return JSONResponse(
         await gate.serve(request, lambda actor: viewing.of_order(actor, order, origin))
     )
@@ -115,7 +110,7 @@ async def get_viewer_url_of_order(request: Request, order: str) -> Response:
 @router.get("/viewer/url/patient/{patient}", summary="Where the studies of a patient open")
 async def get_viewer_url_of_patient(request: Request, patient: str) -> Response:
     """Answer with an address and until when it is good; the latest study is shown first."""
-    origin = _origin(request)
+    origin = gate.origin_of(request)
     return JSONResponse(
         await gate.serve(request, lambda actor: viewing.of_patient(actor, patient, origin))
     )
@@ -124,7 +119,7 @@ async def get_viewer_url_of_patient(request: Request, patient: str) -> Response:
 @router.get("/viewer/url/{study}", summary="Where a study opens in the viewer")
 async def get_viewer_url(request: Request, study: str) -> Response:
     """Answer with an address and until when it is good; whoever opens it signs in."""
-    origin = _origin(request)
+    origin = gate.origin_of(request)
     return JSONResponse(
         await gate.serve(request, lambda actor: viewing.of_study(actor, study, origin))
     )

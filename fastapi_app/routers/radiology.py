@@ -41,11 +41,6 @@ _BINARY: dict[str, Any] = {
 }
 
 
-def _origin(request: Request) -> str:
-    """Return under which name the site is asked; `Edge` has let lawful ones alone pass."""
-    return f"{request.url.scheme}://{request.url.netloc}"
-
-
 @router.post(
     "/offline-images/upload-metadata/",
     summary="Announce an image",
@@ -104,7 +99,7 @@ async def receipt_keys(request: Request) -> Response:
 @router.get("/studies/{study}/viewer-url/", summary="Where a study opens in the viewer")
 async def viewer_url(request: Request, study: str) -> Response:
     """Answer with an address and until when it is good; whoever opens it signs in."""
-    origin = _origin(request)
+    origin = gate.origin_of(request)
     return JSONResponse(
         await gate.serve(request, lambda actor: radiology.viewer_url(actor, study, origin))
     )
@@ -119,7 +114,7 @@ async def study_images(request: Request, study: str) -> Response:
 @router.get("/images/{image}/url/", summary="Where the file of an image is fetched")
 async def image_url(request: Request, image: str) -> Response:
     """Answer with an address that needs nothing else, and until when it is good."""
-    origin = _origin(request)
+    origin = gate.origin_of(request)
     return JSONResponse(
         await gate.serve(request, lambda actor: radiology.image_url(actor, image, origin))
     )
