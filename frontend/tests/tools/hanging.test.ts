@@ -105,7 +105,7 @@ describe("a study that is opened", () => {
     expect(second?.window).toMatchObject({ center: -600, width: 1500 });
     // Begun in the middle; what the layout has set is nobody's own setting.
     expect(first?.index).toBe(10);
-    expect(workspace.appearances).toEqual({});
+    expect(workspace.kept.latest).toEqual({});
     second?.setWindow({ center: 0, width: 1, function: "LINEAR" });
     second?.reset();
     expect(second?.window.width).toBe(1500);
@@ -168,7 +168,7 @@ describe("a prior", () => {
     expect(pane && workspace.manifestOf(pane).study.id).toBe("before");
     expect(pane && workspace.isOwn(pane)).toBe(false);
     expect(pane && workspace.strangeness(pane)).toEqual([]);
-    expect(workspace.strangers).toBeNull();
+    expect(workspace.notices.strangers).toBeNull();
   });
 
   it("says why it does not come, and comes when asked again", async () => {
@@ -176,9 +176,9 @@ describe("a prior", () => {
     answer = async () => new Response('{"detail": "Not yours."}', { status: 403 });
     const workspace = opened([COMPARED]);
     workspace.hanging.begin();
-    await vi.waitFor(() => expect(workspace.notices[0]?.text).toContain("Not yours."));
+    await vi.waitFor(() => expect(workspace.notices.all[0]?.text).toContain("Not yours."));
     answer = right;
-    const { action } = workspace.notices[0] ?? {};
+    const { action } = workspace.notices.all[0] ?? {};
     expect(action && "run" in action).toBe(true);
     (action as { run: () => void }).run();
     await vi.waitFor(() => expect(shown(workspace)[1]).toBe("before-lung"));
@@ -198,10 +198,10 @@ describe("a prior", () => {
     const patient = { id: "q", PatientID: "P2", PatientName: "Test^Berta" };
     answer = async () => new Response(JSON.stringify(study("before", 1000, 21, { patient })));
     const workspace = await compared();
-    expect(workspace.strangers).toMatchObject({ kind: "error" });
-    expect(workspace.strangers?.text).toContain("Test, Anna, P1; and Test, Berta, P2");
+    expect(workspace.notices.strangers).toMatchObject({ kind: "error" });
+    expect(workspace.notices.strangers?.text).toContain("Test, Anna, P1; and Test, Berta, P2");
     workspace.setLayout("1x1");
-    expect(workspace.strangers).toBeNull();
+    expect(workspace.notices.strangers).toBeNull();
   });
 });
 

@@ -3,11 +3,9 @@ import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
 import { calibrate, pixelAspect } from "../core/calibration";
 import { type ColorMapId, colorsOf } from "../core/colors";
 import { Emitter } from "../core/emitter";
-import { nextOfFilm } from "../core/film";
 import type { Frame } from "../core/frame";
 import type { Vec2 } from "../core/manifest";
 import { prefetchOrder } from "../core/order";
-import type { Placement } from "../core/placing";
 import { takenWindow, toldWindow } from "../core/quantity";
 import {
   clampIndex,
@@ -31,27 +29,20 @@ import {
 } from "../core/view";
 import {
   COLOR_WINDOW,
-  fileWindows,
   fullRangeWindow,
-  type Overlay,
   type Rendering,
   renderingOf,
   type Window,
 } from "../core/voi";
 import type { FrameProblem } from "../net/frames";
-import { CanvasSurface } from "./canvas-surface";
+import type { Hanging, Overlays, Player, PreviewImage } from "./beside-pane";
+import { type Cine, Film } from "./film";
 import type { Pictures } from "./pictures";
+import { Screen } from "./screen";
 import type { Picture, Surface, SurfaceFactory } from "./surface";
+import { Windowing } from "./windowing";
 
 export type PaneState = "empty" | "loading" | "preview" | "ready" | "error" | "document";
-
-export interface Cine {
-  isPlaying: boolean;
-  fps: number;
-  loops: boolean;
-  /** To and fro, instead of from the start again. */
-  bounces: boolean;
-}
 
 interface Events {
   /** Anything a person sees has changed. */
@@ -72,34 +63,6 @@ interface Events {
   resized: undefined;
 }
 
-/** What a layout asks of a viewport: the window it begins with, and how the picture lies. */
-export interface Hanging {
-  window: Window | null;
-  placement: Placement | null;
-}
-
-/** What shows a video in a viewport: it takes the keys that step and play. */
-export interface Player {
-  play(): void;
-  stop(): void;
-  /** Returns false where there is no further frame in that direction. */
-  step(by: number): boolean;
-  go(index: number): void;
-}
-
-/** What knows what is laid over the pictures of viewports. */
-export interface Overlays {
-  has(pane: Pane): boolean;
-  over(pane: Pane, frame: StackFrame): Overlay | null;
-  describe(pane: Pane): { text: string; title: string; isForced: boolean } | null;
-}
-
-interface PreviewImage {
-  key: string;
-  image: HTMLImageElement;
-  window: Window | null;
-}
-
 /** One viewport: which stack it shows, where in it, and how. Knows no DOM but its surface. */
 export class Pane extends Emitter<Events> {
   stack: Stack | null = null;
@@ -118,40 +81,37 @@ export class Pane extends Emitter<Events> {
   problem: FrameProblem | null = null;
   /** Of the video that is shown here, if one is. */
   player: Player | null = null;
-  cine: Cine = { isPlaying: false, fps: 10, loops: true, bounces: false };
-  size: Size = { width: 1, height: 1 };
-  surface: Surface;
   /** Two corners of a box that is being drawn, in CSS pixels. */
   band: readonly [Vec2, Vec2] | null = null;
   /** Where the magnifying glass is held, in CSS pixels. */
   lens: Vec2 | null = null;
-  /** The person's own window; null: each frame's own. */
-  private chosen: Window | null = null;
-  /** For stacks whose files carry no window: one for all of its frames. */
-  private computed: Window | null = null;
+  private readonly windowing = new Windowing();
   private preview: PreviewImage | null = null;
-  private ratio = 1;
   private drawRequest = 0;
-  private cineTimer = 0;
-  private cineDue = 0;
   /** What the layout asks; null: nothing. */
   hanging: Hanging | null = null;
   /** The view that the layout asks for, in this viewport's size. */
   private placed: View = INITIAL_VIEW;
   /** Nobody has zoomed, moved or turned the picture since it was placed. */
   private isPlaced = true;
-  private cineDirection: 1 | -1 = 1;
-  /** The canvas stands in for the engine's own surface. */
-  private isBorrowed = false;
+  private readonly film: Film;
+  private readonly screen: Screen;
   /** The picture on the screen is still that of the stack before. */
   isStale = false;
 
   constructor(
     private readonly frames: Pictures,
-    private createSurface: SurfaceFactory,
+    createSurface: SurfaceFactory,
   ) {
     super();
-    this.surface = createSurface();
+    this.screen = new Screen(createSurface);
+    this.film = new Film({
+      frames: () => this.stack?.frames ?? [],
+      index: () => this.index,
+      isKnown: (key) => frames.has(key) || frames.problem(key) !== undefined,
+      go: (index, direction) => this.moveTo(index, direction),
+      changed: () => this.emit("change", undefined),
+    });
     frames.on("loaded", ({ key }) => {
       if (key === this.wantedFrame?.key) {
         this.requestDraw();
@@ -189,15 +149,15 @@ export class Pane extends Emitter<Events> {
 
   /** The window the shown frame is drawn with. */
   get window(): Window {
-    if (this.chosen) {
-      return this.chosen;
+    if (this.windowing.chosen) {
+      return this.windowing.chosen;
     }
     const frame = this.shownFrame ?? this.wantedFrame;
     if (this.state === "preview" && this.preview?.window) {
       return this.preview.window;
     }
     const pixels = frame && this.frames.peek(frame.key);
-    return frame && pixels ? this.windowFor(frame, pixels) : COLOR_WINDOW;
+    return frame && pixels ? this.windowing.of(frame, pixels) : COLOR_WINDOW;
   }
 
   /** The window as people read it: of PET in uptake values where they are known. */
@@ -211,12 +171,13 @@ export class Pane extends Emitter<Events> {
 
   /** How the person has set the pictures, to be kept and put back. */
   get appearance(): Appearance {
-    const { chosen: window, invert, view, colorMap } = this;
+    const { invert, view, colorMap } = this;
+    const window = this.windowing.chosen;
     return colorMap === "grey" ? { window, invert, view } : { window, invert, view, colorMap };
   }
 
   setAppearance({ window, invert, view, colorMap }: Appearance): void {
-    this.chosen = window;
+    this.windowing.chosen = window;
     this.invert = invert;
     this.colorMap = colorMap ?? "grey";
     this.chooseSurface();
@@ -236,7 +197,7 @@ export class Pane extends Emitter<Events> {
   }
 
   get hasChosenWindow(): boolean {
-    return this.chosen !== null;
+    return this.windowing.chosen !== null;
   }
 
   get pictureSize(): PictureSize | null {
@@ -267,19 +228,14 @@ export class Pane extends Emitter<Events> {
     this.placed = INITIAL_VIEW;
     this.setAppearance(appearance);
     this.isPlaced = appearance.view === INITIAL_VIEW;
-    this.chosen = hanging?.window ?? this.chosen;
+    this.windowing.chosen = hanging?.window ?? this.windowing.chosen;
     this.stack = stack;
     this.index = stack ? clampIndex(stack, index) : 0;
     this.shownIndex = -1;
     this.direction = 1;
-    this.computed = null;
+    this.windowing.computed = null;
     this.problem = null;
-    this.cine = {
-      isPlaying: false,
-      fps: stack ? stackFps(stack) : 10,
-      loops: true,
-      bounces: false,
-    };
+    this.film.rewind(stack ? stackFps(stack) : 10);
     this.state = !stack ? "empty" : isDocument(stack.series) ? "document" : "loading";
     this.isStale = false;
     this.chooseSurface();
@@ -302,7 +258,7 @@ export class Pane extends Emitter<Events> {
   /** The server's first picture, drawn until the exact one is here. */
   setPreview(preview: PreviewImage): void {
     this.preview = preview;
-    this.computed = preview.window;
+    this.windowing.computed = preview.window;
     this.requestDraw();
   }
 
@@ -314,7 +270,7 @@ export class Pane extends Emitter<Events> {
   dropPlayer(player: Player): void {
     if (this.player === player) {
       this.player = null;
-      this.cine = { ...this.cine, isPlaying: false };
+      this.film.set({ isPlaying: false });
     }
   }
 
@@ -353,7 +309,7 @@ export class Pane extends Emitter<Events> {
   }
 
   setWindow(window: Window | null): void {
-    this.chosen = window;
+    this.windowing.chosen = window;
     this.requestDraw();
     this.emit("windowed", undefined);
   }
@@ -394,7 +350,7 @@ export class Pane extends Emitter<Events> {
   oneToOne(): void {
     const picture = this.pictureSize;
     if (picture) {
-      this.setView(oneToOne(this.view, picture, this.size, this.ratio));
+      this.setView(oneToOne(this.view, picture, this.size, this.screen.ratio));
     }
   }
 
@@ -438,17 +394,23 @@ export class Pane extends Emitter<Events> {
   }
 
   resize(size: Size, devicePixelRatio: number): void {
-    this.size = size;
-    this.ratio = devicePixelRatio;
-    this.surface.resize(size, devicePixelRatio);
+    this.screen.resize(size, devicePixelRatio);
     this.emit("resized", undefined);
     this.drawNow();
   }
 
+  get size(): Size {
+    return this.screen.size;
+  }
+
+  get surface(): Surface {
+    return this.screen.surface;
+  }
+
   /** Puts another engine's surface in the present one's place. */
   replaceSurface(create: SurfaceFactory): void {
-    this.createSurface = create;
-    this.changeSurface(this.isBorrowed ? () => new CanvasSurface() : create);
+    this.screen.replace(create);
+    this.drawNow();
   }
 
   /**
@@ -459,22 +421,9 @@ export class Pane extends Emitter<Events> {
     const { stack } = this;
     const isComputed = Boolean(stack?.reformat ?? stack?.rendering);
     const isColored = this.colorMap !== "grey" || this.overlays?.has(this) === true;
-    const needsCanvas = isComputed || (isColored && stack !== null);
-    if (needsCanvas && !(this.surface instanceof CanvasSurface)) {
-      this.changeSurface(() => new CanvasSurface());
-    } else if (!needsCanvas && this.isBorrowed) {
-      this.changeSurface(this.createSurface);
+    if (this.screen.choose(isComputed || (isColored && stack !== null))) {
+      this.drawNow();
     }
-    this.isBorrowed = needsCanvas;
-  }
-
-  private changeSurface(create: SurfaceFactory): void {
-    const old = this.surface;
-    this.surface = create();
-    old.element.replaceWith(this.surface.element);
-    this.surface.resize(this.size, this.ratio);
-    old.destroy();
-    this.drawNow();
   }
 
   /** What this viewport wants after its visible frame, the nearest first. */
@@ -491,30 +440,22 @@ export class Pane extends Emitter<Events> {
   play(): void {
     if (this.player) {
       this.player.play();
-      return;
+    } else {
+      this.film.play();
     }
-    if (!this.stack || this.stack.frames.length < 2 || this.cine.isPlaying) {
-      return;
-    }
-    this.cine = { ...this.cine, isPlaying: true };
-    this.cineDirection = 1;
-    this.cineDue = performance.now();
-    this.emit("change", undefined);
-    this.scheduleCine();
   }
 
   stop(): void {
-    clearTimeout(this.cineTimer);
     this.player?.stop();
-    if (this.cine.isPlaying) {
-      this.cine = { ...this.cine, isPlaying: false };
-      this.emit("change", undefined);
-    }
+    this.film.stop();
+  }
+
+  get cine(): Cine {
+    return this.film.cine;
   }
 
   setCine(cine: Partial<Cine>): void {
-    this.cine = { ...this.cine, ...cine };
-    this.emit("change", undefined);
+    this.film.set(cine);
   }
 
   /** Draws at the next animation frame; any number of steps before it cost one drawing. */
@@ -527,34 +468,6 @@ export class Pane extends Emitter<Events> {
     }
   }
 
-  private scheduleCine(): void {
-    const period = 1000 / this.cine.fps;
-    this.cineDue = Math.max(this.cineDue + period, performance.now());
-    this.cineTimer = window.setTimeout(
-      () => this.cineStep(),
-      Math.max(0, this.cineDue - performance.now()),
-    );
-  }
-
-  private cineStep(): void {
-    const { stack } = this;
-    if (!stack || !this.cine.isPlaying) {
-      return;
-    }
-    const next = nextOfFilm(this.index, stack.frames.length, this.cineDirection, this.cine);
-    if (!next) {
-      this.stop();
-      return;
-    }
-    const key = stack.frames[next.index]?.key ?? "";
-    // A frame that is still on its way holds the film; one that cannot be shown is passed over.
-    if (this.frames.has(key) || this.frames.problem(key)) {
-      this.cineDirection = next.direction;
-      this.moveTo(next.index, next.direction);
-    }
-    this.scheduleCine();
-  }
-
   private sizeOf(frame: StackFrame): PictureSize {
     const pixels = this.frames.peek(frame.key);
     return {
@@ -562,18 +475,6 @@ export class Pane extends Emitter<Events> {
       rows: pixels?.rows ?? frame.image.Rows ?? 1,
       pixelAspect: pixelAspect(frame),
     };
-  }
-
-  private windowFor(frame: StackFrame, pixels: Frame): Window {
-    if (isColor(frame)) {
-      return COLOR_WINDOW;
-    }
-    const own = fileWindows(frame)[0]?.window;
-    if (own) {
-      return own;
-    }
-    this.computed ??= fullRangeWindow(frame, pixels);
-    return this.computed;
   }
 
   private drawNow(): void {
@@ -594,16 +495,20 @@ export class Pane extends Emitter<Events> {
   }
 
   private drawExact(stack: Stack, frame: StackFrame, pixels: Frame): void {
-    const window = this.chosen ?? this.windowFor(frame, pixels);
-    const size = this.sizeOf(frame);
-    const picture: Picture = { kind: "frame", stack, index: this.index, frame: pixels, size };
-    this.surface.show(picture, this.renderingFor(frame, window), this.view);
+    this.show(stack, frame, this.index, pixels);
     this.shownIndex = this.index;
     this.isStale = false;
     this.problem = null;
     this.preview = null;
     this.state = "ready";
     this.emit("drawn", { index: this.index, exact: true });
+  }
+
+  private show(stack: Stack, frame: StackFrame, index: number, pixels: Frame): void {
+    const window = this.windowing.of(frame, pixels);
+    const size = this.sizeOf(frame);
+    const picture: Picture = { kind: "frame", stack, index, frame: pixels, size };
+    this.surface.show(picture, this.renderingFor(frame, window), this.view);
   }
 
   private renderingFor(frame: StackFrame, window: Window): Rendering {
@@ -657,16 +562,7 @@ export class Pane extends Emitter<Events> {
     const frame = this.shownFrame;
     const pixels = frame && this.frames.peek(frame.key);
     if (this.stack && frame && pixels) {
-      const window = this.chosen ?? this.windowFor(frame, pixels);
-      const size = this.sizeOf(frame);
-      const picture: Picture = {
-        kind: "frame",
-        stack: this.stack,
-        index: this.shownIndex,
-        frame: pixels,
-        size,
-      };
-      this.surface.show(picture, this.renderingFor(frame, window), this.view);
+      this.show(this.stack, frame, this.shownIndex, pixels);
     }
   }
 }

@@ -6,7 +6,8 @@ import type { HungPlace, HungStage } from "../core/manifest";
 import { breastPlacement, CENTRED, type Placement, placedView, sideOf } from "../core/placing";
 import { findFrame, frameKey, isComputed, type Stack, startingIndex } from "../core/stack";
 import { fitScale } from "../core/view";
-import type { Pane, Hanging as PaneHanging } from "../engine/pane";
+import type { Hanging as PaneHanging } from "../engine/beside-pane";
+import type { Pane } from "../engine/pane";
 import type { Workspace } from "./workspace";
 
 /** A window narrower than this opens with one viewport. */

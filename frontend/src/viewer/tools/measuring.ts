@@ -1,7 +1,7 @@
 import { type CalibrationLine, manualSizes } from "../core/calibration";
 import type { MeasurementFacts, MeasurementKind, Statistics, Vec2, Vec3 } from "../core/manifest";
 import { evaluate, regionOffsets, toPatient } from "../core/measure";
-import type { Item } from "../core/measurements";
+import type { Item, MeasurementList } from "../core/measurements";
 import { REGIONS } from "../core/outline";
 import { peakValue, sliceReach, voxelSize } from "../core/peak";
 import { nearestFrame, offPlane, onPicture, type Plane, planeOf } from "../core/planes";
@@ -209,4 +209,24 @@ function frameOf(
     }
   }
   return null;
+}
+
+/** Regions and probes drawn over a preview get their values when the exact pixels are here. */
+export function completeItems(pane: Pane, list: MeasurementList): void {
+  for (const { key, facts } of itemsOn(pane, list.all())) {
+    const isRegion = REGIONS.has(facts.kind) || facts.kind === "profile";
+    const wantsPeak =
+      REGIONS.has(facts.kind) &&
+      pane.stack?.series.Modality === "PT" &&
+      typeof facts.statistics?.peak !== "number";
+    const isOpen = isRegion
+      ? facts.statistics === null || wantsPeak
+      : facts.kind === "probe" && facts.value === null;
+    const found = isOpen ? measured(pane, facts.kind, facts.points, facts) : null;
+    const hasMore =
+      facts.statistics === null || typeof found?.statistics?.peak === "number" || !isRegion;
+    if (found && hasMore && (found.statistics !== null || (!isRegion && found.value !== null))) {
+      list.complete(key, { ...found, id: facts.id });
+    }
+  }
 }

@@ -13,7 +13,8 @@ import {
 import type { Stack } from "../core/stack";
 import { add, cross, dot, scale } from "../core/vectors";
 import { type Slab, THIN, type VolumePlan } from "../core/volume";
-import type { Hanging, Pane } from "../engine/pane";
+import type { Hanging } from "../engine/beside-pane";
+import type { Pane } from "../engine/pane";
 import { VolumeView } from "./volume-view";
 
 const KINDS: readonly PlaneKind[] = ["axial", "coronal", "sagittal"];

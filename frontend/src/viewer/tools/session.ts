@@ -19,7 +19,7 @@ function placeOf(workspace: Workspace): object | null {
           layout: workspace.layout,
           stage: workspace.hanging.place,
           links: workspace.links.state,
-          series: workspace.appearances,
+          series: workspace.kept.latest,
         },
       }
     : null;

@@ -1,12 +1,9 @@
-import { type Appearance, INITIAL_APPEARANCE, isInitial, readAppearance } from "../core/appearance";
+import { INITIAL_APPEARANCE } from "../core/appearance";
 import { Emitter } from "../core/emitter";
-import { personName } from "../core/format";
 import { FoundList } from "../core/found";
-import { hiddenTexts } from "../core/hidden";
 import { cellCount, type Layout, parseLayout } from "../core/layout";
 import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { type Item, MeasurementList } from "../core/measurements";
-import { REGIONS } from "../core/outline";
 import { type Preset, presetsFor } from "../core/presets";
 import { quantityOf } from "../core/quantity";
 import { ShownLedger } from "../core/shown";
@@ -14,36 +11,31 @@ import {
   buildStack,
   findFrame,
   frameKey,
-  isComputed,
   isDocument,
   ownerOf,
   type Stack,
-  type StackFrame,
   startingPlace,
 } from "../core/stack";
-import { Pane, type Hanging as PaneHanging } from "../engine/pane";
+import type { Hanging as PaneHanging } from "../engine/beside-pane";
+import { Pane } from "../engine/pane";
 import { Pictures } from "../engine/pictures";
 import type { SurfaceFactory } from "../engine/surface";
-import type { FrameService, NetworkState } from "../net/frames";
+import type { FrameService } from "../net/frames";
 import { MeasurementSaver } from "../net/saver";
 import type { Crosshair } from "./crosshair";
 import { Fusion } from "./fusion";
 import { Hanging } from "./hanging";
+import { KeptAppearances } from "./kept";
 import { Links } from "./links";
-import { belongs, itemsOn, measured, recalibrate } from "./measuring";
+import { belongs, completeItems, itemsOn, measured, recalibrate } from "./measuring";
 import { Mpr } from "./mpr";
 import type { Tool } from "./names";
+import { type Notice, Notices } from "./notices";
 import { OtherStudies } from "./others";
 import type { OverPictures } from "./over-pictures";
 import { Volume3d } from "./volume3d";
+import { wantedBy } from "./wanted";
 import { Windows } from "./windows";
-
-export interface Notice {
-  id: string;
-  kind: "info" | "warning" | "error";
-  text: string;
-  action?: { label: string; run: () => void } | { label: string; href: string };
-}
 
 interface Events {
   change: undefined;
@@ -55,12 +47,8 @@ interface Events {
   lines: undefined;
 }
 
-/** How many frames of other series are asked for ahead, after the series on the screen. */
-const OTHER_SERIES_FRAMES = 2000;
 /** A window narrower than this shows one viewport. */
 const LEAST_FOR_TWO = 760;
-/** The server keeps a session of 16 KiB; a series takes a sixth of one. */
-const MOST_KEPT = 40;
 
 /** The one store of a viewer window: the study, its viewports, the tool in hand, what is drawn. */
 export class Workspace extends Emitter<Events> {
@@ -90,10 +78,9 @@ export class Workspace extends Emitter<Events> {
   activeIndex = 0;
   tool: Tool;
   showsTexts = true;
-  notices: readonly Notice[] = [];
-  private readonly readWarnings = new Set<string>();
-  /** How the person has set each series, by its id; the untouched ones are left out. */
-  private readonly kept = new Map<string, Appearance>();
+  readonly notices = new Notices(this);
+  /** How the person has set each series. */
+  readonly kept: KeptAppearances;
 
   constructor(
     readonly manifest: Manifest,
@@ -115,7 +102,7 @@ export class Workspace extends Emitter<Events> {
     const item = (id: string): string =>
       new URL(`/viewer/api/measurements/${id}/`, location.href).pathname;
     this.saver = new MeasurementSaver(this.list, { collection, item }, manifest.user.can_write);
-    this.takeUp(manifest.session?.viewport?.series);
+    this.kept = new KeptAppearances(this.stacks, manifest.session?.viewport?.series);
     this.listen();
     this.addPanes(1);
     if (!this.hanging.open()) {
@@ -134,11 +121,6 @@ export class Workspace extends Emitter<Events> {
     return this.panes[this.activeIndex] as Pane;
   }
 
-  private get activeStackIndex(): number {
-    const { stack } = this.active;
-    return stack ? this.stacks.indexOf(stack) : -1;
-  }
-
   /** The viewports on the screen, by their number. */
   get visible(): { pane: Pane; number: number }[] {
     const all = this.panes
@@ -151,54 +133,6 @@ export class Workspace extends Emitter<Events> {
     const { stack } = this.active;
     const modality = stack?.series.Modality ?? null;
     return presetsFor(modality, this.active.wantedFrame, this.manifest.presets, quantityOf(stack));
-  }
-
-  /** Two patients in one window: said aloud for as long as both are shown. */
-  get strangers(): Notice | null {
-    const shown = new Map<string, string>();
-    for (const { pane } of this.visible) {
-      const found = this.strangeness(pane);
-      if (found.length > 0) {
-        const { patient, study } = this.manifestOf(pane);
-        const who = [personName(patient.PatientName), patient.PatientID].filter(Boolean).join(", ");
-        shown.set(study.id, `${who} (other ${found.join(", ")})`);
-      }
-    }
-    const { patient } = this.manifest;
-    const own = [personName(patient.PatientName), patient.PatientID].filter(Boolean).join(", ");
-    return shown.size === 0
-      ? null
-      : {
-          id: "strangers",
-          kind: "error",
-          text: `Two patient records are shown in this window: ${own}; and ${[...shown.values()].join("; ")}. They were linked as one person.`,
-        };
-  }
-
-  /** What is wrong with the study and the series on the screen, and what their pictures lack. */
-  get warnings(): Notice[] {
-    const series = this.visible.flatMap(({ pane }) => pane.stack?.series ?? []);
-    const found = series.flatMap(({ id, SeriesNumber, warning }) =>
-      warning
-        ? [{ id: `series-${id}`, text: `Series ${SeriesNumber ?? "without number"}: ${warning}` }]
-        : [],
-    );
-    const { warning } = this.manifest.study;
-    const said = this.manifest.series.some((entry) => entry.warning === warning);
-    const all = warning && !said ? [{ id: "study", text: warning }, ...found] : found;
-    const unseen = this.visible.flatMap(({ pane }) => {
-      const frame = pane.shownFrame;
-      return frame && pane.stack
-        ? hiddenTexts(frame).map(({ keyword, text }) => ({
-            id: `hidden-${keyword}-${pane.stack?.series.id}`,
-            text,
-          }))
-        : [];
-    });
-    const distinct = new Map([...all, ...unseen].map((entry) => [entry.id, entry]));
-    return [...distinct.values()]
-      .filter(({ id }) => !this.readWarnings.has(id))
-      .map(({ id, text }) => ({ id, text, kind: "warning" as const }));
   }
 
   setTool(tool: Tool): void {
@@ -383,19 +317,11 @@ export class Workspace extends Emitter<Events> {
   }
 
   notify(notice: Notice): void {
-    this.notices = [...this.notices.filter(({ id }) => id !== notice.id), notice];
-    this.emit("change", undefined);
+    this.notices.notify(notice);
   }
 
   dismiss(id: string): void {
-    if (this.warnings.some((warning) => warning.id === id)) {
-      this.readWarnings.add(id);
-      this.emit("change", undefined);
-    }
-    if (this.notices.some((notice) => notice.id === id)) {
-      this.notices = this.notices.filter((notice) => notice.id !== id);
-      this.emit("change", undefined);
-    }
+    this.notices.dismiss(id);
   }
 
   /** "Try again" after a lost network, an ended session or a refused frame. */
@@ -411,26 +337,6 @@ export class Workspace extends Emitter<Events> {
   private showChange(key: string | undefined): void {
     if (key && this.list.get(key)) {
       this.showMeasurement(key);
-    }
-  }
-
-  /** Regions and probes drawn over a preview get their values when the exact pixels are here. */
-  private completeItems(pane: Pane): void {
-    for (const { key, facts } of this.itemsOn(pane)) {
-      const isRegion = REGIONS.has(facts.kind) || facts.kind === "profile";
-      const wantsPeak =
-        REGIONS.has(facts.kind) &&
-        pane.stack?.series.Modality === "PT" &&
-        typeof facts.statistics?.peak !== "number";
-      const isOpen = isRegion
-        ? facts.statistics === null || wantsPeak
-        : facts.kind === "probe" && facts.value === null;
-      const found = isOpen ? this.measured(pane, facts.kind, facts.points, facts) : null;
-      const hasMore =
-        facts.statistics === null || typeof found?.statistics?.peak === "number" || !isRegion;
-      if (found && hasMore && (found.statistics !== null || (!isRegion && found.value !== null))) {
-        this.list.complete(key, { ...found, id: facts.id });
-      }
     }
   }
 
@@ -464,37 +370,6 @@ export class Workspace extends Emitter<Events> {
   isOwn(pane: Pane): boolean {
     const uid = pane.stack?.series.SeriesInstanceUID;
     return this.manifest.series.some(({ SeriesInstanceUID }) => SeriesInstanceUID === uid);
-  }
-
-  /** Reads how the person left each series of this study. */
-  private takeUp(kept: unknown): void {
-    const entries = kept && typeof kept === "object" ? Object.entries(kept) : [];
-    for (const [id, value] of entries) {
-      if (this.stacks.some(({ series }) => series.id === id)) {
-        this.kept.set(id, readAppearance(value));
-      }
-    }
-  }
-
-  /** What is kept of each series that was set otherwise than it came, the latest last. */
-  get appearances(): Record<string, Appearance> {
-    return Object.fromEntries([...this.kept].slice(-MOST_KEPT));
-  }
-
-  private note(pane: Pane): void {
-    const id = pane.stack?.series.id;
-    if (id === undefined || isComputed(pane.stack) || pane.stack?.owner || pane.hanging) {
-      return;
-    }
-    const { appearance } = pane;
-    const before = this.kept.get(id);
-    if (before && JSON.stringify(before) === JSON.stringify(appearance)) {
-      return;
-    }
-    this.kept.delete(id);
-    if (!isInitial(appearance)) {
-      this.kept.set(id, appearance);
-    }
   }
 
   /** The first series with pictures that no viewport shows yet. */
@@ -555,11 +430,11 @@ export class Workspace extends Emitter<Events> {
     this.links.watch(pane);
     this.mpr.watch(pane);
     this.hanging.watch(pane);
-    pane.on("change", () => this.note(pane));
+    pane.on("change", () => this.kept.note(pane));
     pane.on("focus", () => this.focus());
     pane.on("drawn", ({ exact }) => {
       if (exact) {
-        this.completeItems(pane);
+        completeItems(pane, this.list);
       }
       if (this.visible.length > 1) {
         this.emit("lines", undefined);
@@ -609,54 +484,17 @@ export class Workspace extends Emitter<Events> {
     );
     this.pictures.on("loaded", ({ key }) => this.emit("loaded", { key }));
     this.pictures.on("failed", ({ key }) => this.emit("loaded", { key }));
-    this.pictures.on("network", (state) => this.onNetwork(state));
+    this.pictures.on("network", (state) => this.notices.onNetwork(state));
   }
 
-  private onNetwork(state: NetworkState): void {
-    if (state.kind === "ok") {
-      this.dismiss("network");
-    } else if (state.kind === "signed-out") {
-      const next = encodeURIComponent(location.pathname);
-      this.notify({
-        id: "network",
-        kind: "error",
-        text: `${state.message} What is on the screen stays.`,
-        action: { label: "Sign in", href: `/accounts/login/?next=${next}` },
-      });
-    } else {
-      const seconds = Math.round(state.retryInMs / 1000);
-      this.notify({
-        id: "network",
-        kind: "warning",
-        text: `${state.message} Trying again in ${seconds} s.`,
-        action: { label: "Try now", run: () => this.retry() },
-      });
-    }
+  private get activeFirst(): Pane[] {
+    const cells = this.visible.map(({ pane }) => pane);
+    return [this.active, ...cells.filter((pane) => pane !== this.active)];
   }
 
   /** Tells the frame service what is on the screen and what is wanted next, the active pane first. */
   private focus(): void {
-    const cells = this.visible.map(({ pane }) => pane);
-    const panes = [this.active, ...cells.filter((pane) => pane !== this.active)];
-    const visible: StackFrame[] = [];
-    const next: StackFrame[] = [];
-    for (const pane of panes) {
-      if (pane.wantedFrame) {
-        visible.push(pane.wantedFrame);
-      }
-      next.push(...pane.wantedNext());
-    }
-    let others = 0;
-    const at = this.activeStackIndex;
-    for (const stack of [...this.stacks.slice(at + 1), ...this.stacks.slice(0, Math.max(at, 0))]) {
-      if (others >= OTHER_SERIES_FRAMES) {
-        break;
-      }
-      if (!panes.some((pane) => pane.stack === stack)) {
-        next.push(...stack.frames);
-        others += stack.frames.length;
-      }
-    }
+    const { visible, next } = wantedBy(this.activeFirst, this.stacks);
     this.pictures.want(visible, next);
   }
 }

@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from "lit";
 import type { ImageFacts } from "../core/manifest";
 import { clock, frameAt, SPEEDS, timeOf, type VideoFacts } from "../core/video";
-import type { Pane, Player } from "../engine/pane";
+import type { Player } from "../engine/beside-pane";
+import type { Pane } from "../engine/pane";
 import { ApiError, requestJson } from "../net/api";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";

@@ -448,11 +448,11 @@ export class ViewerPageElement extends ViewerElement {
     const workspace = this.workspace as Workspace;
     const { saver } = workspace;
     const state = saver.overall;
-    const { strangers } = workspace;
+    const { strangers } = workspace.notices;
     const notices = [
       ...(strangers ? [strangers] : []),
-      ...workspace.notices,
-      ...workspace.warnings,
+      ...workspace.notices.all,
+      ...workspace.notices.warnings,
     ];
     if (
       (state === "waiting" || state === "failed") &&
