@@ -169,6 +169,10 @@ bench-reading: $(DEV) ## measure queries and retrieval, beside Orthanc where it 
 bench-dicomweb: $(DEV) ## measure DICOMweb, beside Orthanc with its plugin where it is installed
 	$(PYTHON) -m tests.perf.bench_dicomweb
 
+.PHONY: bench-ehr
+bench-ehr: $(DEV) $(BUILT) ## measure what an EHR's users wait for, against the promised targets
+	$(PYTHON) -m tests.perf.bench_ehr
+
 .PHONY: bench-viewer
 bench-viewer: $(DEV) $(BUILT) $(OHIF) ## measure the viewer in Chromium, beside OHIF on our site and on Orthanc
 	$(PYTHON) -m tests.perf.bench_viewer
