@@ -26,6 +26,7 @@ class Role(models.TextChoices):
 
 _UPLOADERS = {Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST, Role.FACILITY}
 _READERS = {Role.ADMIN, Role.RADIOLOGIST}
+_SHARERS = {Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST, Role.FACILITY}
 _ANNOTATORS = {Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST}
 
 
@@ -60,6 +61,11 @@ class User(AbstractUser):
     def can_read(self) -> bool:
         """Whether opening a study is reading it (and marks it as no longer unread)."""
         return self.is_administrator or self.role in _READERS
+
+    @property
+    def can_share(self) -> bool:
+        """Whether they may hand a study on to somebody without an account."""
+        return self.is_administrator or self.role in _SHARERS
 
     @property
     def can_annotate(self) -> bool:

@@ -22,20 +22,36 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Model)
 
 
+# How a row names its study, where single studies are open.
+_STUDY_OF: dict[type[Model], str] = {Study: "pk", Series: "study", DicomImage: "series__study"}
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The facilities whose data may be touched; None means all of them (administrators, jobs)."""
+    """The facilities whose data may be touched; None means all of them (administrators, jobs).
+
+    Whoever comes by a link has no facility, and single studies instead: what knows of facilities
+    alone is closed to them.
+    """
 
     facility_ids: frozenset[UUID] | None
+    study_ids: frozenset[UUID] = frozenset()
 
     def includes(self, facility_id: UUID) -> bool:
         """Whether a facility's data may be touched."""
         return self.facility_ids is None or facility_id in self.facility_ids
 
+    def includes_study(self, study: Study) -> bool:
+        """Whether a study may be read."""
+        return self.includes(study.facility_id) or study.pk in self.study_ids
+
     def filter(self, rows: QuerySet[T], field: str = "facility") -> QuerySet[T]:
         """Narrow `rows` to this scope; `field` leads to the facility."""
         if self.facility_ids is None:
             return rows
+        if self.study_ids:
+            study = _STUDY_OF.get(rows.model._meta.concrete_model or rows.model)
+            return rows.filter(**{f"{study}__in": self.study_ids}) if study else rows.none()
         return rows.filter(**{f"{field}__in": self.facility_ids})
 
 
@@ -53,7 +69,15 @@ class Actor:
     can_upload: bool = False
     can_annotate: bool = False
     can_read: bool = False
+    can_share: bool = False
     is_administrator: bool = False
+    # Who came by a link is no user.
+    link_id: UUID | None = None
+
+    @property
+    def key(self) -> UUID | None:
+        """What tells this person, or this link's visitors, from others."""
+        return self.user_id or self.link_id
 
 
 def scope_of(user: User | AnonymousUser) -> Scope:
@@ -75,6 +99,7 @@ def actor_of(user: User, *, address: str | None = None) -> Actor:
         can_upload=user.can_upload,
         can_annotate=user.can_annotate,
         can_read=user.can_read,
+        can_share=user.can_share,
         is_administrator=user.is_administrator,
     )
 
@@ -90,6 +115,8 @@ def _one(rows: QuerySet[T], scope: Scope, *, what: str, facility_field: str = "f
     if row is not None:
         return row
     if rows.exists():
+        if scope.study_ids:
+            raise ForbiddenError(f"The link that you came by does not open this {what}.")
         if rows.model is Facility:
             raise ForbiddenError("You are not a member of this facility.")
         raise ForbiddenError(f"This {what} belongs to a facility that is not yours.")

@@ -24,6 +24,7 @@ from archive.integrity_rows import (
     PatientLink,
     Sweep,
 )
+from archive.link_rows import LinkOutcome, LinkPurpose, LinkUse, SharedLink
 from archive.reconstruction_rows import (
     ReconstructionJob,
     ReconstructionOutput,
@@ -42,9 +43,10 @@ __all__ = [
     "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent", "AvailabilityNotice",
     "CommitmentRequest", "CommitmentState", "Damage", "DamageKind", "Deletion", "DeletionLevel",
     "DeletionState", "Destination", "FindingDecision", "ForwardRule", "Heartbeat",
-    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "MachineFinding", "NoticeState",
+    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose",
+    "LinkUse", "MachineFinding", "NoticeState",
     "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
-    "ReconstructionState", "ResumableUpload", "StudyRule", "Sweep", "Transmission",
+    "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule", "Sweep", "Transmission",
     "TransmissionState", "UploadAction", "UploadLog", "UploadState",
 ]  # fmt: skip
 

@@ -124,7 +124,7 @@ def search(
 
     Returns
     -------
-    None where the query is not plain enough, or finds more than `MOST` rows to look at.
+    None where the query or the scope is not plain enough, or more than `MOST` rows are found.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def search(
     DICOM PS3.4 section C.4.1.
     """
     keys = query.identifier
-    if not isinstance(keys, PlainKeys):
+    if not isinstance(keys, PlainKeys) or scope.study_ids:
         return None
     patience = patience or query.patience()
     try:

@@ -26,17 +26,23 @@ from django.utils.crypto import constant_time_compare
 from accounts import sessions
 from accounts.auth import usable_token, user_of_basic
 from accounts.models import User
-from archive import access
+from archive import access, link_visits, links
 from archive.access import Actor
 from archive.errors import ForbiddenError
+from archive.link_rows import LinkPurpose
+from fastapi_app import link_doors
 
 _REMEMBERED_S = 1.0
 _LONGEST_CREDENTIAL = 8192
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ENDING = ("DELETE", "/api/v1/auth/token")
 
-By = Literal["session", "token", "basic"]
+By = Literal["session", "token", "basic", "link", "visit"]
 _SCHEMES: dict[str, By] = {"bearer": "token", "basic": "basic"}
+_COOKIES: tuple[tuple[By, str], ...] = (
+    ("session", settings.SESSION_COOKIE_NAME),
+    ("visit", settings.LINK_COOKIE_NAME),
+)
 
 
 class NotSignedInError(Exception):
@@ -50,6 +56,8 @@ class Caller:
     actor: Actor
     by: By
     is_read_only: bool = False
+    # What the link is for by which somebody came.
+    purpose: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +87,17 @@ def credential_of(authorization: str | None, cookie: str | None) -> Credential |
         by = _SCHEMES.get(scheme.lower())
         if by is None or not value or len(value) > _LONGEST_CREDENTIAL:
             return None
-        return Credential(by, value.strip(), _digest(authorization))
-    if cookie:
-        key = _session_key(cookie)
-        return Credential("session", key, _digest(key)) if key else None
+        value = value.strip()
+        if by == "token" and value.startswith(links.PREFIX):
+            by = "link"
+        return Credential(by, value, _digest(authorization))
+    if cookie and len(cookie) <= _LONGEST_CREDENTIAL:
+        cookies = parse_cookie(cookie)
+        # Whoever is signed in is not less for having opened a link before.
+        for by, name in _COOKIES:
+            key = cookies.get(name, "")
+            if key:
+                return Credential(by, key, _digest(f"{by} {key}"))
     return None
 
 
@@ -110,6 +125,26 @@ def caller_of(credential: Credential, address: str | None) -> Caller:
     caller = known_caller(credential, address)
     if caller is not None:
         return caller
+    caller = _linked(credential, address) or _signed_in(credential, address)
+    with _lock:
+        _known[credential.name, address] = caller
+    return caller
+
+
+def _linked(credential: Credential, address: str | None) -> Caller | None:
+    """Return who came by a link; None: the credential is none of a link's."""
+    if credential.by == "link":
+        actor = links.fetching_actor(credential.value, address=address)
+        return Caller(actor, "link", is_read_only=True, purpose=LinkPurpose.ANALYSIS)
+    if credential.by == "visit":
+        visitor = link_visits.visitor_of(credential.value, address=address)
+        if visitor is None:
+            raise NotSignedInError("There is no such visit. Open the link again.")
+        return Caller(visitor.actor, "visit", is_read_only=True, purpose=visitor.link.purpose)
+    return None
+
+
+def _signed_in(credential: Credential, address: str | None) -> Caller:
     user, is_read_only = _user_of(credential, address)
     if user is None:
         raise NotSignedInError(
@@ -120,10 +155,7 @@ def caller_of(credential: Credential, address: str | None) -> Caller:
                 "token: its page makes one.",
             }[credential.by]
         )
-    caller = Caller(access.actor_of(user, address=address), credential.by, is_read_only)
-    with _lock:
-        _known[credential.name, address] = caller
-    return caller
+    return Caller(access.actor_of(user, address=address), credential.by, is_read_only)
 
 
 def forget() -> None:
@@ -176,6 +208,17 @@ def _user_of(credential: Credential, address: str | None) -> tuple[User | None, 
     return _user_of_session(credential.value), False
 
 
+def check_door(scope: Mapping[str, Any], caller: Caller) -> None:
+    """Refuse what a link does not open, whatever study it is of.
+
+    Raises
+    ------
+    ForbiddenError
+    """
+    if caller.purpose:
+        link_doors.check(caller.purpose, scope["method"], scope["path"])
+
+
 def check_may_change(scope: Mapping[str, Any], caller: Caller) -> None:
     """Refuse a change by a token that is for reading alone; ending itself is none.
 
@@ -207,12 +250,6 @@ def _user_of_session(key: str) -> User | None:
     if user is None or not constant_time_compare(known, user.get_session_auth_hash()):
         return None
     return user
-
-
-def _session_key(cookie: str) -> str:
-    if len(cookie) > _LONGEST_CREDENTIAL:
-        return ""
-    return parse_cookie(cookie).get(settings.SESSION_COOKIE_NAME, "")
 
 
 def _digest(text: str) -> bytes:

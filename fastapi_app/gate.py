@@ -67,13 +67,14 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
         with database():
             try:
                 caller = auth.caller_of(credential, address)
-            except auth.NotSignedInError:
+            except (auth.NotSignedInError, ForbiddenError):
                 limits.count_stranger(address)
                 raise
             auth.check_origin(request.scope, caller)
+            auth.check_door(request.scope, caller)
             auth.check_may_change(request.scope, caller)
-            if caller.actor.user_id is not None:
-                limits.count(caller.actor.user_id)
+            if caller.actor.key is not None:
+                limits.count(caller.actor.key)
             return work(caller.actor)
 
     async with limits.turn_of(credential.name):
@@ -168,7 +169,7 @@ def image_for(actor: Actor, text: str) -> DicomImage:
     """Return an image in scope by our id or its SOP Instance UID, and note that it is looked at."""
     key = access.parse_key(text, what="image")
     image = (known_image(key) or _confirmed(key)) if isinstance(key, UUID) else None
-    if image is None or not actor.scope.includes(image.facility_id):
+    if image is None or not actor.scope.includes_study(image.series.study):
         image = access.image_for(actor.scope, key)
         remember(image)
     note_view(actor, image.series.study)
@@ -225,7 +226,7 @@ def forget() -> None:
 def has_viewed(actor: Actor, study_id: UUID) -> bool:
     """Whether the person's look at the study is in the audit trail already."""
     with _lock:
-        return (actor.user_id, study_id) in _viewed
+        return (actor.key, study_id) in _viewed
 
 
 def note_view(actor: Actor, study: Study) -> None:
@@ -234,7 +235,7 @@ def note_view(actor: Actor, study: Study) -> None:
         return
     audit.record(actor, "study.view", study, by="api")
     with _lock:
-        _viewed[actor.user_id, study.pk] = True
+        _viewed[actor.key, study.pk] = True
 
 
 def study_for(actor: Actor, text: str) -> Study:

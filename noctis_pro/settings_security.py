@@ -47,6 +47,9 @@ SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = "noctis_session"
 CSRF_COOKIE_NAME = "noctis_csrf"
+# Of whoever came by a link, and has no session.
+LINK_COOKIE_NAME = "noctis_link"
+SHARED_LINK_MOST_DAYS = 30
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_HSTS_SECONDS = 31_536_000 if _config.secure_ssl_redirect else 0

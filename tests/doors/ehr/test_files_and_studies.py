@@ -134,7 +134,8 @@ def test_a_study_has_an_address_in_the_viewer(
     assert browser.get(path).status_code == 200
     assert AuditEvent.objects.filter(verb="study.link", target_id=str(study.pk)).count() == 1
     settings.SIGNED_URL_TTL_S = -1
-    assert browser.get(path).status_code == 403
+    late = caller.get(f"{API}/viewer/url/{study.study_instance_uid}").json()["url"]
+    assert browser.get(late.removeprefix("http://testserver")).status_code == 403
 
 
 def test_a_changed_link_opens_nothing(caller: Caller, facility: Facility) -> None:
