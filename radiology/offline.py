@@ -65,12 +65,14 @@ class Announcement:
     Attributes
     ----------
     image_uuid : its sender's name for it
-    radiology_order_id : our id of an order, or its accession number
+    radiology_order_id : our id of an order, or its accession number; empty: for no order, which
+        DICOM alone can be, for it says itself whose it is
     file_size : bytes
     checksum : SHA-256 of the file in hex
     study_uid, series_uid, image_uid : DICOM UIDs, or UUIDs (PS3.5 B.2)
     image_metadata : what else the sender says of it
     visit_id, consultation_id : names that the patient's record has for them
+    facility : the code of whose it becomes where it is for no order
     """
 
     image_uuid: UUID
@@ -85,6 +87,7 @@ class Announcement:
     image_metadata: Mapping[str, Any] = field(default_factory=dict)
     visit_id: str = ""
     consultation_id: str = ""
+    facility: str = ""
 
 
 # Announced ----------------------------------------------------------------------------------------
@@ -102,8 +105,10 @@ def declare(actor: Actor, announcement: Announcement) -> OfflineImage:
     ConflictError
         When this image was announced with other values, or its study fulfils another order.
     """
-    order = order_for(actor, announcement.radiology_order_id)
-    facility = access.facility_for_upload(actor, order.facility.code)
+    order = _order_of(actor, announcement)
+    facility = access.facility_for_upload(
+        actor, order.facility.code if order else announcement.facility
+    )
     row = OfflineImage(
         image_uuid=announcement.image_uuid,
         facility=facility,
@@ -119,13 +124,18 @@ def declare(actor: Actor, announcement: Announcement) -> OfflineImage:
         pictures.check(row)
     known = OfflineImage.objects.filter(pk=row.pk).first()
     if known is None:
-        arrivals.require_free(order, row.study_uid)
+        if order is not None:
+            arrivals.require_free(order, row.study_uid)
         try:
             with transaction.atomic():
                 row.consultation = _context(order, announcement)
                 row.save(force_insert=True)
                 audit.record(
-                    actor, "offline.announce", row, order=str(order.pk), study_uid=row.study_uid
+                    actor,
+                    "offline.announce",
+                    row,
+                    order=str(order.pk) if order else None,
+                    study_uid=row.study_uid,
                 )
         except IntegrityError:
             # Announced twice at the same moment.
@@ -141,6 +151,17 @@ def declare(actor: Actor, announcement: Announcement) -> OfflineImage:
             "change. Announce another file under another image_uuid."
         )
     return known
+
+
+def _order_of(actor: Actor, announcement: Announcement) -> Order | None:
+    """Return the order that is named; None where an object comes for a facility alone."""
+    if announcement.radiology_order_id:
+        return order_for(actor, announcement.radiology_order_id)
+    if _KINDS.get(announcement.mime_type.strip().lower()) in (capture.JPEG, capture.PNG):
+        raise InvalidInputError(
+            "A JPEG or PNG does not say whose it is: name its order in 'radiology_order_id'."
+        )
+    return None
 
 
 def order_for(actor: Actor, text: str) -> Order:
@@ -205,7 +226,7 @@ def _require_plain(metadata: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _context(order: Order, announcement: Announcement) -> Consultation | None:
+def _context(order: Order | None, announcement: Announcement) -> Consultation | None:
     """Return the consultation that is named; in the transaction that announces."""
     visit_id, consultation_id = (
         _name("visit_id", announcement.visit_id),
@@ -215,6 +236,8 @@ def _context(order: Order, announcement: Announcement) -> Consultation | None:
         if consultation_id:
             raise InvalidInputError("A 'consultation_id' needs its 'visit_id'.")
         return None
+    if order is None:
+        raise InvalidInputError("A 'visit_id' needs its order: name it in 'radiology_order_id'.")
     visit, _ = Visit.objects.get_or_create(
         facility=order.facility, identifier=visit_id, defaults={"patient": order.patient}
     )

@@ -42,8 +42,13 @@ class AnnouncementBody(BaseModel):
     """An image that is to come."""
 
     image_uuid: UUID = Field(description="The sender's own name for the image.")
-    radiology_order_id: UUID | int | str = Field(
-        description="The order's id, or its accession number."
+    radiology_order_id: UUID | int | str | None = Field(
+        description="The order's id, or its accession number. null with a facility: DICOM alone."
+    )
+    facility: str = Field(
+        default="",
+        max_length=64,
+        description="The code of whose it becomes where it is for no order.",
     )
     filename: str = Field(min_length=1, max_length=1024)
     file_size: int = Field(ge=1, description="Bytes.")
@@ -81,7 +86,8 @@ def announce(actor: Actor, body: AnnouncementBody) -> Document:
         actor,
         Announcement(
             image_uuid=body.image_uuid,
-            radiology_order_id=str(body.radiology_order_id),
+            radiology_order_id=_order_text(body),
+            facility=body.facility,
             filename=body.filename,
             file_size=body.file_size,
             mime_type=body.mime_type,
@@ -95,6 +101,16 @@ def announce(actor: Actor, body: AnnouncementBody) -> Document:
         ),
     )
     return _document(row)
+
+
+def _order_text(body: AnnouncementBody) -> str:
+    text = "" if body.radiology_order_id is None else str(body.radiology_order_id).strip()
+    if not text and (body.radiology_order_id is not None or not body.facility):
+        raise InvalidInputError(
+            "'radiology_order_id' is empty. Name the order; for DICOM without one send null, and "
+            "the code of its facility in 'facility'."
+        )
+    return text
 
 
 def store(actor: Actor, image_uuid: str, stream: BinaryIO) -> Document:

@@ -262,6 +262,35 @@ def test_what_an_object_says_itself_is_not_asked_of_its_sender(sender: Sender) -
     assert DicomImage.objects.get(pk=done["id"]).series.modality == "CT"
 
 
+def test_an_object_comes_for_a_facility_without_an_order(sender: Sender) -> None:
+    content = dicom()
+    alone = {"radiology_order_id": None, "facility": "NORTH"}
+    done = sender.through(content, **alone)
+    assert done["status"] == "ACK_RECEIVED"
+    assert done["radiology_order_id"] is None
+    assert done["receipt"]["facility"] == "NORTH"
+    assert DicomImage.objects.get(pk=done["id"]).series.study.facility.code == "NORTH"
+    assert not StudyMatch.objects.filter(state="linked").exists()
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "change", "status", "words"),
+    [
+        ("application/dicom", {"radiology_order_id": None}, 422, "facility"),
+        ("application/dicom", {"radiology_order_id": "", "facility": "NORTH"}, 422, "empty"),
+        ("application/dicom", {"radiology_order_id": None, "facility": "SOUTH"}, 403, "SOUTH"),
+        ("image/png", {"radiology_order_id": None, "facility": "NORTH"}, 422, "whose it is"),
+    ],
+    ids=["no-facility", "empty", "foreign", "picture"],
+)
+def test_without_an_order_something_else_says_whose_it_is(
+    sender: Sender, mime_type: str, change: dict[str, Any], status: int, words: str
+) -> None:
+    content = dicom() if mime_type == "application/dicom" else picture()
+    assert_problem(sender.announce(sender.body(content, mime_type, **change)), status, words)
+    assert not OfflineImage.objects.exists()
+
+
 def test_other_bytes_than_announced_are_refused(sender: Sender) -> None:
     content = dicom()
     body = sender.body(content)
