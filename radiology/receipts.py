@@ -95,19 +95,23 @@ def fault_of(receipt: Receipt, public_key: str = "") -> str:
     return ""
 
 
-def read(text: str) -> Receipt | None:
-    """Return the receipt in a text, signed or not; None where there is none.
+def read_all(text: str) -> list[Receipt | None]:
+    """Return the receipts in a text: one, or a list of them; None stands for what is none.
 
     Parameters
     ----------
-    text : the receipt as JSON, or an acknowledgement's whole answer
+    text : JSON; each receipt alone, or as an acknowledgement's whole answer
     """
-    if len(text) > _LONGEST:
-        return None
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        return [None]
+    if isinstance(found, list) and found:
+        return [_receipt_of(each) for each in found]
+    return [_receipt_of(found)]
+
+
+def _receipt_of(found: object) -> Receipt | None:
     if isinstance(found, dict) and isinstance(found.get("receipt"), dict):
         found = found["receipt"]
     if not isinstance(found, dict):
@@ -115,7 +119,7 @@ def read(text: str) -> Receipt | None:
     if not all(isinstance(found.get(name), str) for name in (*_SIGNATURE, "image_uuid")):
         return None
     try:
-        message_of(found)
+        is_short = len(message_of(found)) <= _LONGEST
     except (ValueError, RecursionError):
         return None
-    return found
+    return found if is_short else None

@@ -124,6 +124,16 @@ def test_a_receipt_is_right_and_a_changed_one_is_not(
         call_command("verify_receipt", str(tmp_path / "none"))
 
 
+def test_receipts_are_checked_together(acknowledged: OfflineImage, tmp_path: Path) -> None:
+    receipt = acknowledged.receipt
+    assert receipt is not None
+    assert checked([receipt, {"receipt": receipt}], tmp_path).count("The receipt is right") == 2
+    with pytest.raises(CommandError, match="1 of 2"):
+        checked([receipt, receipt | {"checksum": "0" * 64}], tmp_path)
+    with pytest.raises(CommandError, match="no receipt"):
+        checked([], tmp_path)
+
+
 def test_a_receipt_is_checked_with_a_key_from_elsewhere(
     acknowledged: OfflineImage, tmp_path: Path
 ) -> None:
