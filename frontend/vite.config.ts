@@ -78,6 +78,9 @@ export default defineConfig({
       input: {
         viewer: VIEWER_ENTRY,
         site: "src/site/main.ts",
+        offline: "src/offline/main.ts",
+        "offline-reading": "src/offline/reading-worker.ts",
+        "offline-worker": "src/offline/service-worker.ts",
         document: "src/styles/document.css",
       },
     },

@@ -17,6 +17,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("images/mark.svg")), name="favicon"),
     path("accounts/", include("accounts.urls")),
     path("worklist/", include("worklist.urls")),
+    path("offline/", include("worklist.urls_offline")),
     path("orders/", include("orders.urls")),
     path("tasks/", include("orders.task_urls")),
     path("viewer/", include("dicom_viewer.urls")),

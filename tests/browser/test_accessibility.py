@@ -21,6 +21,7 @@ _AXE = Path(__file__).parents[2] / "frontend/node_modules/axe-core/axe.min.js"
 _PAGES = (
     "/worklist/studies/",
     "/worklist/upload/",
+    "/offline/",
     "/tasks/",
     "/worklist/forwarding/",
     "/worklist/facilities/",

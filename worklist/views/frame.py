@@ -56,6 +56,7 @@ def frame_of(request: HttpRequest) -> Frame:
                 {"name": "Notifications", "url": reverse("notifications:notification-list")},
                 {"name": "Layouts of the viewer", "url": reverse("dicom_viewer:layouts")},
                 {"name": "Profile and password", "url": reverse("accounts:profile")},
+                *_handing_in(user),
                 *_administration(user),
             ],
             "facilities": [
@@ -94,6 +95,12 @@ def _pages(user: User) -> dict[str, str]:
     pages["Facilities"] = reverse("worklist:facility-list")
     pages["Forwarding"] = reverse("worklist:forwarding-queue")
     return pages
+
+
+def _handing_in(user: User) -> list[dict[str, str]]:
+    if not user.can_upload:
+        return []
+    return [{"name": "Offline upload", "url": reverse("offline:page")}]
 
 
 def _administration(user: User) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ export type Theme = (typeof THEMES)[number];
 
 const COOKIE = "noctis_theme";
 
-function isTheme(value: string | null | undefined): value is Theme {
+export function isTheme(value: string | null | undefined): value is Theme {
   return (THEMES as readonly string[]).includes(value ?? "");
 }
 
@@ -16,7 +16,7 @@ export function currentTheme(): Theme {
   return isTheme(value) ? value : "dark";
 }
 
-function show(theme: Theme): void {
+export function show(theme: Theme): void {
   document.documentElement.dataset.theme = theme;
   for (const button of document.querySelectorAll<HTMLElement>("[data-theme-choice]")) {
     button.setAttribute("aria-checked", String(button.dataset.themeChoice === theme));
