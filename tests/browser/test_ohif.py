@@ -79,6 +79,12 @@ def test_the_study_list_is_that_of_the_reader(
 def test_a_stack_is_drawn_and_scrolled(
     page: Page, reading_site: ReadingSite, phantom: pydicom.Dataset
 ) -> None:
+    frames: list[str] = []
+    page.on(
+        "response",
+        lambda answer: "/frames/" in answer.url
+        and frames.append(answer.headers.get("content-type", "")),
+    )
     page.goto(
         f"{reading_site.address}/worklist/studies/{reading_site.studies[phantom.StudyInstanceUID]}/"
     )
@@ -94,6 +100,8 @@ def test_a_stack_is_drawn_and_scrolled(
     expect(page.get_by_text(f"(1/{_PHANTOM_SLICES})")).not_to_be_visible()
     _wait_for_picture(viewport)
     assert np.mean(before != _grey(viewport)) > 0.01
+    assert frames
+    assert all("image/jphc" in kind for kind in frames), set(frames)
 
 
 def test_mpr_shows_three_planes(
