@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.guards import actor_of, api_login_required, user_of
 from archive import problems, viewer_links
 from archive.errors import InvalidInputError
-from dicom_viewer import facts, found, hanging, manifest, results, services, sheets
+from dicom_viewer import facts, found, hanging, manifest, results, services, sheets, still
 from dicom_viewer.bodies import (
     DrawingBody,
     HangingBody,
@@ -44,11 +44,17 @@ def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
     if link is not None:
         viewer_links.check(link, study_id)
     study = services.open_study(actor, study_id, how="viewer")
-    return render(
-        request,
-        "dicom_viewer/viewer.html",
-        {"manifest_json": manifest.build(actor, user_of(request), study), "study": study},
-    )
+    document = manifest.build(actor, user_of(request), study)
+    first = still.take(document)
+    # A link to an image, a second window: the viewer begins elsewhere.
+    is_plain = not set(request.GET) - {viewer_links.PARAMETER}
+    context = {
+        "manifest_json": document,
+        "study": study,
+        "still": first,
+        "shows_still": is_plain and first is not None and first.is_shown,
+    }
+    return render(request, "dicom_viewer/viewer.html", context)
 
 
 @api_login_required

@@ -82,8 +82,9 @@ def test_a_stack_is_drawn_and_scrolled(
     frames: list[str] = []
     page.on(
         "response",
-        lambda answer: "/frames/" in answer.url
-        and frames.append(answer.headers.get("content-type", "")),
+        lambda answer: (
+            "/frames/" in answer.url and frames.append(answer.headers.get("content-type", ""))
+        ),
     )
     page.goto(
         f"{reading_site.address}/worklist/studies/{reading_site.studies[phantom.StudyInstanceUID]}/"

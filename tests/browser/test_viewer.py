@@ -72,6 +72,9 @@ def clean(phantom: tuple[ViewerPage, list[pydicom.Dataset]]) -> ViewerPage:
     return viewer
 
 
+_ASKED_FOR = """() => performance.getEntriesByType("resource").map(({name}) => name).join()"""
+
+
 def test_first_picture_comes_as_preview_then_exact(
     data: Path, reading_site: ReadingSite, new_page: NewPage
 ) -> None:
@@ -91,6 +94,9 @@ def test_first_picture_comes_as_preview_then_exact(
     page.goto(reading_site.viewer(study))
     viewer = ViewerPage(page).wait("preview")
     expect(page.locator(".chip[data-mark=preview]").first).to_have_text("Preview")
+    # Nothing else is asked for before the first picture is here: not even the decoder.
+    assert [route.request.url.rsplit("/", 1)[1].split("?")[0] for route in held] == ["1.raw"]
+    assert "wasm" not in page.evaluate(_ASKED_FOR)
     waiting, held = held, None
     for route in waiting:
         route.continue_()
@@ -100,6 +106,32 @@ def test_first_picture_comes_as_preview_then_exact(
     marks = viewer.marks()
     assert marks["viewer:first-preview"] < marks["viewer:first-lossless"]
     assert "viewer:series-complete" in marks
+
+
+def test_the_first_picture_is_there_before_any_script(
+    data: Path, reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    slices = _phantom(data)
+    page = new_page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/assets/viewer-*.js", hold)
+    picture = page.locator("#first-picture")
+    page.goto(reading_site.viewer(slices[0].StudyInstanceUID), wait_until="commit")
+    still = page.locator("[data-still]")
+    expect(picture).to_be_attached()
+    if still.get_attribute("hidden") is None:  # nobody has gone elsewhere in this study yet
+        expect(picture).to_be_visible()
+        expect(still).to_contain_text(str(slices[0].PatientID))
+        expect(still.locator(".chip")).to_have_text("Preview")
+    ViewerPage(page).wait("loading")
+    for route in held:
+        route.continue_()
+    ViewerPage(page).wait()
+    expect(still).to_have_count(0)
 
 
 def test_scrolls_by_wheel_keys_drag_and_bar(

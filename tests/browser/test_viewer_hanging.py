@@ -176,11 +176,14 @@ def test_the_first_answer_holds_the_first_hung_picture(
     page = new_page()
     page.goto(reading_site.viewer(BREASTS))
     first = page.evaluate(
-        """() => {
+        """async () => {
           const {hanging, first_image} =
             JSON.parse(document.getElementById("study-manifest").textContent);
           const place = hanging.stages[0].viewports[0];
-          return [place.image === first_image.image_id, first_image.preview.slice(0, 10)];
+          const page = await (await fetch(location.href)).text();
+          const picture = new DOMParser().parseFromString(page, "text/html")
+            .getElementById("first-picture");
+          return [place.image === first_image.image_id, picture.src.slice(0, 10)];
         }"""
     )
     assert first == [True, "data:image"]

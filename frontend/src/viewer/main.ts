@@ -25,38 +25,71 @@ import "./ui/viewer";
 import type { ViewerPageElement } from "./ui/viewer";
 
 const SHARE_AFTER_MS = 2000;
+const TOLD_WITHIN_MS = 1000;
+/** A tab that nobody looks at paints nothing. */
+const PAINTED_WITHIN_MS = 100;
 
 /** Sets a mark once, however often the moment comes. */
-function markOnce(name: string): void {
+function markOnce(name: string, startTime = performance.now()): void {
   if (performance.getEntriesByName(name, "mark").length === 0) {
-    performance.mark(name);
+    performance.mark(name, { startTime });
   }
 }
 
-/** Draws the picture that came with the page before anything else has been fetched. */
+/** The picture in the page itself, which stands there before this script has run. */
+const still = document.querySelector<HTMLElement>("[data-still]");
+
+/** Hands the picture that came with the page to the viewport, before anything has been fetched. */
 function showPreview(workspace: Workspace): void {
   const first = workspace.manifest.first_image;
+  const image = still?.querySelector("img");
   // A picture that cannot be made small comes as its exact frame alone, with the reason if it fails.
-  if (!first?.preview) {
+  if (!first || !image) {
     return;
   }
-  const image = new Image();
   const { window_center: center, window_width: width } = first;
   const window =
     center !== null && width !== null && width > 0
       ? ({ center, width, function: "LINEAR" } as const)
       : null;
-  image.addEventListener("load", () => {
+  const show = (): void => {
     const key = frameKey(first.image_id, first.frame_number);
     workspace.active.setPreview({ key, image, window });
+  };
+  if (image.complete) {
+    show();
+  } else {
+    image.addEventListener("load", show);
+  }
+  const { active } = workspace;
+  const stop = active.on("change", () => {
+    if (active.state !== "loading") {
+      stop();
+      still?.remove();
+    }
   });
-  image.src = first.preview;
+}
+
+/** When the page's own picture was painted, where the browser tells. */
+function markStill(): void {
+  if (PerformanceObserver.supportedEntryTypes.includes("element")) {
+    new PerformanceObserver((list, observer) => {
+      observer.disconnect();
+      markOnce("viewer:first-preview", list.getEntries()[0]?.startTime);
+    }).observe({ type: "element", buffered: true });
+  }
 }
 
 function markMoments(workspace: Workspace): void {
   const firstSeries = workspace.active.stack;
   workspace.active.on("drawn", ({ exact }) => {
-    markOnce(exact ? "viewer:first-lossless" : "viewer:first-preview");
+    if (exact) {
+      markOnce("viewer:first-lossless");
+    } else {
+      // The browser tells of the page's own picture, which was there before, in a task of its own.
+      const now = performance.now();
+      setTimeout(() => markOnce("viewer:first-preview", now), TOLD_WITHIN_MS);
+    }
   });
   workspace.mpr.on("change", () => {
     for (const { pane } of workspace.mpr.panes()) {
@@ -78,32 +111,31 @@ function markMoments(workspace: Workspace): void {
 
 /** After the first exact picture: hands the drawing to the graphics processor where there is one. */
 function upgradeSurfaces(workspace: Workspace): void {
-  const choice = chooseRenderer(location.search, localStorage.getItem("noctis.renderer"));
-  if (choice === "canvas") {
+  const stop = workspace.active.on("drawn", ({ exact }) => {
+    if (exact) {
+      stop();
+      // To ask for the graphics processor takes 15 ms and more: not before the picture is painted.
+      setTimeout(() => void upgrade(workspace));
+    }
+  });
+}
+
+async function upgrade(workspace: Workspace): Promise<void> {
+  if (chooseRenderer(location.search, localStorage.getItem("noctis.renderer")) === "canvas") {
     return;
   }
-  const fallBack = (): void => {
-    workspace.replaceSurfaces(() => new CanvasSurface());
-  };
-  const stop = workspace.active.on("drawn", ({ exact }) => {
-    if (!exact) {
-      return;
-    }
-    stop();
-    import("./engine/cornerstone")
-      .then(({ startCornerstone }) => {
-        const create = startCornerstone(workspace.frames, fallBack);
-        workspace.replaceSurfaces(create);
-        performance.mark("viewer:engine");
-      })
-      .catch(() => {
-        workspace.notify({
-          id: "engine",
-          kind: "info",
-          text: "The graphics engine could not be loaded. Pictures are drawn without it.",
-        });
-      });
-  });
+  const fallBack = (): void => workspace.replaceSurfaces(() => new CanvasSurface());
+  try {
+    const { startCornerstone } = await import("./engine/cornerstone");
+    workspace.replaceSurfaces(startCornerstone(workspace.frames, fallBack));
+    performance.mark("viewer:engine");
+  } catch {
+    workspace.notify({
+      id: "engine",
+      kind: "info",
+      text: "The graphics engine could not be loaded. Pictures are drawn without it.",
+    });
+  }
 }
 
 function guardUnsaved(workspace: Workspace): void {
@@ -148,7 +180,6 @@ function shareSoon(workspace: Workspace): void {
 }
 
 function start(): void {
-  performance.mark("viewer:shell");
   const element = document.querySelector<ViewerPageElement>("noctis-viewer");
   const source = document.getElementById("study-manifest");
   if (!element) {
@@ -181,4 +212,23 @@ function start(): void {
   }
 }
 
-start();
+/** To build the page takes longer than to paint the picture that is there already: that comes first. */
+function startAfterStill(): void {
+  performance.mark("viewer:shell");
+  markStill();
+  if (!still || still.hidden || document.visibilityState === "hidden") {
+    start();
+    return;
+  }
+  const begin = (): void => {
+    if (!hasBegun) {
+      hasBegun = true;
+      start();
+    }
+  };
+  let hasBegun = false;
+  requestAnimationFrame(() => setTimeout(begin));
+  setTimeout(begin, PAINTED_WITHIN_MS);
+}
+
+startAfterStill();

@@ -1,3 +1,5 @@
+import { release } from "../core/release";
+
 /** One record of an `application/vnd.noctis.frames` answer. */
 export interface BatchRecord {
   head: BatchHead;
@@ -33,7 +35,7 @@ export class BatchParser {
   private wanted = 4;
   private part: "head-length" | "head" | "body-length" | "body" = "head-length";
 
-  /** Takes the next bytes and returns the records that are complete now. */
+  /** Takes over the next bytes (their buffer is given back when all are used) and returns the records that are complete now. */
   push(chunk: Uint8Array): BatchRecord[] {
     this.chunks.push(chunk);
     this.held += chunk.byteLength;
@@ -77,6 +79,7 @@ export class BatchParser {
       filled += part.byteLength;
       if (part.byteLength === chunk.byteLength) {
         this.chunks.shift();
+        release(chunk);
       } else {
         this.chunks[0] = chunk.subarray(part.byteLength);
       }

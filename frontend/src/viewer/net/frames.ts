@@ -77,7 +77,7 @@ export class FrameService extends Emitter<Events> {
   private readonly rawOnly = new Set<string>();
   private readonly running = new Set<Running>();
   private readonly underWay = new Set<string>();
-  private readonly pool = new DecodePool();
+  private decoders: DecodePool | null = null;
   private wanted: readonly StackFrame[] = [];
   private urgent: readonly StackFrame[] = [];
   private loadedCount = 0;
@@ -92,6 +92,12 @@ export class FrameService extends Emitter<Events> {
   ) {
     super();
     this.cache = new ByteCache(capacity);
+  }
+
+  /** Started when a compressed frame is asked for: never before the first picture's own bytes. */
+  private get pool(): DecodePool {
+    this.decoders ??= new DecodePool();
+    return this.decoders;
   }
 
   /** The decoded frame, if it is here. */
@@ -180,6 +186,9 @@ export class FrameService extends Emitter<Events> {
         this.start([frame], true);
       }
     }
+    if (this.loadedCount === 0 && [...this.running].some((run) => run.isUrgent)) {
+      return; // The first picture has the network and the processors to itself.
+    }
     while ([...this.running].filter((run) => !run.isUrgent).length < MOST_BATCHES) {
       const batch = this.nextBatch();
       if (batch.length === 0) {
@@ -227,6 +236,13 @@ export class FrameService extends Emitter<Events> {
       : this.format(frame);
   }
 
+  /** Lets the decoders start while the bytes are on their way. */
+  private prepare(format: "jphc" | "raw"): void {
+    if (format === "jphc") {
+      void this.pool;
+    }
+  }
+
   private start(frames: readonly StackFrame[], isUrgent: boolean): void {
     const run: Running = {
       keys: new Set(frames.map((frame) => frame.key)),
@@ -259,6 +275,7 @@ export class FrameService extends Emitter<Events> {
   /** One frame by its own address, which the browser's cache may keep for ever. */
   private async fetchOne(frame: StackFrame, run: Running): Promise<void> {
     const format = run.isUrgent ? this.firstFormat(frame) : this.format(frame);
+    this.prepare(format);
     const base = frame.image.frame_url.replace("{n}", String(frame.frame_number));
     const url = `${base}.${format}?v=${encodeURIComponent(frame.image.digest)}`;
     let response: Response;
@@ -289,6 +306,7 @@ export class FrameService extends Emitter<Events> {
 
   private async fetchBatch(frames: readonly StackFrame[], run: Running): Promise<void> {
     const format = this.format(frames[0] as StackFrame);
+    this.prepare(format);
     const query = frames.map((frame) => `f=${encodeURIComponent(frame.key)}`).join("&");
     const response = await request(`${this.batchUrl}?${query}&format=${format}`, {
       signal: run.abort.signal,
