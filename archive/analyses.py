@@ -17,7 +17,6 @@ from archive.models import (
     AnalysisRun,
     AnalysisService,
     AnalysisState,
-    FindingDecision,
     MachineFinding,
     ReconstructionJob,
 )
@@ -271,45 +270,3 @@ def tell(run: AnalysisRun) -> None:
             facility_id=run.study.facility_id, study_id=run.study_id, analysis_id=run.pk
         )
     )
-
-
-# --- what was found
-
-
-def findings_of(actor: Actor, study: Study) -> QuerySet[AnalysisRun]:
-    """Return the runs of a study with what each found, newest first."""
-    return queue(actor).filter(study=study).prefetch_related("findings__image__series")
-
-
-def decide(actor: Actor, key: UUID, decision: FindingDecision) -> MachineFinding:
-    """Accept or reject a machine's finding, or take that back; the finding itself stays.
-
-    Raises
-    ------
-    ForbiddenError
-        When the role does not read studies.
-    """
-    finding = (
-        MachineFinding.objects.select_related("run__study__facility")
-        .filter(pk=key, run__study__deletion_id=None)
-        .first()
-    )
-    if finding is None:
-        raise NotFoundError("There is no such finding.")
-    study = finding.run.study
-    if not actor.scope.includes(study.facility_id):
-        raise ForbiddenError("This study belongs to a facility that is not yours.")
-    if not actor.can_read:
-        raise ForbiddenError("Findings are accepted and rejected by those who read studies.")
-    is_decided = decision != FindingDecision.OPEN
-    with transaction.atomic():
-        finding.decision = decision
-        finding.decided_by_id = actor.user_id if is_decided else None
-        finding.decided_by_name = actor.name if is_decided else ""
-        finding.decided_at = timezone.now() if is_decided else None
-        finding.save(update_fields=["decision", "decided_by", "decided_by_name", "decided_at"])
-        audit.record(
-            actor, "finding.decide", study, finding=str(finding.pk), decision=str(decision)
-        )
-        tell(finding.run)
-    return finding

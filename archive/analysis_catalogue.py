@@ -42,7 +42,7 @@ EXAMPLE = Program(
     key="example-volumes",
     target="imaging.example_volumes:analyse",
     name="Bone and lung volumes (example)",
-    version="1",
+    version="2",
     manufacturer="NoctisPro",
     purpose="An example of how analyses are written: thresholds on CT. Not for diagnosis.",
 )

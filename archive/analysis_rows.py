@@ -33,6 +33,7 @@ class AnalysisState(models.TextChoices):
     RUNNING = "running", "Running"
     DONE = "done", "Done"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
 
 
 class AnalysisRun(models.Model):
@@ -52,7 +53,7 @@ class AnalysisRun(models.Model):
     reason = models.CharField(max_length=512, help_text="Which rule, or who asked for it.")
     received_through = models.DateTimeField()
     state = models.CharField(
-        max_length=8, choices=AnalysisState.choices, default=AnalysisState.WAITING
+        max_length=9, choices=AnalysisState.choices, default=AnalysisState.WAITING
     )
     attempts = models.PositiveSmallIntegerField(default=0)
     time_limit_s = models.PositiveIntegerField(default=300)
@@ -93,6 +94,16 @@ class FindingDecision(models.TextChoices):
     REJECTED = "rejected", "Rejected"
 
 
+class FindingGraphic(models.TextChoices):
+    """What a program draws on an image, and what its points are."""
+
+    POINT = "point", "Point"
+    POLYLINE = "polyline", "Open line"
+    POLYGON = "polygon", "Closed line"
+    BOX = "box", "Box: two opposite corners"
+    CIRCLE = "circle", "Circle: centre, and a point on it"
+
+
 class MachineFinding(models.Model):
     """Something that a program found, or an object that it made; a person accepts or rejects it."""
 
@@ -102,7 +113,12 @@ class MachineFinding(models.Model):
     value = models.FloatField(null=True, blank=True)
     unit = models.CharField(max_length=16, blank=True)
     text = models.CharField(max_length=1024, blank=True)
-    # The stored object, where it is one; else the finding is about the study.
+    # Where it lies, if it lies in one image: pixel coordinates, the first pixel's centre is 0, 0.
+    sop_instance_uid = models.CharField(max_length=64, blank=True)
+    frame_number = models.PositiveIntegerField(default=1)
+    graphic = models.CharField(max_length=8, blank=True, choices=FindingGraphic.choices)
+    points = models.JSONField(default=list, blank=True)
+    # The stored object, where it is one; else the finding is about the study or an image of it.
     image = models.ForeignKey(
         DicomImage, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
     )
@@ -114,6 +130,8 @@ class MachineFinding(models.Model):
     )
     decided_by_name = models.CharField(max_length=150, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
+    # What the person who decided has to say of it.
+    comment = models.CharField(max_length=1024, blank=True)
 
     class Meta:
         ordering = ["id"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shutil
 import subprocess
@@ -17,7 +16,6 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -28,26 +26,20 @@ from archive import (
     access,
     analyses,
     analysis_catalogue,
+    analysis_results,
     audit,
     heartbeat,
-    ingest,
     jobs,
     outbox,
     quiet,
     runner,
-    spool,
     stores,
 )
 from archive.analyses import OPEN, WORK_JOB
 from archive.analysis_process import OUTCOME
 from archive.errors import ArchiveError, PermanentError
-from archive.ingest import Outcome, Provenance
-from archive.models import AnalysisRun, AnalysisService, AnalysisState, Heartbeat, MachineFinding
-from archive.spool import Spooled
+from archive.models import AnalysisRun, AnalysisService, AnalysisState, Heartbeat
 from blobs import BlobMissingError
-from imaging import dicomjson
-from imaging.errors import ImagingError
-from worklist.models import DicomImage
 
 logger = logging.getLogger(__name__)
 
@@ -58,22 +50,6 @@ _LOOK_S = 0.5
 _MOST_ATTEMPTS = 3
 _AWAY = timedelta(seconds=60)
 _MOST_STUDY_BYTES = 16 * 1024**3
-_MOST_RESULT_BYTES = 1024**3
-_MOST_RESULTS = 200
-_MOST_FINDINGS = 500
-_MOST_JSON_BYTES = 1024**2
-# What a program may leave in a study: it describes pictures, and is none that equipment took.
-_RESULT_KINDS = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation",
-    "1.2.840.10008.5.1.4.1.1.66.7": "Label map",
-    "1.2.840.10008.5.1.4.1.1.88.11": "Structured report",
-    "1.2.840.10008.5.1.4.1.1.88.22": "Structured report",
-    "1.2.840.10008.5.1.4.1.1.88.33": "Structured report",
-    "1.2.840.10008.5.1.4.1.1.88.34": "Structured report",
-    "1.2.840.10008.5.1.4.1.1.11.1": "Presentation state",
-    "1.2.840.10008.5.1.4.1.1.11.2": "Presentation state",
-    "1.2.840.10008.5.1.4.1.1.104.1": "PDF document",
-}
 
 
 @dataclass(slots=True)
@@ -227,121 +203,18 @@ def _finished(run: AnalysisRun, code: int) -> None:
     if outcome.get("error"):
         # It may repeat what stands in a file, names included.
         logger.debug("Analysis %s failed:\n%s", run.pk, outcome.get("traceback", ""))
-        _end(run, _words(outcome["error"], 1000))
+        _end(run, analysis_results.words(outcome["error"], 1000))
         return
     try:
-        found = _read_findings(folder / "results" / "findings.json")
-        objects = _store(run, folder / "results")
+        analysis_results.take(run, folder / "results")
     except ArchiveError as error:
         _end(run, str(error))
         return
-    with transaction.atomic():
-        changed = AnalysisRun.objects.filter(pk=run.pk, state__in=OPEN).update(
-            state=AnalysisState.DONE, last_error="", finished_at=timezone.now()
-        )
-        if changed:
-            for finding in [*found, *objects]:
-                finding.run = run
-                finding.save(force_insert=True)
-            audit.record(_ME, "study.analysed", run.study, program=run.program, found=len(found))
-            analyses.tell(run)
     _forget(run.pk)
 
 
 def _signal(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _read_findings(path: Path) -> list[MachineFinding]:
-    """Read findings as a stranger's: no more than fits, and of the right kind."""
-    if not path.is_file():
-        return []
-    if path.stat().st_size > _MOST_JSON_BYTES:
-        raise PermanentError("Its findings.json is too large.")
-    try:
-        said = json.loads(path.read_text("utf-8"))["findings"]
-        if not isinstance(said, list) or len(said) > _MOST_FINDINGS:
-            raise PermanentError(f"Its findings are no list of at most {_MOST_FINDINGS}.")
-        return [_finding(one) for one in said]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PermanentError(
-            "Its findings.json is not as docs/operations.md describes it."
-        ) from error
-
-
-def _finding(said: dict[str, Any]) -> MachineFinding:
-    value = said.get("value")
-    number = None if value is None else float(value)
-    if number is not None and not math.isfinite(number):
-        raise PermanentError("One of its findings is not a number.")
-    return MachineFinding(
-        label=_words(said["label"], 128),
-        value=number,
-        unit=_words(said.get("unit", ""), 16),
-        text=_words(said.get("text", ""), 1024),
-    )
-
-
-def _words(text: object, most: int) -> str:
-    return "".join(letter for letter in str(text) if letter.isprintable())[:most]
-
-
-def _store(run: AnalysisRun, folder: Path) -> list[MachineFinding]:
-    """Store the DICOM files that a program made, as new series of the study."""
-    paths = sorted(folder.glob("*.dcm"))
-    sizes = [path.stat().st_size for path in paths]
-    if len(paths) > _MOST_RESULTS or sum(sizes) > _MOST_RESULT_BYTES:
-        raise PermanentError("It made more than may be stored in a study.")
-    kinds = [_check(run, path) for path in paths]
-    provenance = Provenance(
-        facility=run.study.facility,
-        source=f"analysis {run.algorithm_name} {run.algorithm_version}",
-        expected_study_instance_uid=run.study.study_instance_uid,
-        is_demo=run.study.is_demo,
-    )
-    found = []
-    for path, kind in zip(paths, kinds, strict=True):
-        with path.open("rb") as file, _spooled(file) as spooled:
-            result = ingest.ingest_instance(spooled, provenance)
-        if result.outcome is Outcome.CONFLICT:
-            raise PermanentError("It made an object under an identity that the study has already.")
-        image = DicomImage.objects.get(pk=result.image_id)
-        found.append(MachineFinding(label=kind, image=image))
-    return found
-
-
-def _spooled(file: Any) -> Spooled:  # noqa: ANN401 - an open file
-    return spool.spool_file(file)
-
-
-def _check(run: AnalysisRun, path: Path) -> str:
-    """Return what an object is; refuse what does not belong into a study as a machine's result."""
-    try:
-        with path.open("rb") as file:
-            header = dicomjson.read(file)
-    except (ImagingError, OSError) as error:
-        raise PermanentError(f"{path.name} is no DICOM file that can be read.") from error
-    kind = _RESULT_KINDS.get(str(header.get("SOPClassUID", "")))
-    if kind is None:
-        raise PermanentError(
-            f"{path.name} is neither a segmentation nor a report, presentation state or PDF."
-        )
-    study = run.study
-    if str(header.get("StudyInstanceUID", "")) != study.study_instance_uid:
-        raise PermanentError(f"{path.name} is of another study.")
-    if str(header.get("PatientID", "") or "") != study.patient_identifier:
-        raise PermanentError(f"{path.name} is of another patient.")
-    series_uid = str(header.get("SeriesInstanceUID", ""))
-    theirs = study.series.filter(series_instance_uid=series_uid).exclude(
-        pk__in=MachineFinding.objects.filter(run=run).values("image__series")
-    )
-    own = DicomImage.objects.filter(
-        series__in=theirs, sop_instance_uid=str(header.get("SOPInstanceUID", ""))
-    )
-    # What was stored before a crash comes again; anything else would mix with people's series.
-    if theirs.exists() and not own.exists():
-        raise PermanentError(f"{path.name} is in a series that is not the program's own.")
-    return kind
 
 
 def _end(run: AnalysisRun, words: str) -> None:

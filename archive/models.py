@@ -12,6 +12,7 @@ from archive.analysis_rows import (
     AnalysisService,
     AnalysisState,
     FindingDecision,
+    FindingGraphic,
     MachineFinding,
 )
 from archive.forwarding_rows import ForwardRule, StudyRule, Transmission, TransmissionState
@@ -42,11 +43,11 @@ from worklist.models import DicomImage, Facility, validate_ae_title
 __all__ = [
     "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent", "AvailabilityNotice",
     "CommitmentRequest", "CommitmentState", "Damage", "DamageKind", "Deletion", "DeletionLevel",
-    "DeletionState", "Destination", "FindingDecision", "ForwardRule", "Heartbeat",
-    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose",
-    "LinkUse", "MachineFinding", "NoticeState",
-    "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
-    "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule", "Sweep", "Transmission",
+    "DeletionState", "Destination", "FindingDecision", "FindingGraphic", "ForwardRule",
+    "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome",
+    "LinkPurpose", "LinkUse", "MachineFinding", "NoticeState", "OutboxEvent", "PatientLink",
+    "ReconstructionJob", "ReconstructionOutput", "ReconstructionState", "ResumableUpload",
+    "SharedLink", "StudyRule", "Sweep", "Transmission",
     "TransmissionState", "UploadAction", "UploadLog", "UploadState",
 ]  # fmt: skip
 

@@ -24,6 +24,7 @@ from archive import access, audit, decoding, retrieve, stores
 from archive.access import Actor
 from archive.errors import ArchiveError, NotFoundError, UndecodableError
 from blobs import BlobMissingError
+from dicom_viewer import machine
 from imaging import dicomjson, masks, radiotherapy, segmentation
 from imaging.derived import KINDS, Derived, Part, Plane
 from imaging.errors import ImagingError
@@ -65,8 +66,11 @@ def derived_on(actor: Actor, study_id: UUID) -> dict[str, Any]:
     study = access.study_for(actor.scope, study_id)
     audit.record(actor, "study.derived", study)
     rows = _candidates(study)
+    made = machine.marks_of(study)
     return {
-        "objects": [_document(row) for row in rows[:_MOST_OBJECTS]],
+        "objects": [
+            {**_document(row), "machine": made.get(row.pk)} for row in rows[:_MOST_OBJECTS]
+        ],
         "is_cut": len(rows) > _MOST_OBJECTS,
     }
 

@@ -16,6 +16,7 @@ from cachetools import LRUCache
 from archive import access, audit
 from archive.access import Actor
 from archive.errors import ArchiveError
+from dicom_viewer import machine
 from dicom_viewer.contents import read_file
 from dicom_viewer.models import StoredResult
 from imaging import measured_read, sopclass
@@ -51,6 +52,7 @@ def found_on(actor: Actor, study_id: UUID) -> dict[str, Any]:
     audit.record(actor, "measurement.list", study, how="found")
     own = set(StoredResult.objects.filter(study=study).values_list("image_id", flat=True))
     rows = [image for image in _candidates(study) if image.pk not in own]
+    made = machine.marks_of(study)
     planes: dict[str, list[DicomImage]] = {}
     left = _MOST_DRAWINGS
     objects = []
@@ -58,7 +60,7 @@ def found_on(actor: Actor, study_id: UUID) -> dict[str, Any]:
         document = _document(study, image, planes, left)
         if document is not None:
             left -= len(document["drawings"])
-            objects.append(document)
+            objects.append({**document, "machine": made.get(image.pk)})
     return {"objects": objects, "is_cut": len(rows) > _MOST_OBJECTS or left <= 0}
 
 

@@ -252,6 +252,7 @@ def _links(study: Study) -> dict[str, str]:
         "worklist": reverse("worklist:study-list"),
         "measurements": reverse("dicom_viewer:measurement-list", args=[study.pk]),
         "found": reverse("dicom_viewer:found", args=[study.pk]),
+        "findings": reverse("dicom_viewer:findings", args=[study.pk]),
         "derived": reverse("dicom_viewer:derived", args=[study.pk]),
         "sheet": reverse("dicom_viewer:sheet", args=[study.pk]),
         "disc": f"/api/v1/dicom/studies/{study.pk}/disc",

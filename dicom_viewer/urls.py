@@ -5,6 +5,7 @@ from django.urls import path
 from dicom_viewer import (
     derived_views,
     document_views,
+    machine_views,
     reading_views,
     reconstruction_views,
     views,
@@ -34,6 +35,8 @@ urlpatterns = [
     path("api/studies/<uuid:study_id>/", views.study, name="study"),
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/found/", views.found_measurements, name="found"),
+    path("api/studies/<uuid:study_id>/findings/", machine_views.findings, name="findings"),
+    path("api/findings/<uuid:finding_id>/", machine_views.finding, name="finding"),
     path("api/studies/<uuid:study_id>/derived/", derived_views.derived_list, name="derived"),
     path("api/images/<uuid:image_id>/derived/", derived_views.derived, name="derived-image"),
     path("api/series/<uuid:series_id>/segments/", derived_views.segments, name="segments"),

@@ -19,7 +19,7 @@ from imaging.errors import ImagingError
 from imaging.volume import Slice, plan_volume
 
 NAME = "Bone and lung volumes (example)"
-VERSION = "1"
+VERSION = "2"
 MANUFACTURER = "NoctisPro"
 BONE_HU = 250
 LUNG_HU = (-950, -400)
@@ -55,7 +55,10 @@ def analyse(study: Path, results: Path) -> None:
     }
     note = " ".join(plan.notes)
     findings = [
-        _finding(f"{name} volume", float(mask.sum()) * voxel_ml, note)
+        {
+            **_finding(f"{name} volume", float(mask.sum()) * voxel_ml, note),
+            "at": _box(mask, headers),
+        }
         for name, mask in masks.items()
         if mask.any()
     ]
@@ -137,6 +140,21 @@ def _finding(label: str, value_ml: float | None, text: str) -> dict[str, Any]:
     shown = None if value_ml is None else round(value_ml, 1)
     said = f"{text} Example, not for diagnosis.".strip()
     return {"label": label, "value": shown, "unit": "ml" if shown is not None else "", "text": said}
+
+
+def _box(mask: NDArray[np.bool_], headers: list[Dataset]) -> dict[str, Any]:
+    """Return where a mask is largest: a box on that slice, whose edges lie between pixels."""
+    index = int(np.argmax(mask.sum(axis=(1, 2))))
+    rows, columns = np.nonzero(mask[index])
+    return {
+        "SOPInstanceUID": str(headers[index].SOPInstanceUID),
+        "frame_number": 1,
+        "graphic": "box",
+        "points": [
+            [float(columns.min()) - 0.5, float(rows.min()) - 0.5],
+            [float(columns.max()) + 0.5, float(rows.max()) + 0.5],
+        ],
+    }
 
 
 def _write(results: Path, findings: list[dict[str, Any]]) -> None:

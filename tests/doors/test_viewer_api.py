@@ -174,6 +174,7 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
             ("POST", reverse("dicom_viewer:shown", args=[study]), shown, 200),
         ],
         "shown-people": [("GET", reverse("dicom_viewer:shown-people", args=[study]), None, 200)],
+        "findings": [("GET", reverse("dicom_viewer:findings", args=[study]), None, 200)],
         "derived": [("GET", reverse("dicom_viewer:derived", args=[study]), None, 200)],
         # A picture draws nothing over pictures; test_derived.py has what does.
         "derived-image": [
@@ -200,7 +201,8 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
 
 
 PAGES = {"viewer", "document", "document-pdf", "reconstruction-list"}
-# Routes that name nothing of a study, and two that test_reconstructions.py has.
+# Routes that name nothing of a study; two that test_reconstructions.py has, and one that
+# test_machine_findings.py has.
 PERSONAL = {
     "preset-list",
     "preset",
@@ -212,6 +214,7 @@ PERSONAL = {
     "test-pattern",
     "reconstruction-cancel",
     "reconstruction-retry",
+    "finding",
 }
 # What those who do not report may not see or do.
 REPORTING = {"report", "report-revisions", "report-revision"}
@@ -253,6 +256,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/report/revisions/{ours.revision}/",
         f"/viewer/api/studies/{study}/shown/",
         f"/viewer/api/studies/{study}/shown/people/",
+        f"/viewer/api/studies/{study}/findings/",
         f"/viewer/api/studies/{study}/derived/",
         f"/viewer/api/images/{image}/derived/",
         f"/viewer/api/series/{ours.image.series_id}/segments/",

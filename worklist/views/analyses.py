@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import preferences
-from archive import access, analyses, analysis_catalogue, audit, facilities, rules
+from archive import access, analyses, analysis_catalogue, audit, facilities, findings, rules
 from archive.analyses import ServiceDraft
 from archive.errors import ArchiveError, ConflictError, ForbiddenError, InvalidInputError
 from archive.models import AnalysisService, AnalysisState, FindingDecision
@@ -137,7 +137,7 @@ def finding_page(request: HttpRequest, study_id: UUID) -> HttpResponse:
     audit.record(actor, "study.view", study, by="findings")
     context = {
         "study": study,
-        "runs": list(analyses.findings_of(actor, study)[:_MOST_SHOWN]),
+        "runs": list(findings.runs_of(actor, study)[:_MOST_SHOWN]),
         "programs": list(analysis_catalogue.installed().values()),
         "actor": actor,
         "zone": preferences.zone_of(request),
@@ -154,7 +154,7 @@ def decide(request: HttpRequest, finding_id: UUID) -> HttpResponse:
     said = request.POST.get("decision", "")
     if said not in FindingDecision.values:
         raise InvalidInputError(f"'decision' is one of {', '.join(FindingDecision.values)}.")
-    finding = analyses.decide(actor, finding_id, FindingDecision(said))
+    finding = findings.decide(actor, finding_id, FindingDecision(said))
     text = f"{finding.label}: {finding.get_decision_display().lower()}."
     if not request.accepts("text/html"):
         return JsonResponse({"message": text})

@@ -16,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Role
-from archive import access, analyses, analysis_catalogue, analysis_work, runner
+from archive import access, analyses, analysis_catalogue, analysis_work, findings, runner
 from archive.access import Actor
 from archive.analyses import ServiceDraft
 from archive.analysis_catalogue import EXAMPLE
@@ -123,10 +123,13 @@ def test_an_arriving_study_is_measured(
     study = Study.objects.get()
     run = ended(AnalysisRun.objects.get())
     assert (run.state, run.last_error) == (AnalysisState.DONE, "")
-    assert (run.algorithm_name, run.algorithm_version) == (EXAMPLE.name, "1")
+    assert (run.algorithm_name, run.algorithm_version) == (EXAMPLE.name, EXAMPLE.version)
     assert run.reason.startswith("Rule: CT studies of every facility are analysed by")
     volume, made = run.findings.all()
     assert (volume.label, volume.value, volume.unit) == ("Bone volume", BONE_ML, "ml")
+    # Around the box of bone on the first slice that has all of it.
+    assert (volume.graphic, volume.points) == ("box", [[5.5, 5.5], [15.5, 15.5]])
+    assert DicomImage.objects.get(sop_instance_uid=volume.sop_instance_uid).instance_number == 3
     assert "not for diagnosis" in volume.text
     assert made.label == "Segmentation"
     assert made.image is not None
@@ -281,17 +284,17 @@ def test_findings_are_judged_by_those_who_read(
     stranger = access.actor_of(factories.user("sven", Role.RADIOLOGIST, [other_facility]))
     for actor in (looks, stranger):
         with pytest.raises(ForbiddenError):
-            analyses.decide(actor, finding.pk, FindingDecision.ACCEPTED)
-    decided = analyses.decide(reader, finding.pk, FindingDecision.REJECTED)
+            findings.decide(actor, finding.pk, FindingDecision.ACCEPTED)
+    decided = findings.decide(reader, finding.pk, FindingDecision.REJECTED)
     assert (decided.decided_by_name, decided.decided_at is None) == ("rita", False)
-    analyses.decide(reader, finding.pk, FindingDecision.OPEN)
+    findings.decide(reader, finding.pk, FindingDecision.OPEN)
     finding.refresh_from_db()
     assert (finding.decided_by_name, finding.decided_at) == ("", None)
     assert AuditEvent.objects.filter(verb="finding.decide").count() == 2
     with pytest.raises(ForbiddenError):
         analyses.run_for(stranger, run.pk)
     with pytest.raises(NotFoundError):
-        analyses.decide(reader, run.pk, FindingDecision.ACCEPTED)
+        findings.decide(reader, run.pk, FindingDecision.ACCEPTED)
 
 
 @pytest.mark.parametrize(
