@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -22,19 +23,39 @@ def test_a_reader_judges_what_a_program_found(
 ) -> None:
     viewer = ViewerPage(new_page()).open(reading_site.viewer(SPACE))
     with viewer.page.context.expect_page() as opened:
-        viewer.choose("More tools", "Machine findings")
+        viewer.choose("More tools", "Analyses")
     page = opened.value
-    expect(page.get_by_text("No program has looked at this study")).to_be_visible()
     page.get_by_role("button", name="Start").press("Enter")
     expect(page.locator("[data-live=live]")).to_be_visible()
-    entry = page.locator("[data-entry]")
-    expect(entry).to_contain_text("Bone volume", timeout=_DONE_MS)
+    # The newest stands first: another try of this test has left its own.
+    entry = page.locator("[data-entry]").first
+    expect(entry.get_by_role("button", name="Accept Bone volume")).to_be_visible(timeout=_DONE_MS)
     expect(entry).to_contain_text("not for diagnosis")
-    expect(entry).to_contain_text("Segmentation")
-    page.get_by_role("button", name="Accept Bone volume").focus()
-    page.keyboard.press("Enter")
-    expect(entry).to_contain_text("Accepted by reader")
-    page.get_by_role("button", name="Reject Segmentation").click()
-    expect(entry).to_contain_text("Segmentation, rejected by reader")
     page.set_viewport_size({"width": 360, "height": 780})
     assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.close()
+
+    viewer.button("Machine findings")
+    run = viewer.page.locator(".machine-run").first
+    bone = run.locator(".machine-finding", has_text="Bone volume")
+    standing = bone.locator(".machine-standing")
+    expect(standing).to_contain_text("Found by a machine: Bone and lung volumes (example)")
+    expect(standing).to_contain_text("not reviewed")
+    bone.get_by_role("button", name="Bone volume").first.click()
+    identity = bone.get_attribute("data-finding")
+    mark = viewer.page.locator(f'.found.machine[data-found="{identity}"]')
+    expect(mark).to_contain_text("(machine, not reviewed)")
+    bone.get_by_role("button", name="Accept").click()
+    expect(standing).to_contain_text("accepted by reader")
+    expect(mark).to_contain_text("(machine, accepted)")
+    bone.get_by_role("button", name="Into the report").click()
+    text = viewer.page.get_by_role("textbox", name="Text of the report")
+    expect(text).to_have_value(re.compile("accepted by reader"))
+
+    run.get_by_role("button", name="Reject: Segmentation").click()
+    expect(run.locator("summary")).to_have_text("1 rejected")
+    viewer.button("Segments and structures")
+    name = "Machine: Bone and lung volumes (example)"
+    made = viewer.page.locator(".segments-object", has_text=name)
+    latest = made.filter(has_text="rejected by reader").first
+    expect(latest.get_by_role("checkbox", name="Show Bone").first).not_to_be_checked()

@@ -7,6 +7,7 @@ import "./styles/export.css";
 import "./styles/reading.css";
 import "./styles/hanging.css";
 import "./styles/segments.css";
+import "./styles/machine.css";
 import { keepPresent } from "../site/presence";
 import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
@@ -15,6 +16,7 @@ import { frameKey } from "./core/stack";
 import { CanvasSurface } from "./engine/canvas-surface";
 import { chooseRenderer } from "./engine/choose";
 import { loadFound } from "./net/found";
+import { followFindings, loadFindings } from "./net/machine";
 import { shareStrokes } from "./net/strokes";
 import { loadUptake } from "./net/uptake";
 import { keepSession, restoreSession } from "./tools/session";
@@ -170,8 +172,12 @@ function shareSoon(workspace: Workspace): void {
   const begin = (): void => {
     stop();
     clearTimeout(timer);
-    shareStrokes(study.id, links, workspace.saver);
+    const live = shareStrokes(study.id, links, workspace.saver);
+    if (live) {
+      followFindings(live, study.id, links.findings, workspace.machine);
+    }
     void loadFound(links.found, workspace.found);
+    void loadFindings(links.findings, workspace.machine);
     void loadShown(workspace);
     void loadUptake(workspace.manifest.series, quantities, () => workspace.valuesChanged());
   };

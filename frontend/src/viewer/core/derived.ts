@@ -1,3 +1,4 @@
+import type { MachineMark } from "./machine";
 import type { Vec2, Vec3 } from "./manifest";
 import { type Patch, patchOfRuns } from "./masks";
 import { type Plane, unit } from "./planes";
@@ -33,6 +34,8 @@ export interface DerivedObject {
   at: string;
   notes: readonly string[];
   parts: readonly PartFacts[];
+  /** Of an object that a program made. */
+  machine?: MachineMark | null;
 }
 
 interface PlaneFacts {

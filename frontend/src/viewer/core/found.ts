@@ -1,5 +1,6 @@
 import { Emitter } from "./emitter";
 import { unitText } from "./format";
+import type { MachineMark } from "./machine";
 import type { Vec2 } from "./manifest";
 
 /** What reports and presentation states drew: docs/api/viewer.md, "Found: what others measured". */
@@ -23,12 +24,16 @@ export interface FoundObject {
   author: string;
   at: string;
   problem: string | null;
+  /** Of an object that a program made. */
+  machine?: MachineMark | null;
   drawings: readonly FoundDrawing[];
 }
 
 /** Measurements that came with the study; nobody changes them here. */
 export class FoundList extends Emitter<{ change: undefined }> {
   objects: readonly FoundObject[] = [];
+  /** Says which objects are kept off the pictures. */
+  hides: (object: FoundObject) => boolean = () => false;
   /** The one a person looks at. */
   selected: string | null = null;
 
@@ -43,8 +48,8 @@ export class FoundList extends Emitter<{ change: undefined }> {
   }
 
   onFrame(sopInstanceUid: string, frameNumber: number): FoundDrawing[] {
-    return this.objects.flatMap(({ drawings }) =>
-      drawings.filter(
+    return this.objects.flatMap((object) =>
+      (this.hides(object) ? [] : object.drawings).filter(
         (drawing) =>
           drawing.SOPInstanceUID === sopInstanceUid &&
           (drawing.frame_numbers.length === 0 || drawing.frame_numbers.includes(frameNumber)),

@@ -293,6 +293,7 @@ export interface Manifest {
     worklist: string;
     measurements: string;
     found?: string;
+    findings?: string;
     derived?: string;
     results?: string;
     sheet?: string;

@@ -58,16 +58,18 @@ export class SharedStrokes {
   }
 }
 
-/** Opens the page's socket; without its address nothing is shared. */
+/** Opens the page's socket and returns it; without its address nothing is shared. */
 export function shareStrokes(
   studyId: string,
   links: { measurements: string; events?: string },
   saver: MeasurementSaver,
-): void {
-  if (links.events) {
-    // Signed out is said by whatever is saved or fetched next.
-    const live = new Live(links.events, () => {});
-    new SharedStrokes(studyId, links.measurements, saver).listen(live);
-    live.start();
+): Live | null {
+  if (!links.events) {
+    return null;
   }
+  // Signed out is said by whatever is saved or fetched next.
+  const live = new Live(links.events, () => {});
+  new SharedStrokes(studyId, links.measurements, saver).listen(live);
+  live.start();
+  return live;
 }

@@ -24,6 +24,8 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
   /** Renders the legend of a viewport; given by the page. */
   renderLegend: (pane: Pane) => unknown = () => null;
   private readonly drafts = new Map<string, SeriesDraft>();
+  /** Objects of machines that are kept off the pictures. */
+  private readonly away = new Set<string>();
   private pointer: { pane: Pane; at: Vec2 } | null = null;
 
   constructor(readonly workspace: Workspace) {
@@ -40,6 +42,7 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
       }
     });
     workspace.on("change", () => this.follow());
+    workspace.machine.on("change", () => this.judge());
     window.addEventListener("beforeunload", (event) => {
       if ([...this.drafts.values()].some((one) => one.isDirty)) {
         for (const one of this.drafts.values()) {
@@ -222,17 +225,21 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
   private take(objects: readonly DerivedObject[]): void {
     const known = new Set(this.listed.map(({ id }) => id));
     let next = this.listed.reduce((sum, layer) => sum + layer.parts.length, 0);
+    for (const { image_id, machine } of objects) {
+      if (this.workspace.machine.hides(image_id, machine)) {
+        this.away.add(image_id);
+      }
+    }
     this.overlays.add(
       objects
         .filter(({ image_id }) => !known.has(image_id))
         .map((object) => ({
           id: object.image_id,
           object,
-          // Doses and maps cover all that is under them: a person asks for them.
           parts: object.parts.map((facts) => ({
             facts,
             colour: facts.colour ?? (COLOURS[next++ % COLOURS.length] as string),
-            isShown: object.kind === "segmentation" || object.kind === "structures",
+            isShown: this.isShownFirst(object),
           })),
           drawn: null,
           state: object.problem ? ("failed" as const) : ("listed" as const),
@@ -240,6 +247,25 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
           version: 0,
         })),
     );
+  }
+
+  /** Doses and maps cover all that is under them: a person asks for them. */
+  private isShownFirst({ kind, image_id, machine }: DerivedObject): boolean {
+    const isOutline = kind === "segmentation" || kind === "structures";
+    return isOutline && !this.workspace.machine.hides(image_id, machine);
+  }
+
+  /** Takes what a person rejects off the pictures, and puts back what is not rejected any more. */
+  private judge(): void {
+    for (const layer of this.listed) {
+      const { object } = layer;
+      const isAway = this.workspace.machine.hides(object.image_id, object.machine);
+      if (isAway !== this.away.has(layer.id)) {
+        this.away[isAway ? "add" : "delete"](layer.id);
+        this.overlays.setShown(layer, null, !isAway && this.isShownFirst(object));
+      }
+    }
+    this.emit("change", undefined);
   }
 
   private changed(): void {

@@ -2,6 +2,7 @@ import { INITIAL_APPEARANCE } from "../core/appearance";
 import { Emitter } from "../core/emitter";
 import { FoundList } from "../core/found";
 import { cellCount, type Layout, parseLayout } from "../core/layout";
+import { MachineFindings } from "../core/machine";
 import type { Manifest, MeasurementFacts, SeriesFacts } from "../core/manifest";
 import { type Item, MeasurementList } from "../core/measurements";
 import { type Preset, presetsFor } from "../core/presets";
@@ -70,6 +71,8 @@ export class Workspace extends Emitter<Events> {
   readonly shown = new ShownLedger();
   /** What others measured, read-only. */
   readonly found = new FoundList();
+  /** What programs found. */
+  readonly machine = new MachineFindings();
   readonly saver: MeasurementSaver;
   /** Segments and the like, once somebody has asked for them. */
   over: OverPictures | null = null;
@@ -98,6 +101,7 @@ export class Workspace extends Emitter<Events> {
     this.others = new OtherStudies(manifest);
     this.hanging = new Hanging(this);
     this.list.load(manifest.measurements);
+    this.found.hides = ({ image_id, machine }) => this.machine.hides(image_id, machine);
     const collection = manifest.links.measurements;
     const item = (id: string): string =>
       new URL(`/viewer/api/measurements/${id}/`, location.href).pathname;

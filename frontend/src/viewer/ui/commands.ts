@@ -15,6 +15,7 @@ export interface PageHooks {
   keyImage: () => void;
   point: () => void;
   segments: () => void;
+  machine: () => void;
 }
 
 /** Everything that a key does: one list for the keys, the help sheet and the dialog of keys. */
@@ -96,6 +97,13 @@ const PAGE_COMMANDS: readonly PageCommand[] = [
     group: "Segments",
     keys: ["F4"],
     run: (_, hooks) => hooks.segments(),
+  },
+  {
+    id: "machine",
+    name: "Machine findings",
+    group: "Segments",
+    keys: ["Shift+F4"],
+    run: (_, hooks) => hooks.machine(),
   },
   { id: "help", name: "Help", group: "Page", keys: ["?"], run: (_, hooks) => hooks.help() },
   {

@@ -1,8 +1,10 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { type Affine, apply } from "../core/affine";
 import { type FoundDrawing, foundLines, originText } from "../core/found";
+import type { MachineMark } from "../core/machine";
 import type { Vec2 } from "../core/manifest";
 import type { Workspace } from "../tools/workspace";
+import { icon } from "./icons";
 
 const OUTLINE_STEPS = 64;
 
@@ -11,6 +13,7 @@ export function drawFound(
   drawings: readonly FoundDrawing[],
   selected: string | null,
   matrix: Affine,
+  kind: "" | "machine" = "",
 ): SVGTemplateResult[] {
   return drawings.map((drawing) => {
     const points = outline(drawing).map((point) => apply(matrix, point));
@@ -20,7 +23,7 @@ export function drawFound(
     const x = Math.max(...points.map(([column]) => column)) + 6;
     const y = points.find(([column]) => column + 6 === x)?.[1] ?? 0;
     return svg`<g
-      class=${drawing.id === selected ? "mark found selected" : "mark found"}
+      class=${["mark found", kind, drawing.id === selected ? "selected" : ""].filter(Boolean).join(" ")}
       data-found=${drawing.id}
     >
       <path class="halo" d=${path}></path>
@@ -86,6 +89,7 @@ export function foundSection(workspace: Workspace): TemplateResult | typeof noth
           ${originText(object)}
           <span class="dim">${object.SeriesDescription}</span>
         </h4>
+        ${standing(workspace, object)}
         ${object.problem ? html`<p class="empty">${object.problem}</p>` : nothing}
         <ul class="plain">
           ${object.drawings
@@ -94,6 +98,17 @@ export function foundSection(workspace: Workspace): TemplateResult | typeof noth
         </ul>`,
     )}
   </section>`;
+}
+
+/** Whose word it is, where a machine made the object. */
+export function standing(
+  { machine }: Workspace,
+  object: { image_id: string; machine?: MachineMark | null },
+): TemplateResult | typeof nothing {
+  const words = machine.standingOf(object.image_id, object.machine);
+  return words
+    ? html`<p class="machine-standing">${icon("machine")}<span>${words}</span></p>`
+    : nothing;
 }
 
 function row(workspace: Workspace, drawing: FoundDrawing): TemplateResult {
@@ -119,7 +134,8 @@ function row(workspace: Workspace, drawing: FoundDrawing): TemplateResult {
   </li>`;
 }
 
-function imageOf(workspace: Workspace, sopInstanceUid: string): string | null {
+/** The id of an image of the study; null where the study has none of this name. */
+export function imageOf(workspace: Workspace, sopInstanceUid: string): string | null {
   for (const series of workspace.manifest.series) {
     const image = series.images.find(({ SOPInstanceUID }) => SOPInstanceUID === sopInstanceUid);
     if (image) {

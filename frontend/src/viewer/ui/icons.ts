@@ -6,10 +6,12 @@ import bounce from "lucide-static/icons/arrow-left-right.svg?raw";
 import arrowUpDown from "lucide-static/icons/arrow-up-down.svg?raw";
 import arrow from "lucide-static/icons/arrow-up-right.svg?raw";
 import mpr from "lucide-static/icons/axis-3d.svg?raw";
+import machine from "lucide-static/icons/bot.svg?raw";
 import brush from "lucide-static/icons/brush.svg?raw";
 import texts from "lucide-static/icons/captions.svg?raw";
 import profile from "lucide-static/icons/chart-spline.svg?raw";
 import circle from "lucide-static/icons/circle.svg?raw";
+import accepted from "lucide-static/icons/circle-check.svg?raw";
 import ellipse from "lucide-static/icons/circle-dashed.svg?raw";
 import help from "lucide-static/icons/circle-question-mark.svg?raw";
 import cine from "lucide-static/icons/clapperboard.svg?raw";
@@ -80,6 +82,7 @@ import close from "lucide-static/icons/x.svg?raw";
 import zoom from "lucide-static/icons/zoom-in.svg?raw";
 
 const ICONS = {
+  accepted,
   angle,
   arrow,
   arrowLeft,
@@ -104,6 +107,7 @@ const ICONS = {
   invert,
   length,
   link,
+  machine,
   one,
   mpr,
   volume,

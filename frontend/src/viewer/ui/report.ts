@@ -31,6 +31,9 @@ const STATE_TEXTS = {
 
 export type Dock = "right" | "bottom";
 
+/** An image, or none. */
+export type FramePlace = { SOPInstanceUID: string; frame_number: number } | null;
+
 /** The pane in which a report is written: kept by itself, with marks that stand for what was seen. */
 export class ReportElement extends ViewerElement {
   static override properties = {
@@ -112,6 +115,25 @@ export class ReportElement extends ViewerElement {
       frame_number: frame.frame_number,
       words: imageWords(this.workspace, frame.image.SOPInstanceUID, frame.frame_number) ?? "image",
     });
+  }
+
+  /** Writes words where the caret is, with a mark of the image that they speak of. */
+  insertWords(text: string, place: FramePlace): void {
+    const { draft } = this;
+    const words = place && imageWords(this.workspace, place.SOPInstanceUID, place.frame_number);
+    if (draft.state === "loading") {
+      this.say("The report is not here yet. Try again in a moment.");
+      return;
+    }
+    if (!place || !words) {
+      this.put(text, draft.references);
+    } else {
+      const { SOPInstanceUID, frame_number } = place;
+      const mark = nextMark("image", draft);
+      const reference = { mark, kind: "image" as const, SOPInstanceUID, frame_number, words };
+      this.put(`${text} ${phrase(reference)}`, [...used(draft), reference]);
+    }
+    this.say("The finding is in the report.");
   }
 
   override render(): TemplateResult {

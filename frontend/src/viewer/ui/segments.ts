@@ -12,6 +12,7 @@ import {
 } from "../tools/overlays";
 import { Segments } from "../tools/segments";
 import type { Workspace } from "../tools/workspace";
+import { standing } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
 import { drawnHere } from "./segments-drawing";
@@ -136,6 +137,7 @@ export class SegmentsElement extends ViewerElement {
         <span class="dim">${KIND_NAMES[object.kind]}, series ${object.SeriesNumber ?? "?"}</span>
         <span class="dim">${who.filter(Boolean).join(" · ")}</span>
       </header>
+      ${standing(this.workspace, object)}
       ${object.notes.map((note) => html`<p class="note">${note}</p>`)}
       ${
         layer.problem

@@ -236,11 +236,11 @@ export class ToolbarElement extends ViewerElement {
         class="menu-item"
         popovertarget="more-menu"
         popovertargetaction="hide"
-        aria-label="Machine findings"
+        aria-label="Analyses"
         @click=${() =>
           open(`/worklist/studies/${workspace.manifest.study.id}/findings/`, "_blank", "noopener")}
       >
-        ${icon("table")}<span>Machine findings</span><kbd></kbd>
+        ${icon("table")}<span>Analyses</span><kbd></kbd>
       </button>
     </div>`;
   }

@@ -17,9 +17,11 @@ import { icon } from "./icons";
 import "./keep-layout";
 import type { KeepLayoutElement } from "./keep-layout";
 import { listenToKeys } from "./keyboard";
+import { machineToggle } from "./machine-toggle";
 import { mprBar } from "./mpr";
+import { noticeBar, saveSign } from "./notice-bar";
 import "./report";
-import type { Dock, ReportElement } from "./report";
+import type { Dock, FramePlace, ReportElement } from "./report";
 import "./shortcuts";
 import type { ShortcutsElement } from "./shortcuts";
 import "./strip";
@@ -41,6 +43,7 @@ export class ViewerPageElement extends ViewerElement {
     workspace: { attribute: false },
     showsTable: { state: true },
     showsSegments: { state: true },
+    showsMachine: { state: true },
     showsStrip: { state: true },
     showsReport: { state: true },
     dock: { state: true },
@@ -50,6 +53,7 @@ export class ViewerPageElement extends ViewerElement {
   declare workspace: Workspace | null;
   declare showsTable: boolean;
   declare showsSegments: boolean;
+  declare showsMachine: boolean;
   declare showsStrip: boolean;
   declare showsReport: boolean;
   declare dock: Dock;
@@ -73,6 +77,7 @@ export class ViewerPageElement extends ViewerElement {
     this.workspace = null;
     this.showsTable = false;
     this.showsSegments = false;
+    this.showsMachine = false;
     this.showsCine = false;
     this.showsReport = false;
     this.dock = localStorage.getItem(DOCK_KEY) === "bottom" ? "bottom" : "right";
@@ -96,6 +101,7 @@ export class ViewerPageElement extends ViewerElement {
       this.guardDraft(this.draft);
     }
     this.until(workspace.on("change", () => this.refresh()));
+    this.until(workspace.machine.on("change", () => this.requestUpdate()));
     // The bars of planes and volumes tell how much is here; planes themselves change no bar.
     const { reformatter } = workspace.pictures;
     let before = "";
@@ -116,7 +122,7 @@ export class ViewerPageElement extends ViewerElement {
       workspace.list.on("edit", ({ before, after }) => {
         // The first stroke opens the pane where there is room for it: its row is the proof of
         // saving. What others draw moves nothing on this person's screen.
-        if (!before && after && !this.isNarrow && !this.showsSegments) {
+        if (!before && after && !this.isNarrow && !this.showsSegments && !this.showsMachine) {
           this.showsTable = true;
         }
         if (!before && after) {
@@ -137,6 +143,7 @@ export class ViewerPageElement extends ViewerElement {
         cancel: () => this.cancel(),
         close: () => this.closeDrawing(),
         segments: () => void this.toggleSegments(),
+        machine: () => void this.toggleMachine(),
       }),
     );
     this.showsTable = workspace.list.all().length > 0 && !this.isNarrow;
@@ -158,7 +165,7 @@ export class ViewerPageElement extends ViewerElement {
       <header class="top-bar">
         ${this.titles()} ${this.isNarrow ? nothing : bar} ${this.toggles()}
       </header>
-      ${this.noticeBar()} ${colorsAndFusionBar(workspace)} ${mprBar(workspace)} ${volumeBar(workspace)}
+      ${noticeBar(workspace)} ${colorsAndFusionBar(workspace)} ${mprBar(workspace)} ${volumeBar(workspace)}
       <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
         ${
           this.showsStrip
@@ -212,6 +219,19 @@ export class ViewerPageElement extends ViewerElement {
               </aside>`
             : nothing
         }
+        ${
+          this.showsMachine
+            ? html`<aside class="side" aria-label="Machine findings">
+                <noctis-machine
+                  .workspace=${workspace}
+                  .report=${this.draft ? (...words: [string, FramePlace]) => void this.intoReport((pane) => pane.insertWords(...words)) : null}
+                  .close=${() => {
+                    this.showsMachine = false;
+                  }}
+                ></noctis-machine>
+              </aside>`
+            : nothing
+        }
       </div>
       ${this.dock === "bottom" && !this.isNarrow ? this.reportPane() : nothing}
       ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
@@ -256,7 +276,7 @@ export class ViewerPageElement extends ViewerElement {
 
   private toggles(): TemplateResult {
     return html`<div class="toggles">
-      ${this.saveSign()}
+      ${saveSign(this.workspace as Workspace)}
       ${iconButton({
         name: "Export",
         icon: "download",
@@ -283,6 +303,7 @@ export class ViewerPageElement extends ViewerElement {
         @click=${() => {
           this.showsTable = !this.showsTable;
           this.showsSegments = false;
+          this.showsMachine = false;
         }}
       >
         ${icon("table")}
@@ -307,6 +328,7 @@ export class ViewerPageElement extends ViewerElement {
         pressed: this.showsSegments,
         run: () => void this.toggleSegments(),
       })}
+      ${machineToggle(this.workspace as Workspace, this.showsMachine, () => void this.toggleMachine())}
       ${this.isNarrow ? nothing : this.helpButton()}
     </div>`;
   }
@@ -390,114 +412,43 @@ export class ViewerPageElement extends ViewerElement {
 
   /** One pane at a time at the right; what it needs is fetched when it is first asked for. */
   private async toggleSegments(): Promise<void> {
-    if (this.showsSegments) {
+    const isHere =
+      !this.showsSegments && (await this.fetched("segments", () => import("./segments")));
+    this.showsSegments = isHere;
+    if (isHere) {
+      this.showsTable = false;
+      this.showsMachine = false;
+    }
+  }
+
+  private async toggleMachine(): Promise<void> {
+    const isHere = !this.showsMachine && (await this.fetched("machine", () => import("./machine")));
+    this.showsMachine = isHere;
+    if (isHere) {
+      this.showsTable = false;
       this.showsSegments = false;
-      return;
     }
+  }
+
+  /** Whether a pane's program is here by now; says so where it is not. */
+  private async fetched(
+    id: "segments" | "machine",
+    load: () => Promise<unknown>,
+  ): Promise<boolean> {
     try {
-      await import("./segments");
+      await load();
+      return true;
     } catch {
-      this.workspace?.notify({
-        id: "segments",
-        kind: "warning",
-        text: "The tools for segments could not be loaded. Reload the page.",
-      });
-      return;
+      const what = { segments: "tools for segments", machine: "pane of machine findings" }[id];
+      const text = `The ${what} could not be loaded. Reload the page.`;
+      this.workspace?.notify({ id, kind: "warning", text });
+      return false;
     }
-    this.showsTable = false;
-    this.showsSegments = true;
   }
 
   /** Beside the tools and not among them: it stays in sight however narrow the window is. */
   private helpButton(): TemplateResult {
     return iconButton({ name: "Help", icon: "help", key: "?", run: this.hooks.showHelp });
-  }
-
-  /** Whether everything drawn is kept; never silent about what is not. */
-  private saveSign(): TemplateResult | typeof nothing {
-    const { saver, list } = this.workspace as Workspace;
-    const state = saver.overall;
-    if (state === "saved") {
-      return list.all().length > 0
-        ? html`<span class="save-sign" data-state="saved" title="Everything drawn is saved"
-            >${icon("saved")}<span class="word">Saved</span></span
-          >`
-        : nothing;
-    }
-    if (state === "saving") {
-      return html`<span class="save-sign" data-state="saving">${icon("saving")}<span class="word">Saving</span></span>`;
-    }
-    const message = saver.overallMessage ?? "";
-    if (state === "local") {
-      return html`<span class="save-sign" data-state="local" title=${message}
-        >${icon("unsaved")}<span class="word">Not kept</span></span
-      >`;
-    }
-    return html`<button
-      type="button"
-      class="save-sign"
-      data-state=${state}
-      title=${`${message} Press to try again now.`}
-      @click=${() => saver.retry()}
-    >
-      ${icon("unsaved")}<span class="word">Not saved</span>
-    </button>`;
-  }
-
-  private noticeBar(): TemplateResult | typeof nothing {
-    const workspace = this.workspace as Workspace;
-    const { saver } = workspace;
-    const state = saver.overall;
-    const { strangers } = workspace.notices;
-    const notices = [
-      ...(strangers ? [strangers] : []),
-      ...workspace.notices.all,
-      ...workspace.notices.warnings,
-    ];
-    if (
-      (state === "waiting" || state === "failed") &&
-      !notices.some(({ id }) => id === "network")
-    ) {
-      notices.push({
-        id: "unsaved",
-        kind: "warning",
-        text: `${saver.unsaved === 1 ? "One measurement is" : `${saver.unsaved} measurements are`} not saved. ${saver.overallMessage ?? ""}`,
-        action: { label: "Try now", run: () => workspace.retry() },
-      });
-    }
-    return notices.length === 0
-      ? nothing
-      : html`<div class="notices" role="alert">
-          ${notices.map(
-            ({
-              id,
-              kind,
-              text,
-              action,
-            }) => html`<div class="notice" data-kind=${kind} data-notice=${id}>
-              ${icon("warning")}<span>${text}</span>
-              ${
-                action
-                  ? "href" in action
-                    ? html`<a class="button" href=${action.href}>${action.label}</a>`
-                    : html`<button type="button" class="button" @click=${action.run}>${action.label}</button>`
-                  : nothing
-              }
-              ${
-                id === "unsaved" || kind === "error"
-                  ? nothing
-                  : html`<button
-                      type="button"
-                      class="tool"
-                      aria-label="Dismiss"
-                      @click=${() => workspace.dismiss(id)}
-                    >
-                      ${icon("close")}
-                    </button>`
-              }
-            </div>`,
-          )}
-        </div>`;
   }
 
   private refresh(): void {

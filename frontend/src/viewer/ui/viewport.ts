@@ -58,6 +58,7 @@ export class ViewportElement extends ViewerElement {
   override connectedCallback(): void {
     super.connectedCallback();
     this.until(this.workspace.found.on("change", () => this.requestUpdate()));
+    this.until(this.workspace.machine.on("change", () => this.requestUpdate()));
     this.until(this.pane.on("change", () => this.requestUpdate()));
     this.until(this.workspace.list.on("change", () => this.requestUpdate()));
     this.until(this.workspace.on("change", () => this.requestUpdate()));
@@ -197,17 +198,20 @@ export class ViewportElement extends ViewerElement {
     return svg`<path class="key-point" d=${arms}></path>`;
   }
 
-  /** What other systems drew on the frame. */
+  /** What other systems drew on the frame, and programs found on it. */
   private foundMarks(matrix: Affine): ReturnType<typeof drawFound> {
-    const { found, showsTexts } = this.workspace;
+    const { found, machine, showsTexts } = this.workspace;
     const frame = showsTexts ? this.pane.shownFrame : null;
-    return frame
-      ? drawFound(
-          found.onFrame(frame.image.SOPInstanceUID, frame.frame_number),
-          found.selected,
-          matrix,
-        )
-      : [];
+    if (!frame) {
+      return [];
+    }
+    const { image, frame_number } = frame;
+    const others = found.onFrame(image.SOPInstanceUID, frame_number);
+    const machines = machine.onFrame(image.SOPInstanceUID, frame_number);
+    return [
+      ...drawFound(others, found.selected, matrix),
+      ...drawFound(machines, machine.selected, matrix, "machine"),
+    ];
   }
 
   /** Where the texts of the corners and the colour bars stand, which labels leave free. */
