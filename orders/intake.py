@@ -107,6 +107,12 @@ _STATES = {
     UploadOutcome.REFUSED: "failed",
     UploadOutcome.SKIPPED: "skipped",
 }
+_OUTCOMES = {state: outcome for outcome, state in _STATES.items()}
+
+
+def outcome_of(status: str) -> UploadOutcome:
+    """Return the outcome behind the `status` of a described file."""
+    return _OUTCOMES[status]
 
 
 def described(result: UploadResult) -> Document:

@@ -7,6 +7,7 @@ from worklist.views import analyses, facilities, forwarding, knocks, upload
 urlpatterns = [
     path("upload/", upload.upload_page, name="upload"),
     path("api/upload/", upload.upload_file, name="upload-file"),
+    path("api/upload/<uuid:upload_id>/", upload.upload_result, name="upload-result"),
     path("facilities/", facilities.facility_list, name="facility-list"),
     path("facilities/<uuid:facility_id>/", facilities.facility_detail, name="facility-detail"),
     path("facilities/<uuid:facility_id>/sheet/", facilities.facility_sheet, name="facility-sheet"),

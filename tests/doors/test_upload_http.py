@@ -21,7 +21,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Role, User
-from archive.models import AuditEvent
+from archive import access, resumable
+from archive.models import AuditEvent, ResumableUpload
+from orders.intake_jobs import finish_upload
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility, Study
 
@@ -311,3 +313,58 @@ def test_a_request_beyond_memory_waits_in_a_file(client: Client, settings: Any) 
     assert type(file).__name__ == "TemporaryUploadedFile"
     # Zero would keep whole bodies in memory: Python's SpooledTemporaryFile takes it for "never".
     assert 0 < settings.FILE_UPLOAD_MAX_MEMORY_SIZE <= 2**20
+
+
+# Uploads in pieces --------------------------------------------------------------------------------
+
+
+def in_pieces(user: User, facility: Facility, name: str, content: bytes) -> ResumableUpload:
+    """Bring a file in one piece; it waits to be stored."""
+    actor = access.actor_of(user)
+    row = resumable.create(actor, facility, len(content), {"filename": name})
+    appending = resumable.append(actor, row.pk, 0)
+    appending.write(content)
+    row = appending.finish()
+    appending.close()
+    return row
+
+
+@pytest.mark.parametrize("is_dicom", [True, False], ids=["DICOM", "a picture"])
+def test_what_became_of_an_upload_in_pieces(
+    client: Client, tech: User, facility: Facility, is_dicom: bool
+) -> None:
+    content = to_bytes(make_instance(PatientName="Test^Anna")) if is_dicom else PNG
+    row = in_pieces(tech, facility, "IM1", content)
+    address = reverse("worklist:upload-result", args=[row.pk])
+    assert client.get(address).json() == {"state": "processing", "results": [], "studies": []}
+
+    finish_upload(str(row.pk))
+
+    body = client.get(address).json()
+    [result] = body["results"]
+    assert (body["state"], result["name"], result["outcome"]) == (
+        ("stored", "IM1", "stored") if is_dicom else ("failed", "IM1", "refused")
+    )
+    assert [study["patient"] for study in body["studies"]] == ["Test, Anna"] * is_dicom
+    assert is_dicom or "not DICOM" in result["reason"]
+
+
+def test_an_upload_that_may_not_be_stored_says_why(
+    client: Client, tech: User, facility: Facility
+) -> None:
+    row = in_pieces(tech, facility, "IM1", to_bytes(make_instance()))
+    tech.facilities.clear()
+    finish_upload(str(row.pk))
+    [result] = client.get(reverse("worklist:upload-result", args=[row.pk])).json()["results"]
+    assert result["outcome"] == "refused"
+    assert "not a member" in result["reason"]
+
+
+def test_an_upload_of_somebody_else_stays_theirs(
+    client: Client, tech: User, facility: Facility
+) -> None:
+    row = in_pieces(tech, facility, "IM1", PNG)
+    other = signed_in(member("mia", Role.TECHNOLOGIST, facility))
+    address = reverse("worklist:upload-result", args=[row.pk])
+    assert other.get(address).status_code == 403
+    assert Client().get(address).status_code == 401

@@ -14,11 +14,13 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from archive import access, facilities, problems, query, upload
+from archive import access, facilities, problems, query, resumable, upload
 from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError
+from archive.models import UploadState
 from archive.query import StudyQuery
 from archive.upload import UploadOutcome, UploadResult
+from orders import intake
 from worklist.templatetags.worklist_text import person_name
 from worklist.views.guards import actor_of, api_login_required, problem_response
 
@@ -85,9 +87,41 @@ def upload_file(request: HttpRequest) -> HttpResponse:
         "facility": {"code": facility.code, "name": facility.name},
         "summary": str(upload.summarise(everything)),
         "results": results,
-        "studies": _studies(actor, everything),
+        "studies": _studies(
+            actor, {result.instance.study_id for result in everything if result.instance}
+        ),
     }
     return _answer(document, everything)
+
+
+@api_login_required
+@require_GET
+def upload_result(request: HttpRequest, upload_id: UUID) -> HttpResponse:
+    """Say how far a resumable upload is; once it ended, in the words of :func:`upload_file`."""
+    actor = actor_of(request)
+    row = resumable.upload_for(actor, upload_id)
+    document: dict[str, Any] = {"state": row.state, "results": [], "studies": []}
+    if row.state in {UploadState.STORED, UploadState.FAILED}:
+        files = row.result.get("results") or [
+            {
+                "filename": row.fields.get("filename", ""),
+                "status": "failed",
+                "detail": row.result.get("detail", ""),
+            }
+        ]
+        document["results"] = [
+            {
+                "part": 0,
+                "name": file["filename"],
+                "outcome": intake.outcome_of(file["status"]).value,
+                "reason": file.get("detail", ""),
+            }
+            for file in files
+        ]
+        document["studies"] = _studies(
+            actor, {UUID(file["study_id"]) for file in files if "study_id" in file}
+        )
+    return JsonResponse(document)
 
 
 def _answer(document: dict[str, Any], everything: Sequence[UploadResult]) -> JsonResponse:
@@ -119,9 +153,8 @@ def _result(part: int, result: UploadResult) -> dict[str, Any]:
     }
 
 
-def _studies(actor: Actor, results: Sequence[UploadResult]) -> list[dict[str, Any]]:
+def _studies(actor: Actor, ids: set[UUID]) -> list[dict[str, Any]]:
     """Describe the studies that files came in for, so that the page can lead there."""
-    ids: set[UUID] = {result.instance.study_id for result in results if result.instance}
     rows = query.filtered(actor.scope, StudyQuery()).filter(pk__in=ids).order_by("-sort_at")
     return [
         {

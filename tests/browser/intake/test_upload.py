@@ -173,6 +173,52 @@ def test_a_cut_of_the_network_loses_nothing(
         expect(page.locator(".upload-study")).to_contain_text("40 images")
 
 
+@pytest.mark.timeout(300)
+def test_a_large_file_goes_on_where_the_network_was_cut(
+    open_upload: Visit, intake_site: IntakeSite, tmp_path: Path
+) -> None:
+    (large,) = write_study(tmp_path / "large", 1, side=5000, name="Large^Lea").iterdir()
+    assert large.stat().st_size > 32 * 2**20
+    arrived: list[int] = []
+    with Line(intake_site.here.web_port, bytes_a_second=16_000_000) as line:
+        page = open_upload(port=line.port)
+        page.on(
+            "request",
+            lambda request: (
+                arrived.append(int(request.headers.get("upload-offset", -1)))
+                if request.method == "PATCH"
+                else None
+            ),
+        )
+        pick_files(page, large)
+        expect(page.locator("[data-figures]")).to_contain_text("MB/s", timeout=20_000)
+        page.wait_for_function(
+            "() => document.querySelector('[data-total]').value > 18 * 1024 * 1024"
+        )
+        before = len(arrived)
+
+        line.cut()
+
+        expect(page.locator("[data-trouble]")).to_contain_text("goes on by itself", timeout=30_000)
+        line.mend()
+        ends_with(page, "1 stored")
+        # Nothing that was safe is sent again.
+        assert arrived[0] == 0
+        assert arrived[before] >= 16 * 2**20
+        expect(page.locator(".upload-study")).to_contain_text("Large, Lea")
+
+
+def test_a_large_file_that_is_no_image_is_refused_with_the_reason(
+    open_upload: Visit, tmp_path: Path
+) -> None:
+    large = tmp_path / "film.png"
+    large.write_bytes(PNG + bytes(33 * 2**20))
+    page = open_upload()
+    pick_files(page, large)
+    expect(page.locator("[data-outcome]")).to_contain_text("1 refused", timeout=60_000)
+    expect(page.locator(".file-row").filter(has_text="film.png")).to_contain_text("DICOM")
+
+
 def test_progress_cancel_and_retry(open_upload: Visit, tmp_path: Path) -> None:
     folder = write_study(tmp_path / "slow", 40, side=512)
     page = open_upload()

@@ -5,14 +5,17 @@ import { FileList } from "./list";
 import { countText, Pace, sizeText, timeText } from "./pace";
 import { type Item, isOpen, Queue, type State } from "./queue";
 import { copyText, downloadText, reportText } from "./report";
+import { ResumableSending } from "./resumable";
 import { StudyList } from "./studies";
-import { type Failure, Sending } from "./transport";
+import { type Failure, type Part, Sending, type Transfer } from "./transport";
 
 const PARALLEL = 3;
 const MOST_ATTEMPTS = 4;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const MOST_REASONS_SHOWN = 20;
+/** Files of this size go in pieces, so that a lost connection costs one piece. */
+const IN_PIECES_FROM_BYTES = 32 * 1024 * 1024;
 
 /** What the list may be narrowed to. */
 const SHOWN = {
@@ -34,7 +37,7 @@ export class UploadPage {
   private readonly pace = new Pace();
   private readonly list: FileList;
   private readonly studies: StudyList;
-  private readonly active = new Map<Sending, Item[]>();
+  private readonly active = new Map<Transfer, Item[]>();
   private showing: Show = "all";
   private pauses = 0;
   private retryAt = 0;
@@ -190,12 +193,24 @@ export class UploadPage {
     this.redraw();
   }
 
+  private transfer(
+    facility: string,
+    parts: readonly Part[],
+    onProgress: (sent: number) => void,
+    onArrived: () => void,
+  ): Transfer {
+    const address = this.root.dataset["upload"] ?? "";
+    const [only] = parts;
+    return parts.length === 1 && only && only.file.size >= IN_PIECES_FROM_BYTES
+      ? new ResumableSending(address, facility, only, onProgress, onArrived)
+      : new Sending(address, facility, parts, onProgress, onArrived);
+  }
+
   private send(batch: Item[], facility: string): void {
     const parts = batch.flatMap((item) =>
       item.file ? [{ file: item.file, name: item.name }] : [],
     );
-    const sending = new Sending(
-      this.root.dataset["upload"] ?? "",
+    const sending = this.transfer(
       facility,
       parts,
       (sent) => {

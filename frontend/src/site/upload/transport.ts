@@ -16,10 +16,17 @@ export interface Part {
   name: string;
 }
 
-const STALLED_MS = 60_000;
+/** Files on their way, by whichever protocol. */
+export interface Transfer {
+  readonly done: Promise<Ending>;
+  abort(): void;
+}
+
+/** How long nothing may move before the line counts as broken. */
+export const STALLED_MS = 60_000;
 const LATER = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
 
-function csrfToken(): string {
+export function csrfToken(): string {
   // Signing in elsewhere changes the token; the cookie has the present one.
   const cookie = /(?:^|; )noctis_csrf=([^;]+)/.exec(document.cookie)?.[1];
   const meta = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content;
@@ -27,7 +34,7 @@ function csrfToken(): string {
 }
 
 /** One request on its way. */
-export class Sending {
+export class Sending implements Transfer {
   readonly done: Promise<Ending>;
   private readonly request = new XMLHttpRequest();
 
@@ -90,22 +97,25 @@ function ending(request: XMLHttpRequest): Ending {
     const { results, studies } = document as unknown as Answer;
     return { answer: { results, studies: studies ?? [] } };
   }
-  const detail = document["detail"];
-  const message =
-    typeof detail === "string" ? detail : `The server could not take it (${request.status}).`;
-  if (request.status === 401) {
-    return { failure: { kind: "signed-out", message } };
-  }
-  if (LATER.has(request.status)) {
-    return { failure: { kind: "later", message } };
-  }
-  if (request.status === 413 && typeof detail !== "string") {
-    return { failure: { kind: "for-good", message: "The server takes no files of this size." } };
-  }
-  return { failure: { kind: "for-good", message } };
+  return { failure: failureOf(request.status, document["detail"]) };
 }
 
-function parse(text: string): Record<string, unknown> {
+/** What a refusal means for the files; `detail` is the server's sentence, if it said one. */
+export function failureOf(status: number, detail: unknown): Failure {
+  const message = typeof detail === "string" ? detail : `The server could not take it (${status}).`;
+  if (status === 401) {
+    return { kind: "signed-out", message };
+  }
+  if (LATER.has(status)) {
+    return { kind: "later", message };
+  }
+  if (status === 413 && typeof detail !== "string") {
+    return { kind: "for-good", message: "The server takes no files of this size." };
+  }
+  return { kind: "for-good", message };
+}
+
+export function parse(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
