@@ -13,6 +13,8 @@ NODE_MODULES := frontend/node_modules/.package-lock.json
 BUILT := static/dist/.vite/manifest.json
 COMPILED := .venv/.compiled
 OHIF := static/ohif/installed.json
+# The last one that is written.
+MESSAGES := locale/sw/LC_MESSAGES/django.mo
 PACKAGES := accounts archive blobs dicom_viewer dimse fastapi_app imaging noctis_pro notifications \
 	orders radiology reports worklist
 FRONTEND := $(shell find frontend -name node_modules -prune -o -type f -print)
@@ -27,11 +29,11 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links --no-header
 
 .PHONY: run
-run: $(RUNTIME) $(BUILT) $(COMPILED) ## start the site with everything it needs, in the foreground
+run: $(RUNTIME) $(BUILT) $(COMPILED) $(MESSAGES) ## start the site with everything it needs, in the foreground
 	@exec $(PYTHON) -m noctis_pro.supervisor
 
 .PHONY: test
-test: system-packages check $(BUILT) $(OHIF) test-services ## all that CI runs: checks, services, then every other test
+test: system-packages check $(BUILT) $(MESSAGES) $(OHIF) test-services ## all that CI runs: checks, services, then every other test
 	$(PYTEST) $(SPREAD) --ignore=tests/services tests
 
 .PHONY: help
@@ -68,7 +70,14 @@ $(COMPILED): $(shell find $(PACKAGES) -name '*.py') | $(RUNTIME)
 	@touch $@
 
 .PHONY: frontend
-frontend: $(RUNTIME) $(BUILT) ## build what browsers load
+frontend: $(RUNTIME) $(BUILT) $(MESSAGES) ## build what browsers load, and the translations
+
+$(MESSAGES): $(wildcard locale/*/LC_MESSAGES/django.po) scripts/messages.py | $(RUNTIME)
+	@$(PYTHON) scripts/messages.py compile
+
+.PHONY: messages
+messages: $(DEV) ## gather the texts of pages and scripts into the catalogues of translations
+	$(PYTHON) scripts/messages.py extract
 
 $(OHIF): $(wildcard ops/ohif/*) scripts/install_ohif.py | $(RUNTIME)
 	@$(PYTHON) scripts/install_ohif.py
@@ -101,6 +110,7 @@ style: $(DEV)
 	$(PYTHON) -m ruff check .
 	.venv/bin/lint-imports --no-cache
 	@scripts/check_migrations.sh
+	$(PYTHON) scripts/messages.py check
 
 .PHONY: types
 types: $(DEV)
@@ -128,16 +138,16 @@ test-unit: $(DEV) ## pure tests, seconds
 	$(PYTEST) $(SPREAD) tests/unit
 
 .PHONY: test-integration
-test-integration: $(DEV) $(BUILT) system-packages ## applications, doors, flows on the embedded default
+test-integration: $(DEV) $(BUILT) $(MESSAGES) system-packages ## applications, doors, flows on the embedded default
 	$(PYTEST) $(SPREAD) tests/apps tests/doors tests/flows
 
 .PHONY: test-services
-test-services: $(DEV) $(BUILT) system-packages ## the same on PostgreSQL, Redis and Celery
+test-services: $(DEV) $(BUILT) $(MESSAGES) system-packages ## the same on PostgreSQL, Redis and Celery
 	$(PYTEST) $(SPREAD) -p tests.services.plugin tests/apps tests/services \
 		tests/doors/dicomweb/test_search.py tests/doors/dicomweb/test_store.py
 
 .PHONY: test-browser
-test-browser: $(DEV) $(BUILT) $(OHIF) system-packages ## headless Chromium
+test-browser: $(DEV) $(BUILT) $(MESSAGES) $(OHIF) system-packages ## headless Chromium
 	$(PYTEST) tests/browser
 
 .PHONY: coverage

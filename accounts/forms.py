@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy
 
 from accounts import auth
 from accounts.guards import address_of
@@ -17,8 +18,10 @@ class SignInForm(AuthenticationForm):
 
     error_messages = {
         **AuthenticationForm.error_messages,
-        "invalid_login": "This user name and password do not belong together. "
-        "Capitals matter in both; ask an administrator for a new password if you lost it.",
+        "invalid_login": gettext_lazy(
+            "This user name and password do not belong together. "
+            "Capitals matter in both; ask an administrator for a new password if you lost it."
+        ),
     }
 
     def clean(self) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from typing import ClassVar
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 
 class Role(models.TextChoices):
     """What a person is; a role never widens the facilities, except an administrator's."""
 
-    ADMIN = "admin", "Administrator"
-    RADIOLOGIST = "radiologist", "Radiologist"
-    TECHNOLOGIST = "technologist", "Technologist"
-    FACILITY = "facility", "Facility staff"
-    REFERRER = "referrer", "Referring physician"
-    VIEWER = "viewer", "Viewer"
+    ADMIN = "admin", gettext_noop("Administrator")
+    RADIOLOGIST = "radiologist", gettext_noop("Radiologist")
+    TECHNOLOGIST = "technologist", gettext_noop("Technologist")
+    FACILITY = "facility", gettext_noop("Facility staff")
+    REFERRER = "referrer", gettext_noop("Referring physician")
+    VIEWER = "viewer", gettext_noop("Viewer")
 
 
 _UPLOADERS = {Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST, Role.FACILITY}

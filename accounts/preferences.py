@@ -1,4 +1,4 @@
-"""What a person set up for themselves: theme, chosen facility, own views, hidden columns."""
+"""What a person set up for themselves: theme, language, facility, own views, hidden columns."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.models import User
@@ -66,6 +67,14 @@ def set_theme(user: User, theme: str) -> None:
     if theme not in THEMES:
         raise InvalidInputError(f"'theme' is one of {', '.join(THEMES)}.")
     _keep(user, {"theme": theme})
+
+
+def set_language(user: User, language: str) -> None:
+    """Keep the language of the pages for every browser of this person."""
+    known = [code for code, _ in settings.LANGUAGES]
+    if language not in known:
+        raise InvalidInputError(f"'language' is one of {', '.join(known)}.")
+    _keep(user, {"language": language})
 
 
 def set_facility(user: User, facility_id: UUID | None) -> None:

@@ -10,6 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -102,7 +103,9 @@ def remove(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
         return redirect("accounts:profile")
     second_factor.remove(actor_of(request), user)
-    messages.success(request, "The second factor is removed: your password alone lets you in.")
+    messages.success(
+        request, gettext("The second factor is removed: your password alone lets you in.")
+    )
     return redirect("accounts:profile")
 
 

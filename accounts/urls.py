@@ -17,6 +17,7 @@ urlpatterns = [
     path("password/", views.ChangePassword.as_view(), name="password-change"),
     path("tokens/", views.create_token, name="token-create"),
     path("tokens/<uuid:token_id>/revoke/", views.revoke_token, name="token-revoke"),
+    path("language/", views.set_language, name="language"),
     path("api/here/", views.here, name="here"),
     path("api/theme/", views.set_theme, name="theme"),
 ]

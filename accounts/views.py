@@ -19,6 +19,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -28,7 +29,7 @@ from accounts.guards import actor_of, address_of, api_login_required, user_of
 from accounts.models import User
 from archive import audit
 from archive.access import Actor, Scope
-from archive.errors import ForbiddenError, NotFoundError
+from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 
 _THEME_KEPT_S = 365 * 24 * 3600
 _TOKEN_DAYS = (30, 90, 365)
@@ -45,6 +46,7 @@ def open_session(
     audit.record(actor_of(request), "session.open", user, **detail)
     response = HttpResponseRedirect(target)
     _send_theme(response, str(user.preferences.get("theme", "")))
+    _send_language(response, str(user.preferences.get("language", "")))
     return response
 
 
@@ -87,7 +89,7 @@ class ChangePassword(auth_views.PasswordChangeView):
         response = super().form_valid(form)
         audit.record(actor_of(self.request), "password.change", user_of(self.request))
         messages.success(
-            self.request, "The password is changed. Other devices have to sign in again."
+            self.request, gettext("The password is changed. Other devices have to sign in again.")
         )
         return response
 
@@ -153,7 +155,9 @@ def revoke_token(request: HttpRequest, token_id: UUID) -> HttpResponse:
     if token is None:
         raise NotFoundError("You have no such token.")
     people.revoke_token(actor_of(request), token)
-    messages.success(request, f"The token {token.hint}… no longer opens anything.")
+    messages.success(
+        request, gettext("The token {hint}… no longer opens anything.").format(hint=token.hint)
+    )
     return redirect("accounts:profile")
 
 
@@ -171,6 +175,22 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@require_POST
+def set_language(request: HttpRequest) -> HttpResponse:
+    """Show the pages in the form's `language` from now on, and lead back to `next`."""
+    language = request.POST.get("language", "")
+    if isinstance(request.user, User):
+        preferences.set_language(request.user, language)
+    elif language not in dict(settings.LANGUAGES):
+        raise InvalidInputError(f"'language' is one of {', '.join(dict(settings.LANGUAGES))}.")
+    target = request.POST.get("next", "")
+    if not url_has_allowed_host_and_scheme(target, allowed_hosts={request.get_host()}):
+        target = reverse("worklist:study-list")
+    response = HttpResponseRedirect(target)
+    _send_language(response, language)
+    return response
+
+
 @api_login_required
 @require_POST
 def here(request: HttpRequest) -> HttpResponse:
@@ -183,3 +203,14 @@ def _send_theme(response: HttpResponse, theme: str) -> None:
     """Let the browser remember it: the page before signing in has it too."""
     if theme in preferences.THEMES:
         response.set_cookie(preferences.THEME_COOKIE, theme, max_age=_THEME_KEPT_S, samesite="Lax")
+
+
+def _send_language(response: HttpResponse, language: str) -> None:
+    """Let the browser remember it: pages know it without asking the database."""
+    if language in dict(settings.LANGUAGES):
+        response.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            language,
+            max_age=settings.LANGUAGE_COOKIE_AGE,
+            samesite="Lax",
+        )

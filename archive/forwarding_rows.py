@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from worklist.models import Facility, Study
@@ -54,11 +55,11 @@ class ForwardRule(StudyRule):
 class TransmissionState(models.TextChoices):
     """Life of one entry of the queue."""
 
-    WAITING = "waiting", "Waiting"
-    SENDING = "sending", "Sending"
-    SENT = "sent", "Sent"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = "waiting", gettext_noop("Waiting")
+    SENDING = "sending", gettext_noop("Sending")
+    SENT = "sent", gettext_noop("Sent")
+    FAILED = "failed", gettext_noop("Failed")
+    CANCELLED = "cancelled", gettext_noop("Cancelled")
 
 
 class Transmission(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from worklist.models import DicomImage, Facility, Patient
@@ -12,17 +13,17 @@ from worklist.models import DicomImage, Facility, Patient
 class DeletionLevel(models.TextChoices):
     """What was deleted (PS3.4 C.3.2, the levels of the Study Root model)."""
 
-    STUDY = "study", "Study"
-    SERIES = "series", "Series"
-    IMAGE = "image", "Image"
+    STUDY = "study", gettext_noop("Study")
+    SERIES = "series", gettext_noop("Series")
+    IMAGE = "image", gettext_noop("Image")
 
 
 class DeletionState(models.TextChoices):
     """Life of a deletion."""
 
-    HELD = "held", "Deleted"
-    RESTORED = "restored", "Restored"
-    DESTROYED = "destroyed", "Destroyed"
+    HELD = "held", gettext_noop("Deleted")
+    RESTORED = "restored", gettext_noop("Restored")
+    DESTROYED = "destroyed", gettext_noop("Destroyed")
 
 
 class Deletion(models.Model):

@@ -15,6 +15,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import preferences
@@ -78,7 +79,7 @@ def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
             reconstructions.ask(actor, study.pk, _series(request), _said(request))
         except _IN_PLACE as error:
             return _page(request, actor, study, failure=error)
-        messages.success(request, "It is on its way. The page shows how far it is.")
+        messages.success(request, gettext("It is on its way. The page shows how far it is."))
         return redirect("dicom_viewer:reconstruction-list", study.pk)
     return _page(request, actor, study)
 

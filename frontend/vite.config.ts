@@ -82,6 +82,9 @@ export default defineConfig({
         "offline-reading": "src/offline/reading-worker.ts",
         "offline-worker": "src/offline/service-worker.ts",
         document: "src/styles/document.css",
+        ...Object.fromEntries(
+          ["de", "fr", "es", "sw"].map((code) => [`messages-${code}`, `src/messages/${code}.ts`]),
+        ),
       },
     },
   },

@@ -10,8 +10,12 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import render
+from django.utils import translation
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.translation import gettext_noop
 
 from archive import database, problems
 from archive.errors import ArchiveError
@@ -41,6 +45,18 @@ class BorrowedConnection:
             return self._get_response(request)
 
 
+class PageLanguage(LocaleMiddleware):
+    """Speak the language of the request, and of no later work in its thread."""
+
+    def process_response(
+        self, request: HttpRequest, response: HttpResponseBase
+    ) -> HttpResponseBase:
+        """Say which language it was, and return to the site's own."""
+        answered = super().process_response(request, response)
+        translation.deactivate()
+        return answered
+
+
 class ErrorAnswers(MiddlewareMixin):
     """Translate `ArchiveError` wherever a view raised it."""
 
@@ -64,7 +80,7 @@ def answer(request: HttpRequest, problem: problems.Problem) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an address that names nothing."""
-    detail = (
+    detail = gettext_noop(
         "There is nothing at this address. It may have been deleted, or the link is incomplete."
     )
     return answer(request, problems.problem(HTTPStatus.NOT_FOUND, detail))
@@ -72,21 +88,24 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer what the role does not allow."""
-    detail = str(exception) or "Your role does not allow this. Ask an administrator."
+    detail = str(exception) or gettext_noop("Your role does not allow this. Ask an administrator.")
     return answer(request, problems.problem(HTTPStatus.FORBIDDEN, detail))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be read."""
     return answer(
-        request, problems.problem(HTTPStatus.BAD_REQUEST, "The request could not be read.")
+        request,
+        problems.problem(HTTPStatus.BAD_REQUEST, gettext_noop("The request could not be read.")),
     )
 
 
 def _unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
     """Say that the database does not answer: the page itself asks it nothing."""
     logger.error("A request waits for the database: %s", str(error).strip())
-    detail = "The archive's database does not answer now. Nothing is lost; try again in a moment."
+    detail = gettext_noop(
+        "The archive's database does not answer now. Nothing is lost; try again in a moment."
+    )
     found = answer(request, problems.problem(HTTPStatus.SERVICE_UNAVAILABLE, detail))
     found["Retry-After"] = str(_TRY_AGAIN_S)
     return found
@@ -97,7 +116,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if isinstance(error, _DATABASE_FAILS):
         return _unavailable(request, error)  # it failed outside the view: the session's, say
-    detail = (
+    detail = gettext_noop(
         "Something failed on our side. It has been logged; try again, or tell your administrator."
     )
     return answer(request, problems.problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
@@ -105,7 +124,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:  # noqa: ANN401
     """Answer a form that came without its token, or from another site."""
-    detail = (
+    detail = gettext_noop(
         "The form is too old or came from another site. Go back, reload the page and send again."
     )
     return answer(request, problems.problem(HTTPStatus.FORBIDDEN, detail))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from worklist.models import Facility
@@ -13,10 +14,10 @@ from worklist.models import Facility
 class Kind(models.TextChoices):
     """What notifications are about."""
 
-    STUDY_NEW = "study.new", "New study"
-    STUDY_CONFLICT = "study.conflict", "Conflicting image"
-    STUDY_WARNING = "study.warning", "Study warning"
-    CALLER_REFUSED = "caller.refused", "Refused caller"
+    STUDY_NEW = "study.new", gettext_noop("New study")
+    STUDY_CONFLICT = "study.conflict", gettext_noop("Conflicting image")
+    STUDY_WARNING = "study.warning", gettext_noop("Study warning")
+    CALLER_REFUSED = "caller.refused", gettext_noop("Refused caller")
 
 
 class Notification(models.Model):

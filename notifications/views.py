@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -79,7 +80,7 @@ def preference_edit(request: HttpRequest) -> HttpResponse:
         if unknown:
             raise InvalidInputError("The form names a kind of notification that does not exist.")
         services.choose(user, {choice.kind: choice.kind in wanted for choice in choices})
-        messages.success(request, "Your choice is kept.")
+        messages.success(request, gettext("Your choice is kept."))
         return redirect("notifications:preference-edit")
     return render(request, "notifications/preferences.html", {"choices": choices})
 

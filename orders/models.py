@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from worklist.models import Facility, Patient, Study, validate_ae_title
@@ -16,11 +17,11 @@ from worklist.models import Facility, Patient, Study, validate_ae_title
 class OrderStatus(models.TextChoices):
     """How far an order is."""
 
-    SCHEDULED = "scheduled", "Scheduled"
-    IN_PROGRESS = "in_progress", "In progress"
-    COMPLETED = "completed", "Completed"
-    DISCONTINUED = "discontinued", "Discontinued"
-    CANCELLED = "cancelled", "Cancelled"
+    SCHEDULED = "scheduled", gettext_noop("Scheduled")
+    IN_PROGRESS = "in_progress", gettext_noop("In progress")
+    COMPLETED = "completed", gettext_noop("Completed")
+    DISCONTINUED = "discontinued", gettext_noop("Discontinued")
+    CANCELLED = "cancelled", gettext_noop("Cancelled")
 
 
 OPEN_ORDERS = (OrderStatus.SCHEDULED, OrderStatus.IN_PROGRESS)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import preferences
@@ -71,7 +72,10 @@ def order_new(request: HttpRequest) -> HttpResponse:
             failure = str(error)
         else:
             messages.success(
-                request, f"Order {order.accession_number} is on the worklist of {facility.name}."
+                request,
+                gettext("Order {accession_number} is on the worklist of {facility}.").format(
+                    accession_number=order.accession_number, facility=facility.name
+                ),
             )
             return redirect("orders:order-detail", order.pk)
     context = {
@@ -113,7 +117,12 @@ def order_cancel(request: HttpRequest, order_id: UUID) -> HttpResponse:
     except ConflictError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Order {order.accession_number} is cancelled.")
+        messages.success(
+            request,
+            gettext("Order {accession_number} is cancelled.").format(
+                accession_number=order.accession_number
+            ),
+        )
     return redirect("orders:order-detail", order_id)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from imaging import aetitle, certificate
@@ -192,9 +193,9 @@ class Patient(models.Model):
 class StudyStatus(models.TextChoices):
     """Where reading stands."""
 
-    UNREAD = "unread", "Unread"
-    OPENED = "opened", "Opened"
-    READ = "read", "Read"
+    UNREAD = "unread", gettext_noop("Unread")
+    OPENED = "opened", gettext_noop("Opened")
+    READ = "read", gettext_noop("Read")
 
 
 class Study(models.Model):

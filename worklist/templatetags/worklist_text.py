@@ -9,6 +9,7 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext, gettext_noop
 from pydicom.uid import UID
 
 from archive import completeness
@@ -21,7 +22,12 @@ register = template.Library()
 
 _THIN_SPACE = "\u2009"
 _AGE = re.compile(r"(\d{1,3})([DWMY])")
-_UNITS = {"D": "d", "W": "wk", "M": "mo", "Y": "y"}
+_UNITS = {
+    "D": gettext_noop("d"),
+    "W": gettext_noop("wk"),
+    "M": gettext_noop("mo"),
+    "Y": gettext_noop("y"),
+}
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -42,14 +48,14 @@ def person_name(value: str) -> str:
         first = " ".join(part for part in (given, middle) if part)
         main = ", ".join(part for part in (family, first) if part)
         groups.append(" ".join(part for part in (prefix, main, suffix) if part))
-    return " · ".join(group for group in groups if group) or "No name"
+    return " · ".join(group for group in groups if group) or gettext("No name")
 
 
 @register.filter
 def sex_and_age(study: Study) -> str:
     """Write sex and age at the study, as far as the file tells: `F 45 y`."""
     found = _AGE.fullmatch(study.patient_age.strip().upper())
-    age = f"{int(found[1])}{_THIN_SPACE}{_UNITS[found[2]]}" if found else study.patient_age
+    age = f"{int(found[1])}{_THIN_SPACE}{gettext(_UNITS[found[2]])}" if found else study.patient_age
     if not age and study.patient_birth_date and study.study_date:
         age = _age_at(study.patient_birth_date, study.study_date)
     return " ".join(part for part in (study.patient_sex, age) if part)
@@ -59,7 +65,9 @@ def _age_at(born: date, day: date) -> str:
     months = (day.year - born.year) * 12 + day.month - born.month - (day.day < born.day)
     if months < 0:
         return ""
-    return f"{months // 12}{_THIN_SPACE}y" if months >= 24 else f"{months}{_THIN_SPACE}mo"
+    if months >= 24:
+        return f"{months // 12}{_THIN_SPACE}{gettext('y')}"
+    return f"{months}{_THIN_SPACE}{gettext('mo')}"
 
 
 @register.filter
@@ -81,73 +89,73 @@ def completeness_of(study: Study) -> Completeness | None:
 
 
 _VERBS = {
-    "study.look": "looked at the study",
-    "study.open": "opened it in the viewer",
-    "study.status": "marked it as {after}, was {before}",
-    "study.download": "downloaded it",
-    "study.delete": "deleted the {level}: {reason}",
-    "study.restore": "restored the {level}",
-    "conflict.look": "compared two contents of an image",
-    "conflict.keep_first": "kept the first content of an image: {reason}",
-    "conflict.keep_new": "chose the later content of an image: {reason}",
-    "study.retrieve": "fetched {instances} images by {service}",
-    "study.send": "had it sent to {to}",
-    "study.forward": "began to send it to {to}",
-    "study.forwarded": "sent {sent} images to {to}",
-    "study.export": "downloaded it for somebody else",
-    "study.view": "looked at its pictures",
-    "series.read": "read a series",
-    "image.read": "read an image",
-    "image.download": "downloaded an image",
-    "instance.mend": "mended a damaged file",
-    "measurement.list": "looked at its measurements",
-    "result.store": "stored results as DICOM",
-    "upload": "uploaded",
-    "import": "imported from a folder",
-    "query": "searched",
-    "studies.search": "searched the worklist",
-    "worklist.query": "asked for the modality worklist",
-    "patient.look": "looked at a patient",
-    "patient.link": "linked two patients",
-    "patient.unlink": "parted two patients",
-    "patient.keep_apart": "decided that two patients are two",
-    "order.list": "looked at the orders",
-    "order.look": "looked at an order",
-    "order.create": "placed an order",
-    "order.change": "changed an order",
-    "order.cancel": "cancelled an order",
-    "order.link": "linked a study to an order",
-    "order.unlink": "parted a study from its order",
-    "workitem.list": "looked at the tasks",
-    "workitem.read": "looked at a task",
-    "session.open": "signed in",
-    "session.close": "signed out",
-    "session.refuse": "was not let in",
-    "password.change": "changed a password",
-    "second_factor.add": "set up a second factor",
-    "second_factor.renew": "got new recovery codes",
-    "second_factor.remove": "removed a second factor",
-    "token.create": "made a token",
-    "token.issue": "got a token",
-    "token.revoke": "revoked a token",
-    "user.create": "added a user",
-    "user.change": "changed a user",
-    "facility.save": "set up a facility",
-    "facility.change": "changed a facility",
-    "facility.ae_title.add": "let an AE title call",
-    "facility.ae_title.change": "changed an AE title",
-    "facility.ae_title.remove": "took an AE title away",
-    "facility.member.add": "added a member",
-    "facility.member.remove": "removed a member",
-    "destination.echo": "tried a destination",
-    "destination.remove": "removed a destination",
-    "rule.add": "added a forwarding rule",
-    "rule.on": "switched a forwarding rule on",
-    "rule.remove": "removed a forwarding rule",
-    "transmission.cancel": "cancelled sending",
-    "transmission.retry": "had it sent again",
-    "audit.look": "looked at the audit trail",
-    "audit.export": "downloaded the audit trail",
+    "study.look": gettext_noop("looked at the study"),
+    "study.open": gettext_noop("opened it in the viewer"),
+    "study.status": gettext_noop("marked it as {after}, was {before}"),
+    "study.download": gettext_noop("downloaded it"),
+    "study.delete": gettext_noop("deleted the {level}: {reason}"),
+    "study.restore": gettext_noop("restored the {level}"),
+    "conflict.look": gettext_noop("compared two contents of an image"),
+    "conflict.keep_first": gettext_noop("kept the first content of an image: {reason}"),
+    "conflict.keep_new": gettext_noop("chose the later content of an image: {reason}"),
+    "study.retrieve": gettext_noop("fetched {instances} images by {service}"),
+    "study.send": gettext_noop("had it sent to {to}"),
+    "study.forward": gettext_noop("began to send it to {to}"),
+    "study.forwarded": gettext_noop("sent {sent} images to {to}"),
+    "study.export": gettext_noop("downloaded it for somebody else"),
+    "study.view": gettext_noop("looked at its pictures"),
+    "series.read": gettext_noop("read a series"),
+    "image.read": gettext_noop("read an image"),
+    "image.download": gettext_noop("downloaded an image"),
+    "instance.mend": gettext_noop("mended a damaged file"),
+    "measurement.list": gettext_noop("looked at its measurements"),
+    "result.store": gettext_noop("stored results as DICOM"),
+    "upload": gettext_noop("uploaded"),
+    "import": gettext_noop("imported from a folder"),
+    "query": gettext_noop("searched"),
+    "studies.search": gettext_noop("searched the worklist"),
+    "worklist.query": gettext_noop("asked for the modality worklist"),
+    "patient.look": gettext_noop("looked at a patient"),
+    "patient.link": gettext_noop("linked two patients"),
+    "patient.unlink": gettext_noop("parted two patients"),
+    "patient.keep_apart": gettext_noop("decided that two patients are two"),
+    "order.list": gettext_noop("looked at the orders"),
+    "order.look": gettext_noop("looked at an order"),
+    "order.create": gettext_noop("placed an order"),
+    "order.change": gettext_noop("changed an order"),
+    "order.cancel": gettext_noop("cancelled an order"),
+    "order.link": gettext_noop("linked a study to an order"),
+    "order.unlink": gettext_noop("parted a study from its order"),
+    "workitem.list": gettext_noop("looked at the tasks"),
+    "workitem.read": gettext_noop("looked at a task"),
+    "session.open": gettext_noop("signed in"),
+    "session.close": gettext_noop("signed out"),
+    "session.refuse": gettext_noop("was not let in"),
+    "password.change": gettext_noop("changed a password"),
+    "second_factor.add": gettext_noop("set up a second factor"),
+    "second_factor.renew": gettext_noop("got new recovery codes"),
+    "second_factor.remove": gettext_noop("removed a second factor"),
+    "token.create": gettext_noop("made a token"),
+    "token.issue": gettext_noop("got a token"),
+    "token.revoke": gettext_noop("revoked a token"),
+    "user.create": gettext_noop("added a user"),
+    "user.change": gettext_noop("changed a user"),
+    "facility.save": gettext_noop("set up a facility"),
+    "facility.change": gettext_noop("changed a facility"),
+    "facility.ae_title.add": gettext_noop("let an AE title call"),
+    "facility.ae_title.change": gettext_noop("changed an AE title"),
+    "facility.ae_title.remove": gettext_noop("took an AE title away"),
+    "facility.member.add": gettext_noop("added a member"),
+    "facility.member.remove": gettext_noop("removed a member"),
+    "destination.echo": gettext_noop("tried a destination"),
+    "destination.remove": gettext_noop("removed a destination"),
+    "rule.add": gettext_noop("added a forwarding rule"),
+    "rule.on": gettext_noop("switched a forwarding rule on"),
+    "rule.remove": gettext_noop("removed a forwarding rule"),
+    "transmission.cancel": gettext_noop("cancelled sending"),
+    "transmission.retry": gettext_noop("had it sent again"),
+    "audit.look": gettext_noop("looked at the audit trail"),
+    "audit.export": gettext_noop("downloaded the audit trail"),
 }
 
 
@@ -158,9 +166,15 @@ def event_words(event: AuditEvent) -> str:
     if words is None:
         return event.verb.replace(".", " ").replace("_", " ")
     try:
-        return words.format(**event.detail)
+        return gettext(words).format(**event.detail)
     except (KeyError, TypeError):
         return event.verb
+
+
+@register.filter
+def in_sentence(words: str) -> str:
+    """Write a label inside a sentence: with a small letter, where the language has it so."""
+    return words if get_language() == "de" else f"{words[:1].lower()}{words[1:]}"
 
 
 @register.filter
@@ -195,7 +209,7 @@ def moment(at: datetime | None, zone: tzinfo, *, form: str = "full") -> SafeStri
     `form` is `full`, `second` or `age`; pages turn the last into "3 min" and keep it right.
     """
     if at is None:
-        return "never"
+        return gettext("never")
     local = timezone.localtime(at, zone)
     return format_html(
         '<time datetime="{}" data-form="{}" title="{}">{}</time>',

@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import preferences
@@ -79,7 +80,7 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
         return redirect("worklist:analysis-queue")
     if is_script:
         return JsonResponse({"message": "It is run again."})
-    messages.success(request, "It is run again.")
+    messages.success(request, gettext("It is run again."))
     return redirect("worklist:analysis-queue")
 
 
@@ -95,7 +96,7 @@ def service_page(request: HttpRequest) -> HttpResponse:
     except InvalidInputError as error:
         return _services(request, failure=error)
     messages.success(
-        request, "It is saved. Look at what it would have been run on, then switch it on."
+        request, gettext("It is saved. Look at what it would have been run on, then switch it on.")
     )
     return redirect("worklist:analysis-services")
 
@@ -114,7 +115,7 @@ def change_service(request: HttpRequest, service_id: UUID) -> HttpResponse:
         messages.success(request, f"Switched {do}: {analyses.sentence(service)}")
     elif do == "remove":
         analyses.remove_service(actor, service)
-        messages.success(request, "It is removed. What it found stays.")
+        messages.success(request, gettext("It is removed. What it found stays."))
     else:
         raise InvalidInputError("'do' is one of try, on, off, remove.")
     return redirect("worklist:analysis-services")
@@ -132,7 +133,7 @@ def finding_page(request: HttpRequest, study_id: UUID) -> HttpResponse:
         except _IN_PLACE as error:
             messages.error(request, str(error))
         else:
-            messages.success(request, "It is on its way. The page shows when it is done.")
+            messages.success(request, gettext("It is on its way. The page shows when it is done."))
         return redirect("worklist:finding-list", study.pk)
     audit.record(actor, "study.view", study, by="findings")
     context = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_noop
+
 from accounts import preferences
 from accounts.models import User
 
@@ -19,17 +21,17 @@ class Column:
 
 
 COLUMNS = (
-    Column("status", "Status", field="status"),
-    Column("preview", "Preview"),
-    Column("patient", "Patient", sort="name", field="name"),
-    Column("id", "Patient ID", sort="patient_id", field="id"),
-    Column("date", "Study date", sort="date", field="date"),
-    Column("modality", "Modality", sort="modality", field="mod"),
-    Column("description", "Description", field="desc"),
-    Column("accession", "Accession", sort="accession", field="acc"),
-    Column("facility", "Facility", field="facility"),
-    Column("images", "Images", sort="images"),
-    Column("received", "Received", sort="received", field="received"),
+    Column("status", gettext_noop("Status"), field="status"),
+    Column("preview", gettext_noop("Preview")),
+    Column("patient", gettext_noop("Patient"), sort="name", field="name"),
+    Column("id", gettext_noop("Patient ID"), sort="patient_id", field="id"),
+    Column("date", gettext_noop("Study date"), sort="date", field="date"),
+    Column("modality", gettext_noop("Modality"), sort="modality", field="mod"),
+    Column("description", gettext_noop("Description"), field="desc"),
+    Column("accession", gettext_noop("Accession"), sort="accession", field="acc"),
+    Column("facility", gettext_noop("Facility"), field="facility"),
+    Column("images", gettext_noop("Images"), sort="images"),
+    Column("received", gettext_noop("Received"), sort="received", field="received"),
 )
 OPTIONAL = frozenset(
     {"preview", "id", "description", "accession", "facility", "images", "received"}

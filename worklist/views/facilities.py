@@ -17,6 +17,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import preferences
@@ -79,7 +80,7 @@ def facility_list(request: HttpRequest) -> HttpResponse:
         )
     except _IN_PLACE as error:
         return _list(request, _form_error(request, "facility", error))
-    messages.success(request, f"{facility.name} is set up.")
+    messages.success(request, gettext("{facility} is set up.").format(facility=facility.name))
     return redirect("worklist:facility-detail", facility.pk)
 
 
@@ -246,7 +247,7 @@ def change_facility(request: HttpRequest, facility_id: UUID) -> HttpResponse:
         )
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "settings", error))
-    messages.success(request, "Saved. The receiver follows within two seconds.")
+    messages.success(request, gettext("Saved. The receiver follows within two seconds."))
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -265,7 +266,12 @@ def add_ae_title(request: HttpRequest, facility_id: UUID) -> HttpResponse:
         )
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "ae-title", error))
-    messages.success(request, f"{entry.ae_title} may send to {facility.name}.")
+    messages.success(
+        request,
+        gettext("{ae_title} may send to {facility}.").format(
+            ae_title=entry.ae_title, facility=facility.name
+        ),
+    )
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -282,9 +288,19 @@ def bind_certificate(request: HttpRequest, facility_id: UUID, entry_id: UUID) ->
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "ae-title", error))
     if entry.certificate:
-        messages.success(request, f"{entry.ae_title} may call with its certificate alone.")
+        messages.success(
+            request,
+            gettext("{ae_title} may call with its certificate alone.").format(
+                ae_title=entry.ae_title
+            ),
+        )
     else:
-        messages.success(request, f"{entry.ae_title} may call without a certificate again.")
+        messages.success(
+            request,
+            gettext("{ae_title} may call without a certificate again.").format(
+                ae_title=entry.ae_title
+            ),
+        )
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -298,7 +314,7 @@ def remove_ae_title(request: HttpRequest, facility_id: UUID, entry_id: UUID) -> 
         facilities.remove_ae_title(actor, facility, entry_id)
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "ae-title", error))
-    messages.success(request, "The AE title is removed; what it sent stays here.")
+    messages.success(request, gettext("The AE title is removed; what it sent stays here."))
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -312,7 +328,12 @@ def add_member(request: HttpRequest, facility_id: UUID) -> HttpResponse:
         member = facilities.add_member(actor, facility, request.POST.get("username", ""))
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "member", error))
-    messages.success(request, f"{member} sees the studies of {facility.name}.")
+    messages.success(
+        request,
+        gettext("{member} sees the studies of {facility}.").format(
+            member=member, facility=facility.name
+        ),
+    )
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -326,7 +347,7 @@ def remove_member(request: HttpRequest, facility_id: UUID, user_id: UUID) -> Htt
         facilities.remove_member(actor, facility, user_id)
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "member", error))
-    messages.success(request, f"Removed from {facility.name}.")
+    messages.success(request, gettext("Removed from {facility}.").format(facility=facility.name))
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -349,7 +370,10 @@ def add_destination(request: HttpRequest, facility_id: UUID) -> HttpResponse:
         )
     except _IN_PLACE as error:
         return _detail(request, facility_id, _form_error(request, "destination", error))
-    messages.success(request, f"{destination} is registered. Send it an echo.")
+    messages.success(
+        request,
+        gettext("{destination} is registered. Send it an echo.").format(destination=destination),
+    )
     return redirect("worklist:facility-detail", facility_id)
 
 
@@ -362,7 +386,9 @@ def remove_destination(
     actor = administrator_of(request)
     destination = destinations.destination_for(actor, destination_id)
     destinations.remove_destination(actor, destination)
-    messages.success(request, f"{destination.ae_title} is removed.")
+    messages.success(
+        request, gettext("{ae_title} is removed.").format(ae_title=destination.ae_title)
+    )
     return redirect("worklist:facility-detail", facility_id)
 
 

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import preferences
@@ -159,7 +160,10 @@ def send_study(request: HttpRequest, study_id: UUID) -> HttpResponse:
     except (ConflictError, InvalidInputError) as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"The study is on its way to {destination.ae_title}.")
+        messages.success(
+            request,
+            gettext("The study is on its way to {ae_title}.").format(ae_title=destination.ae_title),
+        )
     return redirect("worklist:study-detail", study.pk)
 
 
@@ -179,7 +183,9 @@ def rule_page(request: HttpRequest) -> HttpResponse:
         rules.add_rule(actor, draft)
     except InvalidInputError as error:
         return _rules(request, actor, failure=error)
-    messages.success(request, "The rule is saved. Look at what it would have sent, then switch on.")
+    messages.success(
+        request, gettext("The rule is saved. Look at what it would have sent, then switch on.")
+    )
     return redirect("worklist:forwarding-rules")
 
 
@@ -197,7 +203,9 @@ def change_rule(request: HttpRequest, rule_id: UUID) -> HttpResponse:
         messages.success(request, f"Switched {do}: {rules.sentence(rule)}")
     elif do == "remove":
         rules.remove_rule(actor, rule)
-        messages.success(request, "The rule is removed. What it has queued stays in the queue.")
+        messages.success(
+            request, gettext("The rule is removed. What it has queued stays in the queue.")
+        )
     else:
         raise InvalidInputError("'do' is one of try, on, off, remove.")
     return redirect("worklist:forwarding-rules")

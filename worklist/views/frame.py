@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from accounts import preferences
 from accounts.guards import user_of
@@ -53,9 +54,12 @@ def frame_of(request: HttpRequest) -> Frame:
             "user": {"id": str(user.pk), "name": str(user), "can_read": user.can_read},
             "pages": [
                 *({"name": name, "url": url} for name, url in pages.items()),
-                {"name": "Notifications", "url": reverse("notifications:notification-list")},
-                {"name": "Layouts of the viewer", "url": reverse("dicom_viewer:layouts")},
-                {"name": "Profile and password", "url": reverse("accounts:profile")},
+                {
+                    "name": gettext("Notifications"),
+                    "url": reverse("notifications:notification-list"),
+                },
+                {"name": gettext("Layouts of the viewer"), "url": reverse("dicom_viewer:layouts")},
+                {"name": gettext("Profile and password"), "url": reverse("accounts:profile")},
                 *_handing_in(user),
                 *_administration(user),
             ],
@@ -86,36 +90,36 @@ def frame_of(request: HttpRequest) -> Frame:
 
 def _pages(user: User) -> dict[str, str]:
     pages = {
-        "Worklist": reverse("worklist:study-list"),
-        "Orders": reverse("orders:order-list"),
-        "Tasks": reverse("tasks:task-list"),
+        gettext("Worklist"): reverse("worklist:study-list"),
+        gettext("Orders"): reverse("orders:order-list"),
+        gettext("Tasks"): reverse("tasks:task-list"),
     }
     if user.can_upload:
-        pages["Upload"] = reverse("worklist:upload")
-    pages["Facilities"] = reverse("worklist:facility-list")
-    pages["Forwarding"] = reverse("worklist:forwarding-queue")
+        pages[gettext("Upload")] = reverse("worklist:upload")
+    pages[gettext("Facilities")] = reverse("worklist:facility-list")
+    pages[gettext("Forwarding")] = reverse("worklist:forwarding-queue")
     return pages
 
 
 def _handing_in(user: User) -> list[dict[str, str]]:
     if not user.can_upload:
         return []
-    return [{"name": "Offline upload", "url": reverse("offline:page")}]
+    return [{"name": gettext("Offline upload"), "url": reverse("offline:page")}]
 
 
 def _administration(user: User) -> list[dict[str, str]]:
     if not user.is_administrator:
         return []
     return [
-        {"name": "Forwarding rules", "url": reverse("worklist:forwarding-rules")},
-        {"name": "Analyses", "url": reverse("worklist:analysis-queue")},
-        {"name": "Analysis services", "url": reverse("worklist:analysis-services")},
-        {"name": "Callers that were refused", "url": reverse("worklist:knock-list")},
-        {"name": "Conflicts", "url": reverse("worklist:conflict-list")},
-        {"name": "Deletions", "url": reverse("worklist:deletion-list")},
-        {"name": "Audit trail", "url": reverse("worklist:trail-list")},
-        {"name": "Patients that are one person", "url": reverse("worklist:patient-links")},
-        {"name": "Administration", "url": reverse("admin:index")},
+        {"name": gettext("Forwarding rules"), "url": reverse("worklist:forwarding-rules")},
+        {"name": gettext("Analyses"), "url": reverse("worklist:analysis-queue")},
+        {"name": gettext("Analysis services"), "url": reverse("worklist:analysis-services")},
+        {"name": gettext("Callers that were refused"), "url": reverse("worklist:knock-list")},
+        {"name": gettext("Conflicts"), "url": reverse("worklist:conflict-list")},
+        {"name": gettext("Deletions"), "url": reverse("worklist:deletion-list")},
+        {"name": gettext("Audit trail"), "url": reverse("worklist:trail-list")},
+        {"name": gettext("Patients that are one person"), "url": reverse("worklist:patient-links")},
+        {"name": gettext("Administration"), "url": reverse("admin:index")},
     ]
 
 

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
@@ -80,7 +81,7 @@ def decide_conflict(request: HttpRequest, conflict_id: UUID) -> HttpResponse:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return render(request, "worklist/conflict_detail.html", context, status=status)
     what = "What came later is shown now" if keep == "new" else "What came first stays"
-    messages.success(request, f"{what}; the other one is kept aside.")
+    messages.success(request, gettext("{what}; the other one is kept aside.").format(what=what))
     return redirect("worklist:conflict-list")
 
 

@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
@@ -70,7 +71,9 @@ def admit_knock(request: HttpRequest, knock_id: UUID) -> HttpResponse:
         return render(request, "worklist/knock_list.html", context, status=status)
     messages.success(
         request,
-        f"{knock.calling_ae_title} may send to {facility.name} from its next call on.",
+        gettext("{calling_ae_title} may send to {facility} from its next call on.").format(
+            calling_ae_title=knock.calling_ae_title, facility=facility.name
+        ),
     )
     return redirect(_back(request))
 
@@ -82,7 +85,12 @@ def dismiss_knock(request: HttpRequest, knock_id: UUID) -> HttpResponse:
     actor = administrator_of(request)
     knock = facilities.knock_for(actor, knock_id)
     facilities.dismiss_knock(actor, knock)
-    messages.success(request, f"{knock.calling_ae_title} stays refused and is off the list.")
+    messages.success(
+        request,
+        gettext("{calling_ae_title} stays refused and is off the list.").format(
+            calling_ae_title=knock.calling_ae_title
+        ),
+    )
     return redirect(_back(request))
 
 

@@ -8,6 +8,7 @@ from datetime import date
 
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from accounts import preferences
 from accounts.guards import user_of
@@ -20,10 +21,10 @@ from worklist.views import search
 from worklist.views.search import Search
 
 BUILT_IN_VIEWS = (
-    View("All", ""),
-    View("Unread", "status=unread"),
-    View("Today", "date=today"),
-    View("Last 7 days", "date=7d"),
+    View(gettext_noop("All"), ""),
+    View(gettext_noop("Unread"), "status=unread"),
+    View(gettext_noop("Today"), "date=today"),
+    View(gettext_noop("Last 7 days"), "date=7d"),
 )
 
 

@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
@@ -47,7 +48,7 @@ def add_link(request: HttpRequest) -> HttpResponse:
         context = _context(request) | {"failure": str(error), "given": request.POST}
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return render(request, "worklist/patient_links.html", context, status=status)
-    messages.success(request, "They are one person now: their studies are shown together.")
+    messages.success(request, gettext("They are one person now: their studies are shown together."))
     return redirect("worklist:patient-links")
 
 
@@ -58,7 +59,7 @@ def keep_apart(request: HttpRequest) -> HttpResponse:
     actor = administrator_of(request)
     ends = [_uuid(request, name, "Name two patients.") for name in ("patient", "into")]
     patients.keep_apart(actor, *ends)
-    messages.success(request, "They stay two people and are not suggested again.")
+    messages.success(request, gettext("They stay two people and are not suggested again."))
     return redirect("worklist:patient-links")
 
 
@@ -71,7 +72,7 @@ def undo_link(request: HttpRequest, link_id: UUID) -> HttpResponse:
     except ConflictError as error:
         context = _context(request) | {"failure": str(error)}
         return render(request, "worklist/patient_links.html", context, status=HTTPStatus.CONFLICT)
-    messages.success(request, "They are two patients again, each with its own studies.")
+    messages.success(request, gettext("They are two patients again, each with its own studies."))
     return redirect("worklist:patient-links")
 
 

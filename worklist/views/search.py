@@ -13,22 +13,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from urllib.parse import urlencode
 
+from django.utils.translation import gettext_noop
+
 from archive.query import StudyQuery
 from worklist.models import Facility, StudyStatus
 
 ROWS_PER_PAGE = 60
 
 _FIELDS = {
-    "name": "Patient",
-    "id": "ID",
-    "acc": "Accession",
-    "desc": "Description",
-    "date": "Date",
-    "mod": "Modality",
-    "facility": "Facility",
-    "status": "Status",
-    "received": "Received",
-    "has": "Has",
+    "name": gettext_noop("Patient"),
+    "id": gettext_noop("ID"),
+    "acc": gettext_noop("Accession"),
+    "desc": gettext_noop("Description"),
+    "date": gettext_noop("Date"),
+    "mod": gettext_noop("Modality"),
+    "facility": gettext_noop("Facility"),
+    "status": gettext_noop("Status"),
+    "received": gettext_noop("Received"),
+    "has": gettext_noop("Has"),
 }
 _ALIASES = {
     "patient": "name",

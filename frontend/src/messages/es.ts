@@ -1,0 +1,4 @@
+import type { Catalogue } from "../i18n";
+import catalogue from "./es.json";
+
+globalThis.noctisMessages = catalogue as Catalogue;

@@ -1,0 +1,289 @@
+"""Keep the translations: gather the texts of pages and scripts, compile, check.
+
+The English text is a message's key. Texts of templates and Python stand in
+`locale/<language>/LC_MESSAGES/django.po`, those of scripts in
+`frontend/src/messages/<language>.json`.
+
+python scripts/messages.py extract    adds what is new (untranslated), drops what is unused
+python scripts/messages.py compile    writes the .mo files that Django reads
+python scripts/messages.py check      says what is missing, unused or wrong; exit 1 if anything is
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import django
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_python
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+from django.conf import settings as django_settings
+from django.utils.translation.template import templatize
+
+ROOT = Path(__file__).resolve().parent.parent
+LANGUAGES = ("de", "fr", "es", "sw")
+# As Intl.PluralRules and gettext count; "many" of French and Spanish is for millions.
+PLURALS = {
+    "de": (2, "n != 1"),
+    "fr": (2, "n > 1"),
+    "es": (2, "n != 1"),
+    "sw": (2, "n != 1"),
+}
+PACKAGES = (
+    "accounts",
+    "archive",
+    "dicom_viewer",
+    "noctis_pro",
+    "notifications",
+    "orders",
+    "reports",
+    "worklist",
+)
+# A message: its text, or text and plural text.
+Key = str | tuple[str, str]
+# As `msgctxt` stands in compiled catalogues, between context and text.
+_CONTEXT_END = "\x04"
+_Keywords = dict[str, tuple[int | tuple[int, int] | tuple[int, str], ...] | None]
+_PYTHON_KEYWORDS: _Keywords = {
+    "_": None,
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+}
+_TEXT = r'("(?:[^"\\\n]|\\.)*")'
+_SCRIPT_TEXT = re.compile(rf"(?<![\w.$])(?:t|msg)\(\s*{_TEXT}")
+_SCRIPT_COUNT = re.compile(rf"(?<![\w.$])tn\(\s*{_TEXT},\s*{_TEXT}")
+_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}|%[sd]")
+_MARKUP = re.compile(r"</?\w+[^>]*>|&\w+;")
+
+
+def po_path(language: str) -> Path:
+    """Return the catalogue of pages."""
+    return ROOT / "locale" / language / "LC_MESSAGES" / "django.po"
+
+
+def json_path(language: str) -> Path:
+    """Return the catalogue of scripts."""
+    return ROOT / "frontend" / "src" / "messages" / f"{language}.json"
+
+
+def page_messages() -> set[Key]:
+    """Return the messages of templates and Python."""
+    if not django_settings.configured:
+        django_settings.configure(USE_I18N=False)
+        django.setup()
+    found: set[Key] = set()
+    for path in sorted((ROOT / "templates").rglob("*.html")):
+        # What is not a message has become filler; lines lose their indent, which Python would read.
+        text = templatize(path.read_text(), origin=str(path))
+        found.update(_of_python("\n".join(line.strip() for line in text.splitlines())))
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            text = path.read_text()
+            if "gettext" in text:
+                found.update(_of_python(text))
+    return found
+
+
+def script_messages() -> set[Key]:
+    """Return the messages of the TypeScript sources.
+
+    Babel's reader of JavaScript loses its way in expressions of template strings that have braces.
+    The formatter writes each text in double quotes, on one line: an expression finds them all.
+    """
+    found: set[Key] = set()
+    for path in sorted((ROOT / "frontend" / "src").rglob("*.ts")):
+        text = path.read_text()
+        found.update(json.loads(call[1]) for call in _SCRIPT_TEXT.finditer(text))
+        found.update(
+            (json.loads(call[1]), json.loads(call[2])) for call in _SCRIPT_COUNT.finditer(text)
+        )
+    return found
+
+
+def _of_python(text: str) -> Iterator[Key]:
+    entries = extract_python(io.BytesIO(text.encode()), _PYTHON_KEYWORDS, [], {})
+    yield from _keys(entries)
+
+
+def _keys(entries: Iterable[tuple[Any, ...]]) -> Iterator[Key]:
+    for _, function, texts, _ in entries:
+        values = texts if isinstance(texts, (tuple, list)) else (texts,)
+        if function in {"ngettext", "ngettext_lazy"}:
+            one, other = values[:2]
+            if isinstance(one, str) and isinstance(other, str):
+                yield one, other
+        elif function == "pgettext":
+            yield _CONTEXT_END.join(values[:2])
+        elif isinstance(values[0], str) and values[0]:
+            yield values[0]
+
+
+def read_pages(language: str) -> Catalog:
+    """Return a catalogue of pages; an empty one where there is none yet."""
+    path = po_path(language)
+    if not path.exists():
+        return Catalog(locale=language)
+    with path.open("rb") as file:
+        return read_po(file, locale=language)
+
+
+def read_scripts(language: str) -> dict[str, str | dict[str, str]]:
+    """Return a catalogue of scripts."""
+    path = json_path(language)
+    found: dict[str, str | dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def extract() -> None:
+    """Write every catalogue anew: what is used, with the translations that were there."""
+    pages, scripts = page_messages(), script_messages()
+    for language in LANGUAGES:
+        _write_pages(language, pages)
+        before = read_scripts(language)
+        after = {
+            _id(key): before.get(_id(key), "" if isinstance(key, str) else {"one": "", "other": ""})
+            for key in sorted(scripts, key=_id)
+        }
+        json_path(language).write_text(json.dumps(after, ensure_ascii=False, indent=2) + "\n")
+
+
+def _write_pages(language: str, keys: set[Key]) -> None:
+    before = read_pages(language)
+    count, rule = PLURALS[language]
+    after = Catalog(fuzzy=False)
+    for key in keys:
+        context, text = _parted(_id(key))
+        old = before.get(text, context)
+        empty = "" if isinstance(key, str) else ("",) * count
+        same_kind = old is not None and isinstance(old.id, str) == isinstance(key, str)
+        string = old.string if old is not None and same_kind else empty
+        after.add(text if isinstance(key, str) else key, string, context=context)
+    buffer = io.BytesIO()
+    write_po(buffer, after, width=0, no_location=True, omit_header=True, sort_output=True)
+    # No dates and no names: a catalogue changes when a message does.
+    header = (
+        'msgid ""\nmsgstr ""\n'
+        '"Content-Type: text/plain; charset=utf-8\\n"\n'
+        '"Content-Transfer-Encoding: 8bit\\n"\n'
+        f'"Language: {language}\\n"\n'
+        f'"Plural-Forms: nplurals={count}; plural=({rule});\\n"\n\n'
+    )
+    path = po_path(language)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(header + buffer.getvalue().decode().rstrip("\n") + "\n")
+
+
+def compile_catalogues() -> None:
+    """Write the compiled catalogues beside their sources."""
+    for language in LANGUAGES:
+        target = po_path(language).with_suffix(".mo")
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        with unfinished.open("wb") as file:
+            write_mo(file, read_pages(language))
+        unfinished.replace(target)
+
+
+def problems() -> list[str]:
+    """Return what is wrong with the catalogues, a line each."""
+    found: list[str] = []
+    pages, scripts = page_messages(), script_messages()
+    for language in LANGUAGES:
+        catalogue = read_pages(language)
+        there = {_named(message): message for message in catalogue if message.id}
+        found += _kept_with(f"{language} pages", {_id(key) for key in pages}, set(there))
+        for key in pages:
+            message = there.get(_id(key))
+            if message is None:
+                continue
+            if message.fuzzy:
+                found.append(f"{language} pages: {_id(key)!r} is fuzzy.")
+            string = message.string or ""
+            texts = [string] if isinstance(string, str) else list(string)
+            found += _wrong(f"{language} pages", key, texts)
+        entries = read_scripts(language)
+        found += _kept_with(f"{language} scripts", {_id(key) for key in scripts}, set(entries))
+        for key in scripts:
+            entry = entries.get(_id(key))
+            if entry is None:
+                continue
+            if isinstance(entry, str) != isinstance(key, str):
+                found.append(f"{language} scripts: {_id(key)!r} counts in one place only.")
+                continue
+            if isinstance(entry, dict) and not {"one", "other"} <= set(entry):
+                found.append(f"{language} scripts: {_id(key)!r} lacks a form.")
+            texts = [entry] if isinstance(entry, str) else list(entry.values())
+            found += _wrong(f"{language} scripts", key, texts)
+    return found
+
+
+def _kept_with(place: str, used: set[str], kept: set[str]) -> list[str]:
+    missing = [f"{place}: {text!r} is missing." for text in sorted(used - kept)]
+    return missing + [f"{place}: {text!r} is not used." for text in sorted(kept - used)]
+
+
+def _wrong(place: str, key: Key, texts: list[str]) -> list[str]:
+    sources = (key,) if isinstance(key, str) else key
+    allowed = [_parts(source) for source in sources]
+    found = []
+    for text in texts:
+        if not text:
+            found.append(f"{place}: {_id(key)!r} is not translated.")
+        elif _parts(text) not in allowed:
+            found.append(f"{place}: {text!r} has other placeholders or markup than its source.")
+        elif '"' in text and not any('"' in source for source in sources):
+            found.append(f"{place}: {text!r} has a straight quotation mark, which ends attributes.")
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    """Return what a translation must have as well: placeholders and markup."""
+    return sorted(_PLACEHOLDER.findall(text)) + sorted(_MARKUP.findall(text))
+
+
+def _id(key: Key) -> str:
+    return key if isinstance(key, str) else key[0]
+
+
+def _parted(text: str) -> tuple[str | None, str]:
+    context, found, rest = text.partition(_CONTEXT_END)
+    return (context, rest) if found else (None, text)
+
+
+def _named(message: Message) -> str:
+    text = message.id if isinstance(message.id, str) else message.id[0]
+    return f"{message.context}{_CONTEXT_END}{text}" if message.context else text
+
+
+def main() -> int:
+    """Do what the command line asks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("action", choices=["extract", "compile", "check"])
+    action = parser.parse_args().action
+    if action == "extract":
+        extract()
+    elif action == "compile":
+        compile_catalogues()
+    else:
+        wrong = problems()
+        sys.stderr.writelines(f"{line}\n" for line in wrong)
+        return 1 if wrong else 0
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
