@@ -7,7 +7,7 @@ import logging
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 _MOST_FILE_BYTES = 512 * 2**20
 _LONGEST_SUBJECT = 64
 _MOST_SHIFT_DAYS = 3650
+_NO_PICTURE = "it is no picture, but a report, document or drawing"
+_ODD_HEADER = "its header is not built as the standard has it"
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # So many are in memory at once, whoever asks.
 _turns = threading.BoundedSemaphore(2)
 # What pydicom raises at data sets that are built wrongly.
@@ -102,21 +105,63 @@ def identity_of(study: Study, subject: str) -> Identity:
         raise InvalidInputError(
             "The new name has at most 64 letters, digits, spaces, hyphens, dots and underscores."
         )
-    digest = salted_hmac("archive.anonymise.patient", str(study.patient_id), algorithm="sha256")
+    return _identity(study.facility_id, str(study.patient_id), subject)
+
+
+def _identity(facility_id: UUID, person: str, subject: str = "") -> Identity:
+    digest = salted_hmac("archive.anonymise.patient", person, algorithm="sha256")
     number = int.from_bytes(digest.digest()[:8], "big")
-
-    def new_uid(uid: str) -> str:
-        """Return a UID of PS3.5 B.2 that nobody turns back without the site's secret."""
-        made = salted_hmac(
-            "archive.anonymise.uid", f"{study.facility_id} {uid}", algorithm="sha256"
-        )
-        return f"2.25.{int.from_bytes(made.digest()[:16], 'big')}"
-
     return Identity(
         subject=subject.strip() or f"ANON-{digest.hexdigest()[:8].upper()}",
         shift_days=-(number % _MOST_SHIFT_DAYS + 1),
-        new_uid=new_uid,
+        new_uid=lambda uid: new_uid(facility_id, uid),
     )
+
+
+def new_uid(facility_id: UUID, uid: str) -> str:
+    """Return a UID of PS3.5 B.2 that nobody turns back without the site's secret.
+
+    Parameters
+    ----------
+    facility_id : whose object it is: two facilities' new UIDs of one old one differ
+    uid : of an object, or of what it refers to
+    """
+    made = salted_hmac("archive.anonymise.uid", f"{facility_id} {uid}", algorithm="sha256")
+    return f"2.25.{int.from_bytes(made.digest()[:16], 'big')}"
+
+
+def arriving(facility_id: UUID, content: bytes) -> bytes:
+    """Return the de-identified file of an object that is not stored yet, by the strictest options.
+
+    The same object gives the same file each time, and its UIDs are those of :func:`new_uid`.
+
+    Parameters
+    ----------
+    facility_id : whose it becomes
+    content : a Part 10 file
+
+    Raises
+    ------
+    LeftOutError
+        When it holds no picture, may show whose it is, or still says so afterwards.
+
+    References
+    ----------
+    DICOM PS3.15 Annex E.
+    """
+    try:
+        with _turns, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = _decoded(content)
+            _require_picture(dataset)
+            # Patient IDs are their issuer's, the facility (PS3.3 C.2.1).
+            person = f"{facility_id} {dataset.get('PatientID', '')}"
+            return _changed(dataset, Options(), _identity(facility_id, person))
+    except LeftOutError:
+        raise
+    except (ImagingError, ArchiveError, RecursionError, *_UNREADABLE):
+        # Nothing of it goes to the log: it is not this archive's yet.
+        raise LeftOutError(_ODD_HEADER) from None
 
 
 def _pieces(images: Sequence[DicomImage], options: Options, identity: Identity) -> Iterator[bytes]:
@@ -146,28 +191,38 @@ def anonymised(image: DicomImage, options: Options, identity: Identity) -> bytes
         When it holds no picture, may show whose it is, or still says so afterwards.
     """
     if not image.has_pixels:
-        raise LeftOutError("it is no picture, but a report, document or drawing")
+        raise LeftOutError(_NO_PICTURE)
     if image.size_bytes > _MOST_FILE_BYTES:
         raise LeftOutError("it is larger than 512 MiB")
     try:
         with _turns, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _changed(image, options, identity)
+            dataset = _read(image)
+            return _changed(dataset, options, identity, lambda: _clean_pixels(image, dataset))
     except LeftOutError:
         raise
     except (ImagingError, ArchiveError, *_UNREADABLE):
         logger.info("Cannot de-identify %s", image.pk, exc_info=True)
-        raise LeftOutError("its header is not built as the standard has it") from None
+        raise LeftOutError(_ODD_HEADER) from None
 
 
-def _changed(image: DicomImage, options: Options, identity: Identity) -> bytes:
-    dataset = _read(image)
+def _require_picture(dataset: Dataset) -> None:
+    if not any(keyword in dataset for keyword in _PIXELS):
+        raise LeftOutError(_NO_PICTURE)
+
+
+def _changed(
+    dataset: FileDataset,
+    options: Options,
+    identity: Identity,
+    clean_pixels: Callable[[], None] | None = None,
+) -> bytes:
     secrets = deidentify.secrets_of(dataset)
     risk = deidentify.burned_in_risk(dataset)
     if risk:
-        if not options.pixels:
+        if not options.pixels or clean_pixels is None:
             raise LeftOutError(risk)
-        _clean_pixels(image, dataset)
+        clean_pixels()
     deidentify.deidentify(dataset, options, identity, secrets)
     if risk:
         dataset.BurnedInAnnotation = "NO"
@@ -188,9 +243,13 @@ def _changed(image: DicomImage, options: Options, identity: Identity) -> bytes:
 def _read(image: DicomImage) -> FileDataset:
     try:
         with stores.instances().open(image.storage_key) as file:
-            dataset = dcmread(io.BytesIO(file.read()), force=True)
+            return _decoded(file.read())
     except BlobMissingError as error:
         raise PermanentError(str(error)) from error
+
+
+def _decoded(content: bytes) -> FileDataset:
+    dataset = dcmread(io.BytesIO(content), force=True)
     # Decoded now: afterwards all is written in UTF-8.
     dataset.decode()
     dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -220,6 +220,9 @@ class OfflineImage(models.Model):
     series_uid = models.CharField("Series Instance UID", max_length=64)
     image_uid = models.CharField("SOP Instance UID", max_length=64)
     image_metadata = models.JSONField(default=dict)
+    is_deidentified = models.BooleanField(
+        default=False, help_text="Nothing was stored, nor is here, that says whose it is."
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

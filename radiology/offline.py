@@ -37,7 +37,7 @@ from imaging import capture, header, uid
 from imaging.errors import ImagingError
 from orders import arrivals, services
 from orders.models import Order
-from radiology import pictures, receipts
+from radiology import deidentified, pictures, receipts
 from radiology.models import Consultation, OfflineImage, OfflineState, Visit
 from worklist.models import DicomImage
 
@@ -54,7 +54,7 @@ MOST_PICTURE_BYTES = 64 * 2**20
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _ANNOUNCED = (
     "facility_id", "order_id", "filename", "file_size", "mime_type", "checksum", "study_uid",
-    "series_uid", "image_uid", "image_metadata",
+    "series_uid", "image_uid", "image_metadata", "is_deidentified",
 )  # fmt: skip
 
 
@@ -73,6 +73,7 @@ class Announcement:
     image_metadata : what else the sender says of it
     visit_id, consultation_id : names that the patient's record has for them
     facility : the code of whose it becomes where it is for no order
+    deidentify : nothing is stored that says whose it is
     """
 
     image_uuid: UUID
@@ -88,6 +89,7 @@ class Announcement:
     visit_id: str = ""
     consultation_id: str = ""
     facility: str = ""
+    deidentify: bool = False
 
 
 # Announced ----------------------------------------------------------------------------------------
@@ -119,6 +121,8 @@ def declare(actor: Actor, announcement: Announcement) -> OfflineImage:
         **_checked(announcement),
     )
     _require_plain(row.image_metadata)
+    if announcement.deidentify:
+        deidentified.hide(row)
     if row.mime_type != DICOM:
         # An object says all of this itself.
         pictures.check(row)
@@ -378,7 +382,10 @@ def _store(actor: Actor, row: OfflineImage, spooled: Spooled) -> IngestResult:
         expected_sop_instance_uid=row.image_uid,
         is_demo=row.facility.is_demo,
     )
-    if row.mime_type == DICOM:
+    if row.is_deidentified:
+        with deidentified.made_of(row, spooled) as changed:
+            result = ingest.ingest_instance(changed, provenance)
+    elif row.mime_type == DICOM:
         _check_uids(row, spooled)
         result = ingest.ingest_instance(spooled, provenance)
     else:

@@ -47,6 +47,8 @@ def issue(row: OfflineImage, image: DicomImage, at: datetime) -> Receipt:
         "stored_sha256": image.sha256,
         "acknowledged_at": at.isoformat(),
     }
+    if row.is_deidentified:
+        receipt["deidentified"] = True
     signed = signing.sign(PURPOSE, message_of(receipt))
     return receipt | {"key_id": signed.key_id, "signature": signed.text}
 

@@ -50,6 +50,10 @@ class AnnouncementBody(BaseModel):
         max_length=64,
         description="The code of whose it becomes where it is for no order.",
     )
+    deidentify: bool = Field(
+        default=False,
+        description="DICOM without an order: stored de-identified (PS3.15 Annex E), with new UIDs.",
+    )
     filename: str = Field(min_length=1, max_length=1024)
     file_size: int = Field(ge=1, description="Bytes.")
     mime_type: str = Field(description="application/dicom, image/jpeg or image/png.")
@@ -88,6 +92,7 @@ def announce(actor: Actor, body: AnnouncementBody) -> Document:
             image_uuid=body.image_uuid,
             radiology_order_id=_order_text(body),
             facility=body.facility,
+            deidentify=body.deidentify,
             filename=body.filename,
             file_size=body.file_size,
             mime_type=body.mime_type,
@@ -145,6 +150,7 @@ def _document(row: OfflineImage) -> Document:
         "study_uid": row.study_uid,
         "series_uid": row.series_uid,
         "image_uid": row.image_uid,
+        "deidentified": row.is_deidentified,
         # Not where it was deleted here afterwards.
         "safe_to_delete": row.state == OfflineState.ACK_RECEIVED and image is not None,
     }

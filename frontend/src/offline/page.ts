@@ -82,6 +82,12 @@ export class OfflinePage {
     this.listenToButtons();
     this.listenToInstalling();
     const again = () => void this.sender.tryNow();
+    addEventListener("beforeunload", (event) => {
+      // Copies are being made; what is listed is kept.
+      if (this.adding > 0) {
+        event.preventDefault();
+      }
+    });
     addEventListener("online", again);
     addEventListener("offline", again);
     document.addEventListener("visibilitychange", () => {

@@ -271,3 +271,12 @@ def test_who_is_signed_out_loses_nothing_and_refusals_are_mended(
         count(page, "safe").to_have_text("1")
         (receipt,) = checked(page, intake_site, downloaded(page, "receipts"))
         assert stored(page, intake_site, receipt["study_uid"]) == 1
+        study = write_study(tmp_path / "card", 1)
+        page.get_by_label("De-identify DICOM before it is stored").check()
+        expect(page.locator("[data-order]")).to_be_disabled()
+        page.set_input_files("[data-input=files]", tmp_path / "card" / "IM0001")
+        count(page, "safe").to_have_text("2")
+        receipts = checked(page, intake_site, downloaded(page, "receipts"))
+        (hidden,) = [each for each in receipts if each.get("deidentified")]
+        assert stored(page, intake_site, study) == 0
+        assert stored(page, intake_site, hidden["study_uid"]) == 1
