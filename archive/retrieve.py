@@ -27,6 +27,7 @@ from imaging.encode import encode_png
 from imaging.errors import ImagingError
 from imaging.pixels import PixelColumns, PixelFacts, dtype_name, frame_range
 from imaging.pixels import problem as problem_of
+from imaging.voi import LookupTable
 from worklist.models import DicomImage
 
 __all__ = ["CONTENT_TYPES", "Form", "Rendered", "Rendering", "exact", "frame", "tables_of"]
@@ -262,9 +263,25 @@ def hidden(image: DicomImage) -> list[str]:
     UndecodableError
         When the stored file cannot be read.
     """
+    return ["OverlayData"] if tables_of(image).overlays else []
+
+
+def voi_luts(image: DicomImage) -> tuple[LookupTable, ...]:
+    """Return the VOI LUTs that an image offers beside its windows; none for colour.
+
+    Their inputs are what `exact` gives, after the rescale where there is one.
+
+    Raises
+    ------
+    UndecodableError
+        When the stored file cannot be read.
+
+    References
+    ----------
+    DICOM PS3.3 section C.11.2.1.1.
+    """
     tables = tables_of(image)
-    found = {"OverlayData": bool(tables.overlays), "VOILUTSequence": bool(tables.voi)}
-    return [keyword for keyword, is_there in found.items() if is_there]
+    return () if not tables.voi or facts_of(image).is_colour else tables.voi
 
 
 def version_of(image: DicomImage) -> str:

@@ -6,6 +6,7 @@ it still arrives.
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Iterable, Sequence
@@ -19,12 +20,13 @@ from archive import drawing, jobs, retrieve
 from archive.errors import UndecodableError
 from archive.runner import Payloads, subscriber
 from imaging import geometry, sopclass
+from imaging.voi import LookupTable
 from worklist.models import DicomImage, Series
 
 Image = dict[str, Any]
 
 # Raised when the shape of what is kept changes: older rows are then made again.
-_VERSION = 4
+_VERSION = 5
 _DELAY_S = 2.0
 # From so many slices on a series is a volume, whose middle shows more than its first slice.
 _VOLUME_SLICES = 5
@@ -147,10 +149,12 @@ def image_document(row: DicomImage) -> Image:
     identity = str(row.pk)
     problem = _problem(row)
     version, values, hidden = row.digest, dict[str, Any](), list[str]()
+    luts: list[Image] = []
     if problem is None:
         try:
             version = retrieve.version_of(row)
             values, hidden = retrieve.values(row), retrieve.hidden(row)
+            luts = [lut_document(table) for table in retrieve.voi_luts(row)]
         except UndecodableError as error:
             problem = str(error)
     return {
@@ -169,6 +173,7 @@ def image_document(row: DicomImage) -> Image:
         "PixelRepresentation": row.pixel_representation,
         **{keyword: row.value(keyword) for keyword in _DISPLAY},
         **values,
+        "VOILUTSequence": luts,
         "LossyImageCompression": row.is_lossy,
         "transport": retrieve.transport(row) if problem is None else None,
         "frame_url": f"/api/v1/dicom/image/{identity}/frames/{{n}}",
@@ -179,6 +184,23 @@ def image_document(row: DicomImage) -> Image:
         "document_url": None if row.has_pixels else _document_url(row),
         "problem": problem,
     }
+
+
+def lut_document(table: LookupTable) -> Image:
+    """Return what a VOI LUT is, without its values; the descriptor's last is the bits in use."""
+    return {
+        "LUTExplanation": table.explanation or None,
+        "LUTDescriptor": [len(table.values), table.first, table.bits],
+    }
+
+
+def voi_lut_documents(image: DicomImage) -> list[Image]:
+    """Return the VOI LUTs of an image with their values: unsigned, 16 bits each, low byte first."""
+    return [
+        lut_document(table)
+        | {"LUTData": base64.b64encode(table.values.astype("<u2").tobytes()).decode()}
+        for table in retrieve.voi_luts(image)
+    ]
 
 
 def _video(identity: str, version: str) -> dict[str, str]:

@@ -67,6 +67,7 @@ urlpatterns = [
     path("api/measurements/<uuid:drawing_id>/", views.measurement, name="measurement"),
     path("api/series/<uuid:series_id>/images/", views.series_images, name="series-images"),
     path("api/series/<uuid:series_id>/uptake/", views.series_uptake, name="series-uptake"),
+    path("api/images/<uuid:image_id>/voi-luts/", views.image_voi_luts, name="image-voi-luts"),
     path("api/images/<uuid:image_id>/metadata/", views.image_metadata, name="image-metadata"),
     path("api/studies/<uuid:study_id>/hanging/", views.hanging_like_this, name="hanging-like"),
     path("api/hanging/", views.hanging_protocols, name="hanging-list"),

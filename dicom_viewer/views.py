@@ -15,7 +15,17 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts.guards import actor_of, api_login_required, user_of
 from archive import problems, viewer_links
 from archive.errors import InvalidInputError
-from dicom_viewer import facts, found, hanging, manifest, results, services, sheets, still
+from dicom_viewer import (
+    facts,
+    found,
+    hanging,
+    manifest,
+    results,
+    series,
+    services,
+    sheets,
+    still,
+)
 from dicom_viewer.bodies import (
     DrawingBody,
     HangingBody,
@@ -101,6 +111,16 @@ def image_metadata(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """Answer everything that the file of one image says."""
     image = services.open_image(actor_of(request), image_id)
     return JsonResponse(facts.image_facts(image))
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def image_voi_luts(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Answer the VOI LUTs of one image, with their values."""
+    image = services.open_image(actor_of(request), image_id)
+    return JsonResponse({"VOILUTSequence": series.voi_lut_documents(image)})
 
 
 @api_login_required

@@ -29,6 +29,8 @@ READING = "1.2.826.0.1.3680043.10.1338.4722"
 # A level of its own in each slice; one slice's compressed data are none.
 BROKEN = "1.2.826.0.1.3680043.10.1338.4727"
 BROKEN_SLICES, BROKEN_SLICE = 12, 5
+# One picture by its VOI LUT alone, one with windows and VOI LUTs to choose from.
+TABLES = "1.2.826.0.1.3680043.10.1338.4745"
 FUSED = "1.2.826.0.1.3680043.10.1338.4723"
 # A study that segments are drawn on and stored in.
 SEGMENTED = "1.2.826.0.1.3680043.10.1338.4728"
@@ -102,6 +104,51 @@ def broken() -> list[Dataset]:
     return slices
 
 
+def tables() -> list[Dataset]:
+    """Two radiographs with VOI LUTs that no window could imitate: a wave, and a saw of 12 bits."""
+
+    def table(first: int, values: NDArray[np.int64], bits: int, name: str) -> Dataset:
+        item = Dataset()
+        item.add_new("LUTDescriptor", "US", [len(values), first, bits])
+        item.LUTExplanation = name
+        item.add_new("LUTData", "US", [int(value) for value in values])
+        return item
+
+    # Tiles of 5 x 5 pixels, each of one value: smoothing leaves their middles as they are.
+    tiles = np.kron((np.arange(256) * 16 + 5).reshape(16, 16), np.ones((5, 5), int))
+    tiles = tiles.astype(np.uint16)
+    inputs = np.arange(3072)
+    wave = table(512, np.rint(127.5 + 127.5 * np.sin(inputs / 300)).astype(np.int64), 8, "WAVE")
+    saw = table(0, np.arange(4096) * 3 % 4096, 12, "SAW")
+    alone, both = (
+        make_instance(
+            tiles,
+            Modality="DX",
+            StudyInstanceUID=TABLES,
+            SeriesInstanceUID=f"{TABLES}.{number}",
+            SeriesNumber=number,
+            SeriesDescription=name,
+            PhotometricInterpretation="MONOCHROME2",
+            VOILUTSequence=luts,
+            **windows,
+        )
+        for number, name, luts, windows in (
+            (1, "Table alone", [wave], {}),
+            (
+                2,
+                "Windows and tables",
+                [wave, saw],
+                {
+                    "WindowCenter": [2048, 1000],
+                    "WindowWidth": [4096, 500],
+                    "WindowCenterWidthExplanation": ["WIDE", "NARROW"],
+                },
+            ),
+        )
+    )
+    return [alone, both]
+
+
 def studies() -> list[Dataset]:
     """The instances of all phantoms."""
     every = [(-64.0, -48.0, float(z)) for z in range(-40, 41, 4)]
@@ -121,6 +168,7 @@ def studies() -> list[Dataset]:
         *stack(TILTED, 1, tilted, axes=leaning, SeriesDescription="Leaning gantry"),
         *stack(TILTED, 2, uneven, SeriesDescription="Uneven slices"),
         *broken(),
+        *tables(),
     ]
 
 

@@ -132,6 +132,9 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         "series-uptake": [
             ("GET", reverse("dicom_viewer:series-uptake", args=[image.series_id]), None, 200)
         ],
+        "image-voi-luts": [
+            ("GET", reverse("dicom_viewer:image-voi-luts", args=[image.pk]), None, 200)
+        ],
         "image-metadata": [
             ("GET", reverse("dicom_viewer:image-metadata", args=[image.pk]), None, 200)
         ],
@@ -246,6 +249,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/measurements/{ours.drawing['id']}/",
         f"/viewer/api/series/{ours.image.series_id}/images/",
         f"/viewer/api/series/{ours.image.series_id}/uptake/",
+        f"/viewer/api/images/{image}/voi-luts/",
         f"/viewer/api/images/{image}/metadata/",
         f"/viewer/documents/{image}/",
         f"/viewer/documents/{image}/pdf/",
@@ -358,7 +362,9 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
     ):
         for method, url, body, _ in requests_of(nowhere)[name]:
             assert send(site, method, url, body).status_code == 404, url
-    images = ("series-images", "series-uptake", "image-metadata", "derived-image")
+    images = (
+        "series-images", "series-uptake", "image-voi-luts", "image-metadata", "derived-image",
+    )  # fmt: skip
     named = (*images, "segments", "measurement", "preset")
     for name in (*named, *PAGES - {"viewer"}):
         method = "DELETE" if name in {"measurement", "preset"} else "GET"

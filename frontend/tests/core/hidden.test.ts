@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { hiddenTexts } from "../../src/viewer/core/hidden";
+import { lookupTables } from "../../src/viewer/core/lut";
 import { frame } from "../factory";
 
 describe("what a picture does not show", () => {
@@ -7,11 +8,17 @@ describe("what a picture does not show", () => {
     expect(hiddenTexts(frame())).toEqual([]);
   });
 
-  it("is said in words, with the window that is shown instead", () => {
-    const hidden = ["OverlayData", "VOILUTSequence"];
-    const texts = hiddenTexts(frame({ hidden, WindowCenter: null })).map(({ text }) => text);
-    expect(texts[0]).toMatch(/overlay graphics that are not drawn/);
-    expect(texts[1]).toMatch(/VOI LUT that is not applied.*whole range/);
-    expect(hiddenTexts(frame({ hidden }))[1]?.text).toMatch(/file's window/);
+  it("is said in words", () => {
+    const [only] = hiddenTexts(frame({ hidden: ["OverlayData"] }));
+    expect(only?.text).toMatch(/overlay graphics that are not drawn/);
+  });
+
+  it("is a VOI LUT that could not be fetched, with the window that is shown instead", () => {
+    lookupTables.fail("without", "The network does not answer.");
+    const [only] = hiddenTexts(frame({ id: "without", WindowCenter: null }));
+    expect(only?.text).toMatch(/could not be fetched.*whole range.*network/);
+    expect(hiddenTexts(frame({ id: "without" }))[0]?.text).toMatch(/file's window/);
+    lookupTables.forgetFailures();
+    expect(hiddenTexts(frame({ id: "without" }))).toEqual([]);
   });
 });

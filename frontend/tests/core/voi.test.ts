@@ -3,6 +3,7 @@ import type { Frame, PixelArray } from "../../src/viewer/core/frame";
 import {
   displayLevel,
   dragWindow,
+  fileTables,
   fileWindows,
   fullRangeWindow,
   paint,
@@ -221,5 +222,47 @@ describe("the window of a box", () => {
     const whole = { left: 0, top: 0, right: 2, bottom: 0 };
     const plain = frame({ RescaleSlope: 1, RescaleIntercept: 0 });
     expect(windowOfBox(open, whole, plain)).toMatchObject({ center: 10, width: 10 });
+  });
+});
+
+describe("a VOI LUT, by PS3.3 C.11.2.1.1", () => {
+  // Two bits in use: the levels are 0, 85, 170 and 255.
+  const table = { first: 10, values: Uint16Array.of(3, 0, 1, 2), bits: 2 };
+  const lut: Window = { ...window(11.5, 4), lut: 0, table };
+
+  it("stands in the window's place, its ends beyond its inputs", () => {
+    const values = Uint16Array.of(0, 10, 11, 12, 13, 99);
+    const facts = frame({ RescaleIntercept: 0 });
+    expect(levels(pixels(values), lut, facts)).toEqual([255, 255, 0, 85, 170, 170]);
+    expect(levels(pixels(values), lut, facts, true)).toEqual([0, 0, 255, 170, 85, 85]);
+  });
+
+  it("takes the nearest whole input, of halves the even one", () => {
+    const values = Float32Array.of(10.5, 11.5, 12.4, 12.6, Number.NaN);
+    const facts = frame({ RescaleIntercept: 0 });
+    expect(levels(pixels(values), lut, facts).slice(0, 4)).toEqual([255, 85, 85, 170]);
+  });
+
+  it("is offered under the file's name for it, as the window of its inputs", () => {
+    const offered = fileTables(
+      frame({
+        VOILUTSequence: [
+          { LUTExplanation: "BONE ", LUTDescriptor: [256, -128, 12] },
+          { LUTExplanation: null, LUTDescriptor: [4, 10, 2] },
+        ],
+      }),
+    );
+    expect(offered.map(({ name }) => name)).toEqual(["BONE", "File VOI LUT 2"]);
+    expect(offered[1]?.window).toEqual({
+      center: 11.5,
+      width: 4,
+      function: "LINEAR_EXACT",
+      lut: 1,
+    });
+  });
+
+  it("gives way to a straight window when somebody drags", () => {
+    const dragged = dragWindow(lut, 10, 0, true);
+    expect(dragged).toEqual({ center: 11.5, width: 6.5, function: "LINEAR_EXACT" });
   });
 });

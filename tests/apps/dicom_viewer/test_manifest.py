@@ -26,7 +26,7 @@ from dicom_viewer import manifest, series
 from dicom_viewer.models import WindowLevelPreset
 from tests import factories
 from tests.dicom import make_instance, to_bytes
-from worklist.models import Facility, Series, Study
+from worklist.models import DicomImage, Facility, Series, Study
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
@@ -355,6 +355,21 @@ def test_facts_of_a_modality_lut_are_those_of_its_output(data: Path, facility: F
     assert (image["BitsAllocated"], image["PixelRepresentation"]) == (16, 0)
     assert image["transport"] == "jphc"
     assert image["digest"].endswith("-m")
+    assert image["hidden"] == []
+
+
+def test_voi_luts_are_described_and_their_values_given(data: Path, facility: Facility) -> None:
+    result = factories.store_file(data / "lut_overlay/vlut_04.dcm", facility)
+    (only,) = manifest.series_documents(study_of(result))
+    (image,) = only["images"]
+    expected = pydicom.dcmread(data / "lut_overlay/vlut_04.dcm").VOILUTSequence[0]
+    described = {"LUTExplanation": None, "LUTDescriptor": [256, 0, 16]}
+    assert image["VOILUTSequence"] == [described]
+    row = DicomImage.objects.get(pk=image["id"])
+    (table,) = series.voi_lut_documents(row)
+    assert described.items() <= table.items()
+    given = np.frombuffer(base64.b64decode(table["LUTData"]), "<u2")
+    assert given.tolist() == expected.LUTData
     assert image["hidden"] == []
 
 

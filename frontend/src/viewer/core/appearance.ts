@@ -40,12 +40,16 @@ function numbers(value: unknown, count: number): number[] | null {
     : null;
 }
 
+function isIndex(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0;
+}
+
 function readWindow(value: unknown): Window | null {
-  const { center, width, function: name } = (value ?? {}) as Partial<Record<string, unknown>>;
+  const { center, width, function: name, lut } = (value ?? {}) as Partial<Record<string, unknown>>;
   const kind = FUNCTIONS.find((known) => known === name);
   const [c, w] = numbers([center, width], 2) ?? [];
   return c !== undefined && w !== undefined && w > 0 && kind
-    ? { center: c, width: w, function: kind }
+    ? { center: c, width: w, function: kind, ...(isIndex(lut) ? { lut } : {}) }
     : null;
 }
 

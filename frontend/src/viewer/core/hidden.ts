@@ -1,15 +1,19 @@
+import { lookupTables } from "./lut";
 import type { StackFrame } from "./stack";
 
 /** What a file carries and its picture here does not show, each as a sentence for the reader. */
 export function hiddenTexts({ image, facts }: StackFrame): { keyword: string; text: string }[] {
   const windows = facts?.WindowCenter ?? image.WindowCenter;
   const shown = windows?.length ? "the file's window" : "the whole range of its values";
-  const texts: Record<string, string> = {
-    OverlayData: "This image has overlay graphics that are not drawn here.",
-    VOILUTSequence: `This image has a VOI LUT that is not applied; the window shown is ${shown}.`,
-  };
-  return (image.hidden ?? []).flatMap((keyword) => {
-    const text = texts[keyword];
-    return text ? [{ keyword, text }] : [];
-  });
+  const found: { keyword: string; text: string }[] = [];
+  if (image.hidden?.includes("OverlayData")) {
+    const text = "This image has overlay graphics that are not drawn here.";
+    found.push({ keyword: "OverlayData", text });
+  }
+  const problem = lookupTables.problem(image);
+  if (problem) {
+    const text = `The VOI LUT of this image could not be fetched; the window shown is ${shown}. ${problem}`;
+    found.push({ keyword: "VOILUTSequence", text });
+  }
+  return found;
 }

@@ -34,6 +34,12 @@ export interface FrameFacts {
   RescaleIntercept: number | null;
 }
 
+/** One VOI LUT: how many entries, input of the first, bits in use. */
+export interface VoiLutFacts {
+  LUTExplanation: string | null;
+  LUTDescriptor: readonly [number, number, number];
+}
+
 export interface ImageFacts {
   id: string;
   SOPInstanceUID: string;
@@ -62,6 +68,8 @@ export interface ImageFacts {
   WindowWidth: readonly number[] | null;
   WindowCenterWidthExplanation: readonly string[] | null;
   VOILUTFunction: string | null;
+  /** Without their values; absent or empty for most. */
+  VOILUTSequence?: readonly VoiLutFacts[];
   RescaleSlope: number | null;
   RescaleIntercept: number | null;
   RescaleType: string | null;

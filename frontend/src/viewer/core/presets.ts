@@ -1,7 +1,7 @@
 import type { PresetFacts } from "./manifest";
 import type { Quantity } from "./quantity";
 import type { StackFrame } from "./stack";
-import { fileWindows, type Window } from "./voi";
+import { fileTables, fileWindows, type Window } from "./voi";
 
 export interface Preset {
   name: string;
@@ -46,11 +46,8 @@ export function presetsFor(
   const names = new Set(own.map((preset) => preset.name));
   const offered = modality === "CT" ? CT : quantity ? uptakePresets(quantity) : [];
   const builtIn = offered.filter((preset) => !names.has(preset.name));
-  const file: Preset[] = (frame ? fileWindows(frame) : []).map(({ name, window }) => ({
-    name,
-    window,
-    key: null,
-  }));
+  const carried = frame ? [...fileWindows(frame), ...fileTables(frame)] : [];
+  const file: Preset[] = carried.map(({ name, window }) => ({ name, window, key: null }));
   const all = [
     ...builtIn,
     ...own,

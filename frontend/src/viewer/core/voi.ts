@@ -1,5 +1,6 @@
 import type { Colors } from "./colors";
 import type { Frame, PixelArray } from "./frame";
+import { type LookupTable, tableLevel } from "./lut";
 import { frameRescale, isColor, type Rescale, type StackFrame } from "./stack";
 
 export type VoiFunction = "LINEAR" | "LINEAR_EXACT" | "SIGMOID";
@@ -9,6 +10,10 @@ export interface Window {
   center: number;
   width: number;
   function: VoiFunction;
+  /** Which of the file's VOI LUTs stands in the place of the function, from 0. */
+  lut?: number;
+  /** That table, where pictures are drawn with it. */
+  table?: LookupTable;
 }
 
 /** Maps 8-bit colour samples to themselves. */
@@ -21,6 +26,9 @@ function voiFunction(name: string | null): VoiFunction {
 /** Grey level 0 to 255 of a modality value (PS3.3 C.11.2.1.2 and C.11.2.1.3). */
 export function displayLevel(value: number, window: Window): number {
   const { center, width } = window;
+  if (window.table) {
+    return tableLevel(value, window.table);
+  }
   if (window.function === "SIGMOID") {
     return 255 / (1 + Math.exp((-4 * (value - center)) / width));
   }
@@ -79,6 +87,26 @@ export function fileWindows(frame: StackFrame): NamedWindow[] {
     }
   }
   return found;
+}
+
+/** The VOI LUTs that the file itself carries, each as the window of its inputs. */
+export function fileTables({ image }: StackFrame): NamedWindow[] {
+  const all = image.VOILUTSequence ?? [];
+  return all.map(({ LUTExplanation, LUTDescriptor: [count, first] }, lut) => ({
+    name: LUTExplanation?.trim() || (all.length > 1 ? `File VOI LUT ${lut + 1}` : "File VOI LUT"),
+    window: { center: first + (count - 1) / 2, width: count, function: "LINEAR_EXACT", lut },
+  }));
+}
+
+/** The choice of a window or table, without the table's values: what is kept, and passed on. */
+export function withoutValues({ table: _, ...choice }: Window): Window {
+  return choice;
+}
+
+/** The same values from black to white on a straight line: what numbers and drags start from. */
+export function withoutTable({ center, width, ...rest }: Window): Window {
+  const isTable = rest.lut !== undefined;
+  return { center, width, function: isTable ? "LINEAR_EXACT" : rest.function };
 }
 
 /** The whole range of the frame in modality units, pixel padding left out. */
@@ -147,7 +175,7 @@ export function dragWindow(window: Window, dx: number, dy: number, isInteger: bo
   const smallest = isInteger ? 1 : Number.MIN_VALUE * 2 ** 60;
   const round = (value: number): number => (isInteger ? Math.round(value * 10) / 10 : value);
   return {
-    ...window,
+    ...withoutTable(window),
     width: round(Math.max(window.width + dx * step, smallest)),
     center: round(window.center + dy * step),
   };
@@ -234,7 +262,7 @@ export function paint(pixels: Frame, rendering: Rendering, out: Uint32Array): vo
     for (let i = 0; i < out.length; i++) {
       out[i] = table[(data[i] as number) - min] as number;
     }
-  } else if (window.function === "SIGMOID") {
+  } else if (window.table || window.function === "SIGMOID") {
     for (let i = 0; i < out.length; i++) {
       const value = (data[i] as number) * rescale.slope + rescale.intercept;
       out[i] = shade(displayLevel(value, window), inverted, colors);

@@ -129,6 +129,7 @@ function sameRendering(one: Rendering, other: Rendering): boolean {
     one.window.center === other.window.center &&
     one.window.width === other.window.width &&
     one.window.function === other.window.function &&
+    one.window.table === other.window.table &&
     one.rescale.slope === other.rescale.slope &&
     one.rescale.intercept === other.rescale.intercept &&
     (one.colors ?? null) === (other.colors ?? null) &&

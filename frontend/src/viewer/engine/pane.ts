@@ -33,6 +33,7 @@ import {
   type Rendering,
   renderingOf,
   type Window,
+  withoutValues,
 } from "../core/voi";
 import type { FrameProblem } from "../net/frames";
 import type { Hanging, Overlays, Player, PreviewImage } from "./beside-pane";
@@ -117,6 +118,11 @@ export class Pane extends Emitter<Events> {
         this.requestDraw();
       }
     });
+    frames.tables.on("settled", ({ imageId }) => {
+      if (imageId === this.wantedFrame?.image.id) {
+        this.requestDraw();
+      }
+    });
     frames.on("failed", ({ key }) => {
       if (key === this.wantedFrame?.key) {
         this.requestDraw();
@@ -149,15 +155,16 @@ export class Pane extends Emitter<Events> {
 
   /** The window the shown frame is drawn with. */
   get window(): Window {
-    if (this.windowing.chosen) {
-      return this.windowing.chosen;
+    const { chosen } = this.windowing;
+    if (chosen && chosen.lut === undefined) {
+      return chosen;
     }
     const frame = this.shownFrame ?? this.wantedFrame;
     if (this.state === "preview" && this.preview?.window) {
       return this.preview.window;
     }
     const pixels = frame && this.frames.peek(frame.key);
-    return frame && pixels ? this.windowing.of(frame, pixels) : COLOR_WINDOW;
+    return frame && pixels ? this.windowing.of(frame, pixels) : (chosen ?? COLOR_WINDOW);
   }
 
   /** The window as people read it: of PET in uptake values where they are known. */
@@ -309,7 +316,7 @@ export class Pane extends Emitter<Events> {
   }
 
   setWindow(window: Window | null): void {
-    this.windowing.chosen = window;
+    this.windowing.chosen = window && withoutValues(window);
     this.requestDraw();
     this.emit("windowed", undefined);
   }
@@ -415,13 +422,14 @@ export class Pane extends Emitter<Events> {
 
   /**
    * Computed pictures change while their volume arrives: a canvas takes each as it is. It alone
-   * draws colours and what is laid over a picture.
+   * draws colours, what is laid over a picture, and VOI LUTs with every one of their steps.
    */
   private chooseSurface(): void {
     const { stack } = this;
     const isComputed = Boolean(stack?.reformat ?? stack?.rendering);
     const isColored = this.colorMap !== "grey" || this.overlays?.has(this) === true;
-    if (this.screen.choose(isComputed || (isColored && stack !== null))) {
+    const hasTables = stack?.frames.some(({ image }) => image.VOILUTSequence?.length) === true;
+    if (this.screen.choose(isComputed || hasTables || (isColored && stack !== null))) {
       this.drawNow();
     }
   }
@@ -483,7 +491,7 @@ export class Pane extends Emitter<Events> {
       this.emit("change", undefined);
       return;
     }
-    const pixels = this.frames.peek(frame.key);
+    const pixels = this.windowing.isSettled(frame) ? this.frames.peek(frame.key) : undefined;
     if (pixels) {
       this.drawExact(this.stack, frame, pixels);
     } else if (this.preview?.key === frame.key) {

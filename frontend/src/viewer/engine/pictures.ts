@@ -2,6 +2,7 @@ import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
 import type { StackFrame } from "../core/stack";
 import { type FrameProblem, FrameService, type NetworkState } from "../net/frames";
+import { TableService } from "../net/luts";
 import type { OverlayVolume } from "./overlay-volume";
 import { isReformatted, Reformatter } from "./reformatter";
 
@@ -11,10 +12,15 @@ interface Events {
   network: NetworkState;
 }
 
+/** Tables are asked for as far ahead of the picture on the screen. */
+const TABLES_AHEAD = 32;
+
 /** All pictures by their keys: frames of files, and planes that are computed from them. */
 export class Pictures extends Emitter<Events> {
   readonly frames: FrameService;
   readonly reformatter: Reformatter;
+  /** VOI LUTs of the files. */
+  readonly tables = new TableService();
   /** The series that is laid over others, if one is. */
   overlay: OverlayVolume | null = null;
 
@@ -52,9 +58,11 @@ export class Pictures extends Emitter<Events> {
       ...next.filter(stored),
     ]);
     this.reformatter.want(visible.filter(isReformatted));
+    this.tables.want([...visible, ...next.slice(0, TABLES_AHEAD)].map(({ image }) => image));
   }
 
   retry(): void {
+    this.tables.retry();
     this.frames.retry();
   }
 }

@@ -1,6 +1,7 @@
 import type { Frame } from "../core/frame";
+import { lookupTables } from "../core/lut";
 import { isColor, type StackFrame } from "../core/stack";
-import { COLOR_WINDOW, fileWindows, fullRangeWindow, type Window } from "../core/voi";
+import { COLOR_WINDOW, fileTables, fileWindows, fullRangeWindow, type Window } from "../core/voi";
 
 /** The window that the pictures of a viewport are drawn with. */
 export class Windowing {
@@ -10,13 +11,28 @@ export class Windowing {
   computed: Window | null = null;
 
   of(frame: StackFrame, pixels: Frame): Window {
-    return this.chosen ?? this.ownOf(frame, pixels);
+    if (isColor(frame)) {
+      return this.chosen ?? COLOR_WINDOW;
+    }
+    const wanted = this.wantedFor(frame);
+    if (wanted?.lut === undefined) {
+      return wanted ?? this.ownWithoutTable(frame, pixels);
+    }
+    const table = lookupTables.get(frame.image, wanted.lut);
+    return table ? { ...wanted, table } : this.ownWithoutTable(frame, pixels);
   }
 
-  private ownOf(frame: StackFrame, pixels: Frame): Window {
-    if (isColor(frame)) {
-      return COLOR_WINDOW;
-    }
+  /** False while a table is on its way without which the frame would be drawn otherwise. */
+  isSettled(frame: StackFrame): boolean {
+    return this.wantedFor(frame)?.lut === undefined || lookupTables.isSettled(frame.image);
+  }
+
+  /** The person's choice, else the file's first window, else its first VOI LUT, as the server. */
+  private wantedFor(frame: StackFrame): Window | null {
+    return this.chosen ?? (fileWindows(frame)[0] ?? fileTables(frame)[0])?.window ?? null;
+  }
+
+  private ownWithoutTable(frame: StackFrame, pixels: Frame): Window {
     const own = fileWindows(frame)[0]?.window;
     if (own) {
       return own;

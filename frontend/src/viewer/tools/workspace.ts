@@ -333,6 +333,7 @@ export class Workspace extends Emitter<Events> {
     this.dismiss("network");
     this.pictures.retry();
     this.saver.retry();
+    this.focus();
     for (const pane of this.panes) {
       pane.requestDraw();
     }

@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit";
+import { withoutTable } from "../core/voi";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "../tools/workspace";
 import { keyMap } from "./commands";
@@ -92,7 +93,7 @@ function takeNumbers(event: SubmitEvent, pane: Pane): void {
   if (value === "cancel" || !(width > 0) || !Number.isFinite(center)) {
     return;
   }
-  pane.setToldWindow({ ...pane.toldWindow, center, width });
+  pane.setToldWindow({ ...withoutTable(pane.toldWindow), center, width });
 }
 
 function closeOutside(event: MouseEvent): void {

@@ -134,13 +134,14 @@ export class ExportPrintElement extends ViewerElement {
 }
 
 function pictureOf(pane: Pane, frame: StackFrame): Picture {
-  const isColour = (frame.image.SamplesPerPixel ?? 1) > 1;
-  const { center, width } = pane.window;
+  const { center, width, lut } = pane.window;
+  // Without numbers the server draws by the file's own window or table.
+  const isOwn = (frame.image.SamplesPerPixel ?? 1) > 1 || lut !== undefined;
   return {
     image_id: frame.image.id,
     frame_number: frame.frame_number,
-    window_center: isColour ? null : center,
-    window_width: isColour || !(width > 0) ? null : width,
+    window_center: isOwn ? null : center,
+    window_width: isOwn || !(width > 0) ? null : width,
     invert: pane.invert,
     orientation: pane.view.orientation,
   };

@@ -187,7 +187,7 @@ export class KeepLayoutElement extends ViewerElement {
         series: stack.reformat?.plan.stack.series ?? stack.series,
         frame: pane.wantedFrame,
         prior: this.priorOf(pane),
-        window: pane.hasChosenWindow ? pane.window : null,
+        window: pane.hasChosenWindow && pane.window.lut === undefined ? pane.window : null,
       },
       keepsWindow,
     );

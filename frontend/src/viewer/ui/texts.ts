@@ -6,6 +6,7 @@ import { edgeLetters } from "../core/orientation";
 import { intervalText } from "../core/priors";
 import { quantities, quantityOf } from "../core/quantity";
 import { frameLocation, frameThickness, isColor } from "../core/stack";
+import { fileTables } from "../core/voi";
 import type { Pane } from "../engine/pane";
 
 const THIN_SPACE = "\u2009";
@@ -68,7 +69,11 @@ function seriesLines(pane: Pane): string[] {
 }
 
 export function windowText(pane: Pane): string {
-  const { center, width } = pane.toldWindow;
+  const { center, width, lut } = pane.toldWindow;
+  const frame = pane.shownFrame;
+  if (lut !== undefined && frame) {
+    return `VOI LUT: ${fileTables(frame)[lut]?.name ?? lut + 1}`;
+  }
   const unit = quantityOf(pane.stack)?.unit;
   const digits = (value: number): string =>
     numberText(value, Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : 1);
@@ -82,7 +87,9 @@ function displayLines(pane: Pane): string[] {
   }
   return [
     pane.stack?.rendering ||
-    (pane.state === "preview" && pane.window.width === 255 && isColor(frame))
+    (pane.state === "preview" &&
+      pane.window.width === 255 &&
+      (isColor(frame) || fileTables(frame).length > 0))
       ? ""
       : windowText(pane),
     `Zoom ${numberText(pane.zoomFactor * 100, 0)}${THIN_SPACE}%`,

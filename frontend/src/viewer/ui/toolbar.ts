@@ -263,7 +263,7 @@ export class ToolbarElement extends ViewerElement {
         >
           <span>${preset.name}</span>
           <span class="dim"
-            >${preset.window === "full-range" ? "" : presetText(toldWindow(workspace.active.stack, preset.window))}</span
+            >${preset.window === "full-range" || preset.window.lut !== undefined ? "" : presetText(toldWindow(workspace.active.stack, preset.window))}</span
           >
           <kbd>${preset.key ?? ""}</kbd>
         </button>`,

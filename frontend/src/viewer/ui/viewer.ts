@@ -27,6 +27,7 @@ import type { ShortcutsElement } from "./shortcuts";
 import "./strip";
 import "./table";
 import "./toolbar";
+import { windowText } from "./texts";
 import type { ToolbarHooks } from "./toolbar";
 import type { ViewportElement } from "./viewport";
 import "./viewport";
@@ -472,6 +473,7 @@ export class ViewerPageElement extends ViewerElement {
     const { center, width } = pane.toldWindow;
     this.dataset.windowCenter = String(center);
     this.dataset.windowWidth = String(width);
+    this.dataset.voiLut = pane.window.table ? String(pane.window.lut) : "";
     this.dataset.seriesId = pane.stack?.series.id ?? "";
     clearTimeout(this.speakTimer);
     this.speakTimer = window.setTimeout(() => this.speak(pane), SPEAK_AFTER_MS);
@@ -490,8 +492,9 @@ export class ViewerPageElement extends ViewerElement {
     const region = this.querySelector("#spoken");
     const count = pane.stack?.frames.length ?? 0;
     if (region && pane.shownIndex >= 0 && !pane.cine.isPlaying) {
-      const { center, width } = pane.toldWindow;
-      const text = `Image ${pane.shownIndex + 1} of ${count}, window ${width}, level ${center}`;
+      const { center, width, lut } = pane.toldWindow;
+      const window = lut === undefined ? `window ${width}, level ${center}` : windowText(pane);
+      const text = `Image ${pane.shownIndex + 1} of ${count}, ${window}`;
       if (region.textContent !== text) {
         region.textContent = text;
       }
