@@ -29,4 +29,5 @@ class ArchiveConfig(AppConfig):
         "seals",
         "sweep",
         "thumbnails",
+        "watch",
     )

@@ -72,13 +72,14 @@ class Manifest:
     damaged: int
 
 
-def backup(folder: Path, *, progress: Progress | None = None) -> Copied:
+def backup(folder: Path, *, progress: Progress | None = None, like: Path | None = None) -> Copied:
     """Copy database and store into `folder`; a copy that is there is brought up to date.
 
     Parameters
     ----------
     folder : new, empty, or with an earlier backup of this site
     progress : called with the number of files looked at so far
+    like : another backup on the same file system; the files that it has are linked from there
 
     Raises
     ------
@@ -95,7 +96,7 @@ def backup(folder: Path, *, progress: Progress | None = None) -> Copied:
         part = database.with_name(f"{database.name}.part")
         part.unlink(missing_ok=True)
         snapshot.take(part, new_listing, STORE)
-        done, is_outrun = _copy_files(folder, new_listing, progress)
+        done, is_outrun = _copy_files(folder, new_listing, like, progress)
         if not is_outrun:
             break
         # Something was destroyed or decided while we copied: the database's copy names files that
@@ -224,10 +225,12 @@ def _entries(listing: Path) -> Iterator[tuple[str, str]]:
             yield digest, name
 
 
-def _copy_files(folder: Path, listing: Path, progress: Progress | None) -> tuple[Copied, bool]:
+def _copy_files(
+    folder: Path, listing: Path, like: Path | None, progress: Progress | None
+) -> tuple[Copied, bool]:
     """Bring the files of a listing; returns also whether the site went on under it."""
     done = Copied()
-    before = _entries(folder / LISTING)
+    before = _entries((like or folder) / LISTING)
     old = next(before, None)
     is_outrun = False
     for digest, name in _entries(listing):
@@ -235,7 +238,7 @@ def _copy_files(folder: Path, listing: Path, progress: Progress | None) -> tuple
             old = next(before, None)
         target = folder / name
         source = Path(settings.DICOM_ROOT) / Path(name).relative_to(STORE)
-        is_known = old == (digest, name) and target.exists()
+        is_known = old == (digest, name) and _has(target, like, name)
         if is_known or _bring(source, target, digest):
             done.files += 1
             done.new_files += not is_known
@@ -247,6 +250,20 @@ def _copy_files(folder: Path, listing: Path, progress: Progress | None) -> tuple
         if progress is not None:
             progress(done.files)
     return done, is_outrun
+
+
+def _has(target: Path, like: Path | None, name: str) -> bool:
+    """Whether a known file is there, or can be had from the backup before."""
+    if target.exists():
+        return True
+    if like is None:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(like / name, target)
+    except OSError:
+        return False  # it is missing there, or file systems differ: it is brought from the store
+    return True
 
 
 def _is_named(name: str) -> bool:

@@ -15,6 +15,15 @@ from archive.analysis_rows import (
     FindingGraphic,
     MachineFinding,
 )
+from archive.care_rows import (
+    Alert,
+    AlertLevel,
+    Chore,
+    ChoreKind,
+    FacilityUsage,
+    Volume,
+    VolumeSample,
+)
 from archive.forwarding_rows import ForwardRule, StudyRule, Transmission, TransmissionState
 from archive.integrity_rows import (
     Damage,
@@ -41,14 +50,14 @@ from archive.upload_rows import ResumableUpload, UploadAction, UploadLog, Upload
 from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
-    "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent", "AvailabilityNotice",
-    "CommitmentRequest", "CommitmentState", "Damage", "DamageKind", "Deletion", "DeletionLevel",
-    "DeletionState", "Destination", "FindingDecision", "FindingGraphic", "ForwardRule",
-    "Heartbeat", "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome",
-    "LinkPurpose", "LinkUse", "MachineFinding", "NoticeState", "OutboxEvent", "PatientLink",
-    "ReconstructionJob", "ReconstructionOutput", "ReconstructionState", "ResumableUpload",
-    "SharedLink", "StudyRule", "Sweep", "Transmission",
-    "TransmissionState", "UploadAction", "UploadLog", "UploadState",
+    "Alert", "AlertLevel", "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent",
+    "AvailabilityNotice", "Chore", "ChoreKind", "CommitmentRequest", "CommitmentState", "Damage",
+    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "FacilityUsage",
+    "FindingDecision", "FindingGraphic", "ForwardRule", "Heartbeat", "InstanceConflict", "Job",
+    "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose", "LinkUse", "MachineFinding",
+    "NoticeState", "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
+    "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule", "Sweep", "Transmission",
+    "TransmissionState", "UploadAction", "UploadLog", "UploadState", "Volume", "VolumeSample",
 ]  # fmt: skip
 
 

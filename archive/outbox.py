@@ -127,6 +127,16 @@ class CallerRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertChanged:
+    """Something goes wrong with the site, has become urgent, or is over: for administrators."""
+
+    kind: ClassVar[str] = "alert.changed"
+    alert_id: UUID
+    is_open: bool
+    facility_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationCreated:
     """A person has a new notification."""
 
@@ -170,6 +180,7 @@ class UploadProgressed:
 
 AnyEvent = (
     Event
+    | AlertChanged
     | CallerRefused
     | NotificationCreated
     | NotificationGrown

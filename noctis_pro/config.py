@@ -69,6 +69,45 @@ class ObjectStore:
 
 
 @dataclass(frozen=True, slots=True)
+class Mail:
+    """How mail leaves; nothing is sent without a host."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    use_tls: bool
+    use_ssl: bool
+    sender: str
+    alerts_to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What the site does for itself by the clock, and when it warns.
+
+    Attributes
+    ----------
+    backup_dir : where scheduled backups go; None: none are made
+    backup_at : hour and minute of each day, UTC
+    backup_keep : how many of them stay
+    drill_every_days : how often the newest one is restored for a trial; 0: never
+    drill_database_url : the drill's own empty database, where the site's is PostgreSQL
+    disk_alert_days, disk_alert_percent : warn so long before a disk is full, and with so little
+    certificates : further certificates whose end is watched, such as nginx's
+    """
+
+    backup_dir: Path | None
+    backup_at: tuple[int, int]
+    backup_keep: int
+    drill_every_days: int
+    drill_database_url: str
+    disk_alert_days: int
+    disk_alert_percent: int
+    certificates: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the environment decides."""
 
@@ -111,6 +150,8 @@ class Config:
     secure_ssl_redirect: bool
     log_level: str
     default_facility_code: str
+    mail: Mail
+    care: Care
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -316,12 +357,57 @@ def load(environ: Mapping[str, str]) -> Config:
         secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),
         log_level=log_level,
         default_facility_code=default_facility,
+        mail=_mail(read),
+        care=_care(read),
     )
     if debug and config.listens_beyond_loopback:
         raise ConfigError(
             "DEBUG", "1", "tracebacks would be shown to strangers: the site is not on loopback"
         )
     return config
+
+
+def _mail(read: _Reader) -> Mail:
+    use_ssl = read.flag("EMAIL_USE_SSL", default=False)
+    use_tls = read.flag("EMAIL_USE_TLS", default=False)
+    if use_ssl and use_tls:
+        raise ConfigError("EMAIL_USE_TLS", "1", "EMAIL_USE_SSL is set too; choose one of them")
+    alerts_to = read.listing("NOCTIS_ALERT_MAIL")
+    for address in alerts_to:
+        if not re.fullmatch(r"[^@\s,<>]+@[^@\s,<>]+", address):
+            raise ConfigError("NOCTIS_ALERT_MAIL", address, "write addresses with commas between")
+    return Mail(
+        host=read.text("EMAIL_HOST"),
+        port=read.port("EMAIL_PORT", default=465 if use_ssl else 587 if use_tls else 25),
+        user=read.text("EMAIL_HOST_USER"),
+        password=read.text("EMAIL_HOST_PASSWORD"),
+        use_tls=use_tls,
+        use_ssl=use_ssl,
+        sender=read.text("DEFAULT_FROM_EMAIL", default="noctispro@localhost"),
+        alerts_to=alerts_to,
+    )
+
+
+def _care(read: _Reader) -> Care:
+    folder = read.text("NOCTIS_BACKUP_DIR")
+    backup_dir = Path(folder).expanduser() if folder else None
+    if backup_dir is not None and not backup_dir.is_absolute():
+        raise ConfigError("NOCTIS_BACKUP_DIR", folder, "write the whole path of a folder")
+    at = read.text("NOCTIS_BACKUP_AT", default="02:30")
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", at):
+        raise ConfigError("NOCTIS_BACKUP_AT", at, "write a time of day (UTC) such as 02:30")
+    return Care(
+        backup_dir=backup_dir,
+        backup_at=(int(at[:2]), int(at[3:])),
+        backup_keep=read.whole("NOCTIS_BACKUP_KEEP", default=7, least=1, most=1000),
+        drill_every_days=read.whole("NOCTIS_DRILL_EVERY_DAYS", default=7, least=0, most=365),
+        drill_database_url=read.url(
+            "NOCTIS_DRILL_DATABASE_URL", schemes=("postgres", "postgresql")
+        ),
+        disk_alert_days=read.whole("NOCTIS_DISK_ALERT_DAYS", default=30, least=1, most=365),
+        disk_alert_percent=read.whole("NOCTIS_DISK_ALERT_PERCENT", default=10, least=1, most=50),
+        certificates=tuple(Path(name) for name in read.listing("NOCTIS_WATCH_CERTIFICATES")),
+    )
 
 
 def _origins(read: _Reader, name: str) -> tuple[str, ...]:

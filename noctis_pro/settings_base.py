@@ -289,6 +289,28 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 2000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 
+# Care: what the worker watches and does by the clock (archive.watch, archive.chores). -----------
+
+BACKUP_DIR = CONFIG.care.backup_dir
+BACKUP_AT = CONFIG.care.backup_at
+BACKUP_KEEP = CONFIG.care.backup_keep
+DRILL_EVERY_DAYS = CONFIG.care.drill_every_days
+DRILL_DATABASE_URL = CONFIG.care.drill_database_url
+DISK_ALERT_DAYS = CONFIG.care.disk_alert_days
+DISK_ALERT_PERCENT = CONFIG.care.disk_alert_percent
+WATCHED_CERTIFICATES = CONFIG.care.certificates
+
+# Mail: alerts alone are mailed, and only where a server is named.
+EMAIL_HOST = CONFIG.mail.host
+EMAIL_PORT = CONFIG.mail.port
+EMAIL_HOST_USER = CONFIG.mail.user
+EMAIL_HOST_PASSWORD = CONFIG.mail.password
+EMAIL_USE_TLS = CONFIG.mail.use_tls
+EMAIL_USE_SSL = CONFIG.mail.use_ssl
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = CONFIG.mail.sender
+ALERT_MAIL_TO = list(CONFIG.mail.alerts_to)
+
 # Logging: ids, never names of patients, above DEBUG. --------------------------------------------
 
 LOG_FILE = "noctis_pro.log"

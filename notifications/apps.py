@@ -10,4 +10,4 @@ class NotificationsConfig(AppConfig):
     verbose_name = "Notifications"
 
     # See `archive.jobs.load`.
-    background = ("subscribers",)
+    background = ("site_alerts", "subscribers")

@@ -18,6 +18,7 @@ class Kind(models.TextChoices):
     STUDY_CONFLICT = "study.conflict", gettext_noop("Conflicting image")
     STUDY_WARNING = "study.warning", gettext_noop("Study warning")
     CALLER_REFUSED = "caller.refused", gettext_noop("Refused caller")
+    SITE_ALERT = "site.alert", gettext_noop("State of the site")
 
 
 class Notification(models.Model):

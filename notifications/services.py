@@ -32,9 +32,10 @@ _TOLD_BY_DEFAULT: dict[str, frozenset[str]] = {
     Kind.STUDY_CONFLICT: frozenset({Role.ADMIN, Role.TECHNOLOGIST, Role.FACILITY}),
     Kind.STUDY_WARNING: frozenset({Role.ADMIN, Role.RADIOLOGIST, Role.TECHNOLOGIST}),
     Kind.CALLER_REFUSED: frozenset({Role.ADMIN}),
+    Kind.SITE_ALERT: frozenset({Role.ADMIN}),
 }
 # What only administrators may hear of, whatever a preference says.
-_ADMINISTRATORS_ONLY = frozenset({Kind.CALLER_REFUSED})
+_ADMINISTRATORS_ONLY = frozenset({Kind.CALLER_REFUSED, Kind.SITE_ALERT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ _HELP: dict[Kind, str] = {
     "sends shortly after each other are one notification that counts them.",
     Kind.STUDY_CONFLICT: "An image came again with other content and waits for a decision.",
     Kind.STUDY_WARNING: "Something a reader must know, such as values that are not in HU.",
+    Kind.SITE_ALERT: "A disk fills, a backup is late, a sender is silent, a certificate ends.",
     Kind.CALLER_REFUSED: "Equipment that is not known called, and waits to be admitted.",
 }
 

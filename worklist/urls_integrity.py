@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import integrity, patients, trail
+from worklist.views import health, integrity, patients, trail
 
 urlpatterns = [
     path("conflicts/", integrity.conflict_list, name="conflict-list"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path(
         "deletions/<uuid:deletion_id>/destroy/", integrity.destroy_deletion, name="deletion-destroy"
     ),
+    path("health/", health.site_health, name="site-health"),
     path("audit/", trail.trail_list, name="trail-list"),
     path("audit/audit-trail.csv", trail.trail_csv, name="trail-csv"),
     path("patients/links/", patients.link_list, name="patient-links"),

@@ -65,7 +65,7 @@ def test_default(field: str) -> None:
 
 def test_no_field_goes_untested() -> None:
     fields = set(config.Config.__dataclass_fields__)
-    assert fields == {*DEFAULTS, "object_store"}
+    assert fields == {*DEFAULTS, "object_store", "mail", "care"}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,63 @@ def test_object_store_defaults() -> None:
     assert (store.access_key, store.secret_key, store.endpoint_url) == ("", "", "")
 
 
+def test_mail_defaults() -> None:
+    mail = load({}).mail
+    assert (mail.host, mail.port, mail.alerts_to) == ("", 25, ())
+    assert (mail.use_tls, mail.use_ssl, mail.sender) == (False, False, "noctispro@localhost")
+    assert load({"EMAIL_USE_TLS": "1"}).mail.port == 587
+    assert load({"EMAIL_USE_SSL": "1"}).mail.port == 465
+
+
+def test_mail() -> None:
+    mail = load(
+        {
+            "EMAIL_HOST": "smtp.example.org",
+            "EMAIL_PORT": "2525",
+            "EMAIL_HOST_USER": "pacs",
+            "EMAIL_HOST_PASSWORD": "s3cret",
+            "DEFAULT_FROM_EMAIL": "NoctisPro <pacs@example.org>",
+            "NOCTIS_ALERT_MAIL": "it@example.org, night@example.org",
+        }
+    ).mail
+    assert (mail.host, mail.port, mail.user, mail.password) == (
+        "smtp.example.org", 2525, "pacs", "s3cret",
+    )  # fmt: skip
+    assert mail.sender == "NoctisPro <pacs@example.org>"
+    assert mail.alerts_to == ("it@example.org", "night@example.org")
+
+
+def test_mail_by_one_kind_of_tls() -> None:
+    with pytest.raises(ConfigError, match=r"EMAIL_USE_TLS.*choose one"):
+        load({"EMAIL_USE_TLS": "1", "EMAIL_USE_SSL": "1"})
+
+
+def test_care_defaults() -> None:
+    care = load({}).care
+    assert (care.backup_dir, care.backup_at, care.backup_keep) == (None, (2, 30), 7)
+    assert (care.drill_every_days, care.drill_database_url) == (7, "")
+    assert (care.disk_alert_days, care.disk_alert_percent) == (30, 10)
+    assert care.certificates == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("NOCTIS_BACKUP_DIR", "/backup", "backup_dir", Path("/backup")),
+        ("NOCTIS_BACKUP_AT", "23:05", "backup_at", (23, 5)),
+        ("NOCTIS_BACKUP_KEEP", "3", "backup_keep", 3),
+        ("NOCTIS_DRILL_EVERY_DAYS", "0", "drill_every_days", 0),
+        ("NOCTIS_DRILL_DATABASE_URL", "postgres:///d", "drill_database_url", "postgres:///d"),
+        ("NOCTIS_DISK_ALERT_DAYS", "60", "disk_alert_days", 60),
+        ("NOCTIS_DISK_ALERT_PERCENT", "5", "disk_alert_percent", 5),
+        ("NOCTIS_WATCH_CERTIFICATES", "/a.pem, /b.pem", "certificates",
+         (Path("/a.pem"), Path("/b.pem"))),
+    ],
+)  # fmt: skip
+def test_care(name: str, value: str, field: str, expected: object) -> None:
+    assert getattr(load({name: value}).care, field) == expected
+
+
 def test_frames_go_to_redis_where_there_is_one() -> None:
     chosen = {"REDIS_URL": "redis://cache:6379/0", "NOCTIS_FRAME_CACHE": "redis"}
     assert load(chosen).frames_in_redis
@@ -197,6 +254,12 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
         ("SECURE_SSL_REDIRECT", "ja", "write 1 or 0"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("NOCTIS_DEFAULT_FACILITY", "no spaces", "1 to 32 letters"),
+        ("NOCTIS_BACKUP_DIR", "backups", "the whole path"),
+        ("NOCTIS_BACKUP_AT", "24:00", "such as 02:30"),
+        ("NOCTIS_BACKUP_KEEP", "0", "from 1 to 1000"),
+        ("NOCTIS_DRILL_DATABASE_URL", "sqlite:///d", "postgres://"),
+        ("NOCTIS_DISK_ALERT_PERCENT", "99", "from 1 to 50"),
+        ("NOCTIS_ALERT_MAIL", "it at example.org", "with commas between"),
     ],
 )
 def test_refused(name: str, value: str, says: str) -> None:

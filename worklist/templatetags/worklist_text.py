@@ -184,6 +184,12 @@ def grouped(number: int) -> str:
 
 
 @register.filter
+def less(number: int, other: int) -> int:
+    """Take a number from another one; below nothing there is nothing."""
+    return max(number - other, 0)
+
+
+@register.filter
 def file_size(size_bytes: int) -> str:
     """Write a size with three digits that matter: 1.23 GB."""
     size, steps = float(size_bytes), 0

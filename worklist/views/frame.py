@@ -117,6 +117,7 @@ def _administration(user: User) -> list[dict[str, str]]:
         {"name": gettext("Callers that were refused"), "url": reverse("worklist:knock-list")},
         {"name": gettext("Conflicts"), "url": reverse("worklist:conflict-list")},
         {"name": gettext("Deletions"), "url": reverse("worklist:deletion-list")},
+        {"name": gettext("Health"), "url": reverse("worklist:site-health")},
         {"name": gettext("Audit trail"), "url": reverse("worklist:trail-list")},
         {"name": gettext("Patients that are one person"), "url": reverse("worklist:patient-links")},
         {"name": gettext("Administration"), "url": reverse("admin:index")},

@@ -10,8 +10,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import Progress
 
-from archive import backup
+from archive import backup, chores
 from archive.errors import ArchiveError
+from archive.models import ChoreKind
 
 
 class Command(BaseCommand):
@@ -26,7 +27,12 @@ class Command(BaseCommand):
         try:
             with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
                 task = bar.add_task("Copying", total=None)
-                done = backup.backup(folder, progress=lambda n: bar.update(task, completed=n))
+                with chores.recorded(ChoreKind.BACKUP, folder) as outcome:
+                    done = backup.backup(folder, progress=lambda n: bar.update(task, completed=n))
+                    if done.damaged:
+                        outcome.bad(f"{len(done.damaged)} files are not what was stored.")
+                    else:
+                        outcome.good(f"{done.files} files, {done.size_bytes} bytes.")
         except (ArchiveError, OSError) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(

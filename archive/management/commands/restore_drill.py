@@ -14,8 +14,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from archive import backup
+from archive import backup, chores
 from archive.errors import ArchiveError
+from archive.models import ChoreKind
 
 # Each is a process of its own: a site's settings hold for a process.
 _STEPS = (
@@ -56,18 +57,27 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         url = options["database_url"] or self._database_url()
         began = time.monotonic()
+        try:
+            with chores.recorded(ChoreKind.DRILL, folder) as outcome:
+                self._drill(folder, options["scratch"], url)
+                took_s = time.monotonic() - began
+                outcome.good(f"{manifest.files} files of {manifest.made_at} came back.")
+        except ArchiveError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(
+            self.style.SUCCESS(
+                f"The backup of {manifest.made_at} is good: {manifest.files} files came back "
+                f"within {took_s:.0f} s. Nothing of it is left."
+            )
+        )
+
+    def _drill(self, folder: Path, scratch_dir: str, url: str) -> None:
         with tempfile.TemporaryDirectory(
-            prefix="restore-drill-", dir=options["scratch"] or folder.parent
+            prefix="restore-drill-", dir=scratch_dir or folder.parent
         ) as scratch:
             environment = self._environment(Path(scratch), url)
             for step in _STEPS:
                 self._run([part.format(dir=folder) for part in step], environment)
-        self.stdout.write(
-            self.style.SUCCESS(
-                f"The backup of {manifest.made_at} is good: {manifest.files} files came back "
-                f"within {time.monotonic() - began:.0f} s. Nothing of it is left."
-            )
-        )
 
     def _database_url(self) -> str:
         if connection.vendor == "sqlite":

@@ -7,10 +7,12 @@ import re
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from archive import seals
-from archive.seals import Head
+from archive import chores, seals
+from archive.errors import ArchiveError
+from archive.models import ChoreKind
+from archive.seals import Head, Report
 
 
 def _head(text: str) -> Head:
@@ -42,7 +44,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, head: Head | None, of_copy: bool, **_options: Any) -> None:
-        report = seals.verify(head, is_live=not of_copy)
+        report = seals.verify(head, is_live=False) if of_copy else self._recorded(head)
         self.stdout.write(
             f"Checked {report.events} events in {report.seals} seals; "
             f"{report.unsealed} wait for theirs."
@@ -56,3 +58,16 @@ class Command(BaseCommand):
         if not report.is_sound:
             sys.exit(1)
         self.stdout.write(self.style.SUCCESS("The audit trail is as it was written."))
+
+    def _recorded(self, head: Head | None) -> Report:
+        """Check, and keep how it went for the page “Health”."""
+        try:
+            with chores.recorded(ChoreKind.AUDIT) as outcome:
+                report = seals.verify(head)
+                if report.is_sound:
+                    outcome.good(f"{report.events} events in {report.seals} seals.")
+                else:
+                    outcome.bad(f"{report.problem_count} faults, such as: {report.problems[0]}")
+        except ArchiveError as error:
+            raise CommandError(str(error)) from error
+        return report
