@@ -12,6 +12,7 @@ class ArchiveConfig(AppConfig):
     # They register handlers, subscribers and carers: see `archive.jobs.load`.
     background = (
         "analysis_work",
+        "audit_shipping",
         "availability",
         "commitment",
         "completeness",

@@ -126,3 +126,28 @@ class Chore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class AuditShipment(models.Model):
+    """How far the audit trail has been sent to a receiver of audit messages.
+
+    Events go out in the order of their seals, so that this row and the trail are the whole queue.
+    """
+
+    receiver = models.CharField(primary_key=True, max_length=255)
+    # The last event that was taken: all of the seals before, and of this one up to this event.
+    seal_number = models.BigIntegerField(default=0)
+    event_id = models.UUIDField(null=True)
+    sent_count = models.PositiveBigIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    failing_since = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=255, blank=True)
+    # One worker at a time sends: order would be lost otherwise.
+    sender = models.CharField(max_length=96, blank=True)
+    sender_until = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["receiver"]
+
+    def __str__(self) -> str:
+        return f"{self.receiver}: {self.sent_count} sent"

@@ -18,6 +18,7 @@ from archive.analysis_rows import (
 from archive.care_rows import (
     Alert,
     AlertLevel,
+    AuditShipment,
     Chore,
     ChoreKind,
     FacilityUsage,
@@ -51,13 +52,14 @@ from worklist.models import DicomImage, Facility, validate_ae_title
 
 __all__ = [
     "Alert", "AlertLevel", "AnalysisRun", "AnalysisService", "AnalysisState", "AuditEvent",
-    "AvailabilityNotice", "Chore", "ChoreKind", "CommitmentRequest", "CommitmentState", "Damage",
-    "DamageKind", "Deletion", "DeletionLevel", "DeletionState", "Destination", "FacilityUsage",
-    "FindingDecision", "FindingGraphic", "ForwardRule", "Heartbeat", "InstanceConflict", "Job",
-    "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose", "LinkUse", "MachineFinding",
-    "NoticeState", "OutboxEvent", "PatientLink", "ReconstructionJob", "ReconstructionOutput",
-    "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule", "Sweep", "Transmission",
-    "TransmissionState", "UploadAction", "UploadLog", "UploadState", "Volume", "VolumeSample",
+    "AuditShipment", "AvailabilityNotice", "Chore", "ChoreKind", "CommitmentRequest",
+    "CommitmentState", "Damage", "DamageKind", "Deletion", "DeletionLevel", "DeletionState",
+    "Destination", "FacilityUsage", "FindingDecision", "FindingGraphic", "ForwardRule", "Heartbeat",
+    "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose",
+    "LinkUse", "MachineFinding", "NoticeState", "OutboxEvent", "PatientLink", "ReconstructionJob",
+    "ReconstructionOutput", "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule",
+    "Sweep", "Transmission", "TransmissionState", "UploadAction", "UploadLog", "UploadState",
+    "Volume", "VolumeSample",
 ]  # fmt: skip
 
 

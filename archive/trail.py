@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 
 from archive import audit, cursors, timelimit
 from archive.access import Actor
-from archive.errors import ForbiddenError, InvalidInputError
+from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import AuditEvent
 from worklist.models import DicomImage, Facility, Series, Study
 
@@ -97,7 +97,42 @@ def page(actor: Actor, query: TrailQuery) -> TrailPage:
     more = len(rows) > query.limit
     events = rows[: query.limit]
     audit.record(actor, "audit.look", **_said(query))
-    return TrailPage(entries=_entries(events), cursor=_cursor_of(events[-1]) if more else "")
+    return TrailPage(entries=entries(events), cursor=_cursor_of(events[-1]) if more else "")
+
+
+def event_for(actor: Actor, event_id: UUID) -> AuditEvent:
+    """Return one event; that somebody looks is an event itself.
+
+    Raises
+    ------
+    ForbiddenError, NotFoundError
+    """
+    _refuse_others(actor)
+    found = AuditEvent.objects.filter(pk=event_id).first()
+    if found is None:
+        raise NotFoundError("There is no such event.")
+    audit.record(actor, "audit.look", event=str(event_id))
+    return found
+
+
+def events(actor: Actor, query: TrailQuery) -> Iterator[AuditEvent]:
+    """Yield the events themselves, newest first, for other forms than CSV.
+
+    Raises
+    ------
+    ForbiddenError, InvalidInputError
+        As `page`, before the first event.
+    """
+    _refuse_others(actor)
+    rows = _events(query)
+    audit.record(actor, "audit.export", **_said(query))
+    return _all(rows, query.cursor)
+
+
+def _all(rows: QuerySet[AuditEvent], cursor: str) -> Iterator[AuditEvent]:
+    while found := list(_after(rows, cursor)[:_AT_ONCE]):
+        yield from found
+        cursor = _cursor_of(found[-1])
 
 
 def lines(actor: Actor, query: TrailQuery, most: int | None = None) -> Iterator[str]:
@@ -228,7 +263,8 @@ def _targets(text: str) -> list[str]:
     return [str(one) for one in ids]
 
 
-def _entries(events: list[AuditEvent]) -> list[Entry]:
+def entries(events: list[AuditEvent]) -> list[Entry]:
+    """Return events with their facility, and the study that each is about."""
     facilities = Facility.objects.in_bulk([one.facility_id for one in events if one.facility_id])
     studies = _studies_of(events)
     return [

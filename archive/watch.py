@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from archive import alerts, chores, damage, jobs, runner, seals, volumes
+from archive import alerts, audit_shipping, chores, damage, jobs, runner, seals, volumes
 from archive.alerts import Finding, Verdict, verdict_of
 from archive.models import (
     AlertLevel,
@@ -36,6 +36,7 @@ _QUEUE_WELL = timedelta(minutes=2)
 _CERTIFICATE_DAYS = 30
 _CERTIFICATE_WELL_DAYS = 33
 _BACKUP_LATE = timedelta(hours=50)
+_SHIPPING_LATE = timedelta(minutes=15)
 _FORWARDING_SEEN = timedelta(days=7)
 # Who sends now and then is not missed: so many studies on so many days within these weeks.
 _USUAL_TIME = timedelta(days=28)
@@ -203,6 +204,21 @@ def events_unsealed() -> Iterator[Finding]:
     )
 
 
+def messages_wait() -> Iterator[Finding]:
+    """Whether the receiver of audit messages has taken none for long."""
+    row = audit_shipping.shipment()
+    since = row.failing_since if row is not None else None
+    is_long = since is not None and since < timezone.now() - _SHIPPING_LATE
+    yield Finding(
+        verdict=Verdict.WELL if since is None else Verdict.WRONG if is_long else Verdict.BETWEEN,
+        text=f"Audit messages have waited since {since:%Y-%m-%d %H:%M} UTC: "
+        f"{row.last_error[:120] if row is not None else ''}"
+        if since is not None
+        else "",
+        remedy=f"Look at {settings.AUDIT_SYSLOG}. Nothing is lost: all are sent when it answers.",
+    )
+
+
 def certificates_end() -> Iterator[Finding]:
     """Whether a certificate that this site shows ends soon."""
     for path in watched_certificates():
@@ -233,6 +249,8 @@ def watched_certificates() -> list[Path]:
     found = list(settings.WATCHED_CERTIFICATES)
     if settings.DICOM_TLS is not None:
         found.append(settings.DICOM_TLS.cert)
+    if settings.AUDIT_SYSLOG_CERT is not None:
+        found.append(settings.AUDIT_SYSLOG_CERT)
     return found
 
 
@@ -295,6 +313,7 @@ MINUTELY: list[tuple[str, alerts.Check]] = [
     ("backup.old", backup_old),
     ("chore.failed", chore_failed),
     ("audit.unsealed", events_unsealed),
+    ("audit.waits", messages_wait),
 ]
 HOURLY: list[tuple[str, alerts.Check]] = [
     ("disk.forecast", disks_fill),

@@ -108,6 +108,16 @@ class Care:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSyslog:
+    """The receiver of audit messages (RFC 5425); empty URL: none."""
+
+    url: str
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the environment decides."""
 
@@ -152,6 +162,7 @@ class Config:
     default_facility_code: str
     mail: Mail
     care: Care
+    audit_syslog: AuditSyslog
 
     @property
     def listens_beyond_loopback(self) -> bool:
@@ -359,6 +370,7 @@ def load(environ: Mapping[str, str]) -> Config:
         default_facility_code=default_facility,
         mail=_mail(read),
         care=_care(read),
+        audit_syslog=_audit_syslog(read),
     )
     if debug and config.listens_beyond_loopback:
         raise ConfigError(
@@ -408,6 +420,23 @@ def _care(read: _Reader) -> Care:
         disk_alert_percent=read.whole("NOCTIS_DISK_ALERT_PERCENT", default=10, least=1, most=50),
         certificates=tuple(Path(name) for name in read.listing("NOCTIS_WATCH_CERTIFICATES")),
     )
+
+
+def _audit_syslog(read: _Reader) -> AuditSyslog:
+    name = "NOCTIS_AUDIT_SYSLOG"
+    url = read.url(name, schemes=("tls",))
+    if url:
+        try:
+            is_whole = bool(urlsplit(url).hostname) and (urlsplit(url).port or 6514) > 0
+        except ValueError:
+            is_whole = False
+        if not is_whole:
+            raise ConfigError(name, url, "write tls://host:6514")
+    cert, key = read.file(f"{name}_CERT"), read.file(f"{name}_KEY")
+    if (cert is None) != (key is None):
+        missing = f"{name}_CERT" if cert is None else f"{name}_KEY"
+        raise ConfigError(missing, "", "a client's certificate and its key go together")
+    return AuditSyslog(url=url, ca=read.file(f"{name}_CA"), cert=cert, key=key)
 
 
 def _origins(read: _Reader, name: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _TRY_AGAIN_S = 5
 # A server that is down or unreachable, a locked or full file.
 _DATABASE_FAILS = (OperationalError, InterfaceError)
-_PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/")
+_PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/", "/fhir/")
 
 
 class BorrowedConnection:

@@ -300,6 +300,12 @@ DISK_ALERT_DAYS = CONFIG.care.disk_alert_days
 DISK_ALERT_PERCENT = CONFIG.care.disk_alert_percent
 WATCHED_CERTIFICATES = CONFIG.care.certificates
 
+# Where audit messages go (archive.audit_shipping).
+AUDIT_SYSLOG = CONFIG.audit_syslog.url
+AUDIT_SYSLOG_CA = CONFIG.audit_syslog.ca
+AUDIT_SYSLOG_CERT = CONFIG.audit_syslog.cert
+AUDIT_SYSLOG_KEY = CONFIG.audit_syslog.key
+
 # Mail: alerts alone are mailed, and only where a server is named.
 EMAIL_HOST = CONFIG.mail.host
 EMAIL_PORT = CONFIG.mail.port

@@ -23,6 +23,7 @@ urlpatterns = [
     path("viewer/", include("dicom_viewer.urls")),
     path("ohif/", ohif.page, name="ohif-home"),
     path("ohif/<path:path>", ohif.page, name="ohif"),
+    path("fhir/", include("worklist.urls_fhir")),
     path("notifications/", include("notifications.urls")),
     path("admin/login/", account_views.administration_sign_in),
     path("admin/", admin.site.urls),

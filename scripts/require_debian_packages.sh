@@ -13,6 +13,9 @@ need nginx nginx
 need Orthanc orthanc
 need strace strace
 need ffmpeg ffmpeg
+need rsyslogd rsyslog
+[ -e /usr/lib/rsyslog/lmnsd_gtls.so ] || ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1 ||
+  missing="$missing rsyslog-gnutls"
 command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$missing chromium"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 

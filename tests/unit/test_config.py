@@ -65,7 +65,7 @@ def test_default(field: str) -> None:
 
 def test_no_field_goes_untested() -> None:
     fields = set(config.Config.__dataclass_fields__)
-    assert fields == {*DEFAULTS, "object_store", "mail", "care"}
+    assert fields == {*DEFAULTS, "object_store", "mail", "care", "audit_syslog"}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,18 @@ def test_care(name: str, value: str, field: str, expected: object) -> None:
     assert getattr(load({name: value}).care, field) == expected
 
 
+def test_audit_syslog(tmp_path: Path) -> None:
+    assert load({}).audit_syslog == config.AuditSyslog("", None, None, None)
+    pem = tmp_path / "a.pem"
+    pem.write_text("")
+    name = "NOCTIS_AUDIT_SYSLOG"
+    files = {f"{name}_{kind}": str(pem) for kind in ("CA", "CERT", "KEY")}
+    found = load({name: "tls://logs.example.org:6514", **files}).audit_syslog
+    assert found == config.AuditSyslog("tls://logs.example.org:6514", pem, pem, pem)
+    with pytest.raises(ConfigError, match=f"{name}_KEY.*go together"):
+        load({f"{name}_CERT": str(pem)})
+
+
 def test_frames_go_to_redis_where_there_is_one() -> None:
     chosen = {"REDIS_URL": "redis://cache:6379/0", "NOCTIS_FRAME_CACHE": "redis"}
     assert load(chosen).frames_in_redis
@@ -259,6 +271,9 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
         ("NOCTIS_BACKUP_KEEP", "0", "from 1 to 1000"),
         ("NOCTIS_DRILL_DATABASE_URL", "sqlite:///d", "postgres://"),
         ("NOCTIS_DISK_ALERT_PERCENT", "99", "from 1 to 50"),
+        ("NOCTIS_AUDIT_SYSLOG", "udp://logs:514", "tls://"),
+        ("NOCTIS_AUDIT_SYSLOG", "tls://", "tls://host:6514"),
+        ("NOCTIS_AUDIT_SYSLOG", "tls://logs:70000", "tls://host:6514"),
         ("NOCTIS_ALERT_MAIL", "it at example.org", "with commas between"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from archive import background, chores
+from archive import chores
 from archive.errors import ArchiveError
 
 
@@ -15,7 +15,6 @@ class Command(BaseCommand):
     help = "Back up into a new folder below NOCTIS_BACKUP_DIR and remove the oldest ones."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        background.stand_back()
         try:
             folder, done = chores.back_up()
         except (ArchiveError, OSError) as error:
