@@ -94,6 +94,23 @@ def find_studies(scope: Scope, query: StudyQuery) -> Page:
         return _page(scope, query)
 
 
+def beside(scope: Scope, query: StudyQuery, study: Study) -> tuple[Study | None, Study | None]:
+    """Return the studies before and after one in a list, in the list's order.
+
+    The study itself need not be in the list any more: who opens an unread one makes it opened.
+
+    Raises
+    ------
+    InvalidInputError, TooBroadError
+        As :func:`find_studies`.
+    """
+    cursor = _cursor(_SORT_FIELDS[query.sort], study)
+    onward = replace(query, cursor=cursor, limit=1)
+    back = replace(onward, descending=not query.descending)
+    before, after = (next(iter(find_studies(scope, one).items), None) for one in (back, onward))
+    return before, after
+
+
 def _page(scope: Scope, query: StudyQuery) -> Page:
     column = _SORT_FIELDS[query.sort]
     rows, is_of_few_names = _filtered(scope, query)

@@ -250,6 +250,7 @@ def _links(study: Study) -> dict[str, str]:
     return {
         "self": reverse("dicom_viewer:study", args=[study.pk]),
         "worklist": reverse("worklist:study-list"),
+        "beside": reverse("worklist:studies-beside", args=[study.pk]),
         "measurements": reverse("dicom_viewer:measurement-list", args=[study.pk]),
         "found": reverse("dicom_viewer:found", args=[study.pk]),
         "findings": reverse("dicom_viewer:findings", args=[study.pk]),

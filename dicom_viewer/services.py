@@ -75,6 +75,18 @@ def open_study(actor: Actor, study_id: UUID, *, how: str) -> Study:
     return study
 
 
+def look_ahead(actor: Actor, study_id: UUID) -> Study:
+    """Return a study whose first pictures are fetched ahead: recorded, and as unread as before.
+
+    Raises
+    ------
+    NotFoundError, ForbiddenError
+    """
+    study = access.study_for(actor.scope, study_id)
+    audit.record(actor, "study.ahead", study)
+    return study
+
+
 def open_series(actor: Actor, series_id: UUID) -> Series:
     """Return a series that somebody looks at."""
     series = access.series_for(actor.scope, series_id)

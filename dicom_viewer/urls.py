@@ -33,6 +33,7 @@ urlpatterns = [
     path("documents/<uuid:image_id>/", document_views.document, name="document"),
     path("documents/<uuid:image_id>/pdf/", document_views.document_pdf, name="document-pdf"),
     path("api/studies/<uuid:study_id>/", views.study, name="study"),
+    path("api/studies/<uuid:study_id>/ahead/", views.ahead, name="ahead"),
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/found/", views.found_measurements, name="found"),
     path("api/studies/<uuid:study_id>/findings/", machine_views.findings, name="findings"),

@@ -82,6 +82,17 @@ def study(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @require_GET
 @never_cache
 @gzip_page
+def ahead(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer the manifest of a study that will be read next: nobody has opened it yet."""
+    actor = actor_of(request)
+    row = services.look_ahead(actor, study_id)
+    return JsonResponse(manifest.build(actor, user_of(request), row))
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
 def series_images(request: HttpRequest, series_id: UUID) -> HttpResponse:
     """Answer the images of one series in reading order."""
     series = services.open_series(actor_of(request), series_id)

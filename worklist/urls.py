@@ -13,6 +13,7 @@ urlpatterns = [
     path("studies/<uuid:study_id>/preview/", studies.study_preview, name="study-preview"),
     path("series/<uuid:series_id>/images/", studies.series_images, name="series-images"),
     path("api/studies/status/", studies.set_status, name="study-status"),
+    path("api/studies/<uuid:study_id>/beside/", studies.studies_beside, name="studies-beside"),
     path("api/views/", own.save_view, name="view-save"),
     path("api/columns/", own.save_columns, name="column-save"),
     path("api/facility/", own.switch_facility, name="facility-switch"),

@@ -117,6 +117,7 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
     return {
         "viewer": [("GET", reverse("dicom_viewer:viewer", args=[study]), None, 200)],
         "study": [("GET", reverse("dicom_viewer:study", args=[study]), None, 200)],
+        "ahead": [("GET", reverse("dicom_viewer:ahead", args=[study]), None, 200)],
         "measurement-list": [
             ("GET", reverse("dicom_viewer:measurement-list", args=[study]), None, 200),
             ("POST", reverse("dicom_viewer:measurement-list", args=[study]), place.body(), 201),
@@ -244,6 +245,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
     assert [requests[0][1] for requests in requests_of(ours).values()] == [
         f"/viewer/{study}/",
         f"/viewer/api/studies/{study}/",
+        f"/viewer/api/studies/{study}/ahead/",
         f"/viewer/api/studies/{study}/measurements/",
         f"/viewer/api/studies/{study}/session/",
         f"/viewer/api/measurements/{ours.drawing['id']}/",

@@ -91,6 +91,7 @@ def completeness_of(study: Study) -> Completeness | None:
 _VERBS = {
     "study.look": gettext_noop("looked at the study"),
     "study.open": gettext_noop("opened it in the viewer"),
+    "study.ahead": gettext_noop("had its first pictures fetched while reading another study"),
     "study.status": gettext_noop("marked it as {after}, was {before}"),
     "study.download": gettext_noop("downloaded it"),
     "study.delete": gettext_noop("deleted the {level}: {reason}"),

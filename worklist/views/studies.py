@@ -10,17 +10,19 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
 from accounts.guards import user_of
-from archive import audit, overview, query, reading, routing
+from archive import access, audit, overview, query, reading, routing
 from archive.errors import InvalidInputError, TooBroadError
 from archive.overview import Overview
 from archive.query import Page, StudyQuery
 from orders import arrivals
-from worklist.models import Modality, StudyStatus
+from worklist.models import Modality, Study, StudyStatus
 from worklist.views import columns, listing
 from worklist.views.bodies import json_object
 from worklist.views.guards import actor_of, api_login_required
@@ -92,6 +94,28 @@ def study_detail(request: HttpRequest, study_id: UUID) -> HttpResponse:
 def study_preview(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Return the drawer's content for one study."""
     return _study(request, study_id, "worklist/_preview.html")
+
+
+@api_login_required
+@require_GET
+@never_cache
+def studies_beside(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer which studies stand before and after one in the list that the address names."""
+    actor = actor_of(request)
+    study = access.study_for(actor.scope, study_id)
+    asked = listing.read(request, None, listing.choices_of(actor.scope)).query
+    before, after = query.beside(actor.scope, asked, study)
+    return JsonResponse({"previous": _place(before), "next": _place(after)})
+
+
+def _place(study: Study | None) -> dict[str, str] | None:
+    if study is None:
+        return None
+    return {
+        "id": str(study.pk),
+        "viewer_url": reverse("dicom_viewer:viewer", args=[study.pk]),
+        "ahead_url": reverse("dicom_viewer:ahead", args=[study.pk]),
+    }
 
 
 @login_required

@@ -27,6 +27,7 @@ import "./ui/viewer";
 import type { ViewerPageElement } from "./ui/viewer";
 
 const SHARE_AFTER_MS = 2000;
+const PREPARE_AFTER_MS = 20_000;
 const TOLD_WITHIN_MS = 1000;
 /** A tab that nobody looks at paints nothing. */
 const PAINTED_WITHIN_MS = 100;
@@ -165,6 +166,23 @@ function showAsked(workspace: Workspace): void {
   }
 }
 
+/** When all of the first series is here, or after a while: the beginning of the next study. */
+function prepareNext(workspace: Workspace): void {
+  const frames = workspace.active.stack?.frames ?? [];
+  let timer = 0;
+  const begin = (): void => {
+    stop();
+    clearTimeout(timer);
+    void workspace.readingList.prepare();
+  };
+  const stop = workspace.on("loaded", () => {
+    if (frames.every(({ key }) => workspace.frames.has(key))) {
+      begin();
+    }
+  });
+  timer = window.setTimeout(begin, PREPARE_AFTER_MS);
+}
+
 /** After the first exact picture, or a while: pictures come before what others draw on them. */
 function shareSoon(workspace: Workspace): void {
   const { study, links } = workspace.manifest;
@@ -205,6 +223,7 @@ function start(): void {
       document.title = `Second window · ${document.title}`;
     } else {
       keepSession(workspace);
+      prepareNext(workspace);
     }
     keepShown(workspace);
     keepPresent();

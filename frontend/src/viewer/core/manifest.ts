@@ -299,6 +299,8 @@ export interface Manifest {
   links: {
     self: string;
     worklist: string;
+    /** The studies before and after it in a list. */
+    beside?: string;
     measurements: string;
     found?: string;
     findings?: string;

@@ -25,6 +25,8 @@ export interface RequestOptions {
   signal?: AbortSignal;
   /** Lets the request outlive the page. */
   keepalive?: boolean;
+  /** How soon beside other requests. */
+  priority?: RequestPriority;
 }
 
 function csrfToken(): string {
@@ -73,6 +75,7 @@ export async function request(url: string, options: RequestOptions = {}): Promis
       ...(options.content ? { body: options.content } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
       ...(options.keepalive ? { keepalive: true } : {}),
+      ...(options.priority ? { priority: options.priority } : {}),
     });
   } catch (cause) {
     if (options.signal?.aborted) {

@@ -53,7 +53,7 @@ function defaultCapacity(): number {
   return (isSmall ? 256 : Math.min((memory ?? 4) * 256, 1536)) * MEBIBYTE;
 }
 
-function savesData(): boolean {
+export function savesData(): boolean {
   const { connection } = navigator as {
     connection?: { saveData?: boolean; effectiveType?: string };
   };
@@ -64,6 +64,18 @@ export function decodedBytes(frame: StackFrame): number {
   const { Rows, Columns, SamplesPerPixel, BitsAllocated } = frame.image;
   const bytes = Math.max(1, Math.ceil((BitsAllocated ?? 16) / 8));
   return (Rows ?? 512) * (Columns ?? 512) * (SamplesPerPixel ?? 1) * bytes;
+}
+
+/** The address of one frame, which the browser may keep for ever. */
+export function frameAddress(frame: StackFrame, format: "jphc" | "raw"): string {
+  const base = frame.image.frame_url.replace("{n}", String(frame.frame_number));
+  return `${base}.${format}?v=${encodeURIComponent(frame.image.digest)}`;
+}
+
+/** How the very first picture of a study comes where nothing is known of it yet. */
+export function firstFormatOf(frame: StackFrame): "jphc" | "raw" {
+  const isSmall = decodedBytes(frame) <= LARGEST_FIRST_RAW && !savesData();
+  return frame.image.transport === "jphc" && !isSmall ? "jphc" : "raw";
 }
 
 /**
@@ -78,6 +90,8 @@ export class FrameService extends Emitter<Events> {
   private readonly running = new Set<Running>();
   private readonly underWay = new Set<string>();
   private decoders: DecodePool | null = null;
+  /** Frames that the browser keeps already: each is asked for by its own address. */
+  private atHand: ReadonlySet<string> = new Set();
   private wanted: readonly StackFrame[] = [];
   private urgent: readonly StackFrame[] = [];
   private loadedCount = 0;
@@ -126,6 +140,11 @@ export class FrameService extends Emitter<Events> {
   /** Keeps what a volume is made of: the frames themselves, or the bytes of smaller copies. */
   hold(frames: readonly StackFrame[], copiedBytes = 0): void {
     this.cache.hold(new Set(frames.map(({ key }) => key)), copiedBytes);
+  }
+
+  /** Tells which frames were fetched ahead, before this page was opened. */
+  expect(keys: ReadonlySet<string>): void {
+    this.atHand = keys;
   }
 
   /** Says what is on the screen now, and what is wanted after it in that order. */
@@ -206,6 +225,12 @@ export class FrameService extends Emitter<Events> {
         continue;
       }
       const first = batch[0];
+      if (this.atHand.has(frame.key)) {
+        if (!first) {
+          return [frame];
+        }
+        continue;
+      }
       if (!first) {
         // Small batches at first: the neighbours of the first picture should not wait for 32.
         const ramp = Math.max(4, this.loadedCount);
@@ -231,9 +256,7 @@ export class FrameService extends Emitter<Events> {
    */
   private firstFormat(frame: StackFrame): "jphc" | "raw" {
     const isFirst = this.loadedCount === 0 && this.attempts.size === 0;
-    return isFirst && decodedBytes(frame) <= LARGEST_FIRST_RAW && !savesData()
-      ? "raw"
-      : this.format(frame);
+    return isFirst ? firstFormatOf(frame) : this.format(frame);
   }
 
   /** Lets the decoders start while the bytes are on their way. */
@@ -276,11 +299,9 @@ export class FrameService extends Emitter<Events> {
   private async fetchOne(frame: StackFrame, run: Running): Promise<void> {
     const format = run.isUrgent ? this.firstFormat(frame) : this.format(frame);
     this.prepare(format);
-    const base = frame.image.frame_url.replace("{n}", String(frame.frame_number));
-    const url = `${base}.${format}?v=${encodeURIComponent(frame.image.digest)}`;
     let response: Response;
     try {
-      response = await request(url, { signal: run.abort.signal });
+      response = await request(frameAddress(frame, format), { signal: run.abort.signal });
     } catch (error) {
       if (error instanceof ApiError && !SERVER_WIDE.has(error.status)) {
         this.refuse(frame, error.status, error.message);

@@ -20,7 +20,7 @@ export interface ToolInfo {
 export const NAVIGATION_TOOLS: readonly ToolInfo[] = [
   { tool: "window", name: "Window/Level", key: "w" },
   { tool: "scroll", name: "Scroll", key: "s" },
-  { tool: "pan", name: "Pan", key: "p" },
+  { tool: "pan", name: "Pan", key: "_" },
   { tool: "zoom", name: "Zoom", key: "z" },
   { tool: "crosshair", name: "Crosshairs", key: "x" },
 ];

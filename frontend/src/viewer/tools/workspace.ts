@@ -21,6 +21,7 @@ import type { Hanging as PaneHanging } from "../engine/beside-pane";
 import { Pane } from "../engine/pane";
 import { Pictures } from "../engine/pictures";
 import type { SurfaceFactory } from "../engine/surface";
+import { keptAhead } from "../net/ahead";
 import type { FrameService } from "../net/frames";
 import { MeasurementSaver } from "../net/saver";
 import type { Crosshair } from "./crosshair";
@@ -34,6 +35,7 @@ import type { Tool } from "./names";
 import { type Notice, Notices } from "./notices";
 import { OtherStudies } from "./others";
 import type { OverPictures } from "./over-pictures";
+import { ReadingList } from "./reading-list";
 import { Volume3d } from "./volume3d";
 import { wantedBy } from "./wanted";
 import { Windows } from "./windows";
@@ -62,6 +64,7 @@ export class Workspace extends Emitter<Events> {
   readonly panes: Pane[] = [];
   readonly links: Links;
   readonly hanging: Hanging;
+  readonly readingList = new ReadingList(this);
   readonly others: OtherStudies;
   /** Further windows with the same study. */
   readonly windows: Windows;
@@ -94,6 +97,7 @@ export class Workspace extends Emitter<Events> {
     this.tool = isTouch ? "scroll" : "window";
     this.stacks = manifest.series.map((series) => buildStack(series));
     this.pictures = new Pictures(manifest.links.batch);
+    this.frames.expect(keptAhead(manifest.study.id));
     this.mpr = new Mpr(this);
     this.volume3d = new Volume3d(this);
     this.fusion = new Fusion(this);

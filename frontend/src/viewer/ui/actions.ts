@@ -143,8 +143,18 @@ export const LAYOUT_ACTIONS = {
   compare: { name: "Compare with the prior", keys: ["0"], run: compareWithPrior },
   secondWindow: {
     name: "Second window",
-    keys: ["n"],
+    keys: ["!"],
     run: (w) => w.windows.openSecond(),
+  },
+  nextStudy: {
+    name: "Next study of the list",
+    keys: ["n"],
+    run: (w) => void w.readingList.go("next"),
+  },
+  previousStudy: {
+    name: "Previous study of the list",
+    keys: ["p"],
+    run: (w) => void w.readingList.go("previous"),
   },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;
 

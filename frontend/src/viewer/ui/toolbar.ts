@@ -330,6 +330,7 @@ export class ToolbarElement extends ViewerElement {
       <div class="menu-title">Beside this</div>
       ${this.layoutItem({ ...LAYOUT_ACTIONS.compare, disabled: !this.workspace.manifest.priors?.length })}
       ${this.layoutItem(LAYOUT_ACTIONS.secondWindow)}
+      ${this.layoutItem(LAYOUT_ACTIONS.nextStudy)} ${this.layoutItem(LAYOUT_ACTIONS.previousStudy)}
       ${this.layoutItem({
         name: "Use this layout for studies like this…",
         keys: [],
