@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 MARK = "Zzyzxmark"
 # Routes that answer somebody who has not signed in; none of them says anything of patients.
 OPEN = {
-    "accounts:login", "favicon", "health-live", "health-ready", "metrics",
+    "accounts:language", "accounts:login", "favicon", "health-live", "health-ready", "metrics",
     "offline:manifest", "offline:page", "offline:worker",
 }  # fmt: skip
 # What only administrators get; other roles are refused, whatever their facilities.
