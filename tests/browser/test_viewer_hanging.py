@@ -7,6 +7,7 @@ measured in its pixels.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.breasts import BREASTS, CHEST
+from tests.browser.breasts import BREASTS, CHEST, EARLIER_CHEST
 from tests.browser.conftest import ReadingSite
 from tests.browser.viewer_page import ViewerPage
 
@@ -214,6 +215,33 @@ def test_a_prior_is_linked_by_position_and_keeps_the_offset_given(
     expect_text(viewer, 1, "bottom-left", "Image 14/21")
     viewer.press("ArrowRight", "ArrowUp")
     expect_text(viewer, 0, "bottom-left", "Image 10/21")
+
+
+def test_what_was_measured_in_a_prior_is_seen_beside_the_study(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    prior = ViewerPage(new_page()).open(reading_site.viewer(EARLIER_CHEST))
+    prior.erase()
+    prior.go_to(10)
+    prior.press("m")
+    prior.drag((0.4, 0.5), (0.6, 0.5))
+    prior.expect_saved()
+    (drawn,) = prior.saved()
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(CHEST))
+    viewer.press("0")
+    expect_text(viewer, 1, "bottom-left", "Image 11/21")
+    mark = viewport(viewer, 1).locator(f"g.mark.earlier[data-measurement='{drawn['id']}']")
+    expect(mark).to_contain_text("Study of 2024-01-01")
+    expect(mark).to_contain_text(re.compile(rf"{drawn['value']:.1f}\s*mm"))
+    expect(viewport(viewer, 0).locator("g.mark")).to_have_count(0)
+    # It is that study's: nothing of it stands in this one's table, and a click takes hold of nothing.
+    mark.locator(".line path").click(force=True)
+    expect(viewport(viewer, 1).locator("g.mark.selected")).to_have_count(0)
+    assert viewer.rows() == []
+    viewer.press("t")
+    expect(mark).to_have_count(0)
+    viewer.press("t")
+    prior.erase()
 
 
 @pytest.fixture

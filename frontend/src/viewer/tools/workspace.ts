@@ -290,6 +290,15 @@ export class Workspace extends Emitter<Events> {
     return itemsOn(pane, this.list.all());
   }
 
+  /** What was drawn on the other study that a pane shows: it is seen here, and changed there. */
+  earlierOn(pane: Pane): Item[] {
+    const drawn = ownerOf(pane.stack)?.measurements ?? [];
+    return itemsOn(
+      pane,
+      drawn.map((facts) => ({ key: facts.id, facts })),
+    );
+  }
+
   /** All facts of a measurement with these points on the frame that `pane` shows. */
   measured(
     pane: Pane,

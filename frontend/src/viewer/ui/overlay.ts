@@ -18,6 +18,8 @@ const ASCENT = 12;
 export interface DrawnItem {
   facts: MeasurementFacts;
   isSelected: boolean;
+  /** Of what belongs to another study: which, told above its values. */
+  origin?: string;
 }
 
 /** All measurements of the shown frame, the selected one last so that it lies on top. */
@@ -28,9 +30,10 @@ export function drawItems(
   kept: readonly Box[],
 ): SVGTemplateResult[] {
   const drawn = items.map((item) => ({ ...item, screen: toScreen(item.facts.points, matrix) }));
-  const texts = drawn.map(({ facts, screen }) => {
+  const texts = drawn.map(({ facts, screen, origin }) => {
     const about = aboutBox(facts, screen);
-    return { lines: about ? measurementLines(facts) : [], about };
+    const lines = about ? [...(origin ? [origin] : []), ...measurementLines(facts)] : [];
+    return { lines, about };
   });
   // Placed in the order of drawing, so that no text moves when another measurement is selected.
   const labels = texts.flatMap(({ lines, about }, index) =>
@@ -45,9 +48,10 @@ export function drawItems(
   return drawn
     .map((item, index) => ({ ...item, lines: texts[index]?.lines ?? [], place: placed.get(index) }))
     .sort((a, b) => Number(a.isSelected) - Number(b.isSelected))
-    .map(({ facts, isSelected, screen, lines, place }) => {
+    .map(({ facts, isSelected, origin, screen, lines, place }) => {
       const grips = isSelected ? toScreen(handles(facts.kind, facts.points), matrix) : [];
-      return svg`<g class=${isSelected ? "mark selected" : "mark"} data-measurement=${facts.id}>
+      const kind = isSelected ? "mark selected" : origin ? "mark earlier" : "mark";
+      return svg`<g class=${kind} data-measurement=${facts.id}>
         <g class="halo">${shape(facts, screen)}</g>
         <g class="line">${shape(facts, screen)}</g>
         ${grips.map(([x, y]) => svg`<circle class="grip" cx=${x} cy=${y} r="5"></circle>`)}

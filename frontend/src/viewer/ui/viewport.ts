@@ -15,7 +15,7 @@ import { drawFound } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
 import { drawLens } from "./lens";
 import { spatialLines } from "./lines";
-import { drawItems } from "./overlay";
+import { type DrawnItem, drawItems } from "./overlay";
 import { cineBar, emptyPanel, problemPanel, waitingPanel } from "./panels";
 import "./scrollbar";
 import { drawBand } from "./band";
@@ -174,9 +174,10 @@ export class ViewportElement extends ViewerElement {
       return nothing;
     }
     const { selected } = workspace.list;
-    const items = workspace.showsTexts
+    const items: DrawnItem[] = workspace.showsTexts
       ? workspace.itemsOn(pane).map(({ key, facts }) => ({ facts, isSelected: key === selected }))
       : [];
+    const earlier = workspace.showsTexts ? this.earlierItems() : [];
     const draft = this.controller?.drawing?.facts;
     if (draft) {
       items.push({ facts: draft, isSelected: true });
@@ -184,9 +185,17 @@ export class ViewportElement extends ViewerElement {
     return html`<svg class="overlay" width=${pane.size.width} height=${pane.size.height}>
       ${spatialLines(workspace, pane)} ${drawBand(pane.band)}
       ${profileChart(pane, items)}
-      ${drawItems(items, matrix, pane.size, items.length > 0 ? this.corners() : [])}
+      ${drawItems([...earlier, ...items], matrix, pane.size, items.length + earlier.length > 0 ? this.corners() : [])}
       ${this.foundMarks(matrix)} ${this.keyMark()}
     </svg>`;
+  }
+
+  /** What was measured in the other study that hangs here, with the day of that study. */
+  private earlierItems(): DrawnItem[] {
+    const { pane, workspace } = this;
+    const { study } = workspace.manifestOf(pane);
+    const origin = `Study of ${study.StudyDate ?? "unknown date"}`;
+    return workspace.earlierOn(pane).map(({ facts }) => ({ facts, isSelected: false, origin }));
   }
 
   private keyMark(): ReturnType<typeof svg> | typeof nothing {
