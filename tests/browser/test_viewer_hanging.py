@@ -234,7 +234,7 @@ def test_what_was_measured_in_a_prior_is_seen_beside_the_study(
     expect(mark).to_contain_text("Study of 2024-01-01")
     expect(mark).to_contain_text(re.compile(rf"{drawn['value']:.1f}\s*mm"))
     expect(viewport(viewer, 0).locator("g.mark")).to_have_count(0)
-    # It is that study's: nothing of it stands in this one's table, and a click takes hold of nothing.
+    # It is that study's: it is not in this one's table, and a click takes hold of nothing.
     mark.locator(".line path").click(force=True)
     expect(viewport(viewer, 1).locator("g.mark.selected")).to_have_count(0)
     assert viewer.rows() == []
