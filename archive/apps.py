@@ -22,6 +22,7 @@ class ArchiveConfig(AppConfig):
         "frame_cache",
         "mirror",
         "name_index",
+        "object_upload",
         "query_fill",
         "reconstruction_work",
         "reconcile",

@@ -1,6 +1,7 @@
 """A consistent copy of database and store while the site works, and the way back.
 
-The database is copied first, as it is at one moment; then the files that this copy names. A file is
+The database is copied first, as it is at one moment; then the files that this copy names, from the
+site's bucket too where it has one. A file is
 stored before its row is committed and never changed afterwards, so each is there and is what it was
 at that moment. A copy into the same folder again brings what is new and takes away what is gone.
 
@@ -14,18 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
 
-from archive import snapshot
+from archive import snapshot, stores
 from archive.errors import ConflictError, InvalidInputError
 from archive.models import InstanceConflict
+from blobs import BlobMissingError, FileSystemStore
 from worklist.models import DicomImage
 
 STORE = "dicom"
@@ -148,9 +150,11 @@ def restore(folder: Path, *, progress: Progress | None = None) -> Copied:
     done = Copied()
     root: Path = settings.DICOM_ROOT
     for digest, name in _entries(folder / LISTING):
-        source, target = folder / name, root / Path(name).relative_to(STORE)
+        key = Path(name).relative_to(STORE)
+        target = root / key
         done.files += 1
-        if _is_copy(target, digest) or _bring(source, target, digest):
+        copy = partial(FileSystemStore(folder / STORE).copy_out, key.as_posix())
+        if _is_copy(target, digest) or _bring(copy, target, digest):
             done.new_files += 1
             done.size_bytes += target.stat().st_size
         else:
@@ -237,9 +241,8 @@ def _copy_files(
         while old is not None and old[1] < name:
             old = next(before, None)
         target = folder / name
-        source = Path(settings.DICOM_ROOT) / Path(name).relative_to(STORE)
         is_known = old == (digest, name) and _has(target, like, name)
-        if is_known or _bring(source, target, digest):
+        if is_known or _bring(_copy_of(name), target, digest):
             done.files += 1
             done.new_files += not is_known
             done.size_bytes += target.stat().st_size
@@ -275,18 +278,24 @@ def _is_named(name: str) -> bool:
     return DicomImage.with_deleted.filter(storage_key=key).exists()
 
 
-def _bring(source: Path, target: Path, digest: str) -> bool:
+def _copy_of(name: str) -> Callable[[Path], None]:
+    """Return what copies a stored file, wherever it lies, to a name of its own."""
+    key = Path(name).relative_to(STORE).as_posix()
+    if key.startswith("conflicts/"):
+        return partial(stores.conflicts().copy_out, key.removeprefix("conflicts/"))
+    return partial(stores.instances().copy_out, key)
+
+
+def _bring(copy: Callable[[Path], None], target: Path, digest: str) -> bool:
     """Link or copy a file under its name, when it is what it should be."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     try:
         try:
-            os.link(source, part)
-        except FileNotFoundError:
+            copy(part)
+        except BlobMissingError:
             return False
-        except OSError:
-            shutil.copyfile(source, part)  # another file system, or one without links
         if _digest(part) != digest:
             return False
         part.replace(target)

@@ -18,12 +18,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from archive import audit, completeness, jobs, retrieval, spool, stores
+from archive import audit, completeness, jobs, retrieval, stores
 from archive.access import Actor, Scope, system_actor
 from archive.completeness import Expectation
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import CommitmentRequest, CommitmentState, Destination
-from blobs import BlobError
+from blobs import BlobMissingError
 from imaging.uid import is_valid_uid
 from worklist.models import DicomImage, Facility, Study
 
@@ -206,8 +206,8 @@ def _fault_of(image: DicomImage | None, sop_class_uid: str) -> int:
     if image.sop_class_uid != sop_class_uid:
         return CLASS_CONFLICT
     try:
-        whole = spool.digest(stores.instances().path(image.storage_key)) == image.sha256
-    except (OSError, BlobError):
+        whole = stores.instances().digest(image.storage_key)[0] == image.sha256
+    except (OSError, BlobMissingError):
         whole = False
     return 0 if whole else PROCESSING_FAILURE
 

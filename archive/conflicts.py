@@ -28,7 +28,7 @@ from archive.errors import (
 )
 from archive.models import InstanceConflict
 from archive.retrieve import Rendered
-from blobs import BlobError, BlobMissingError, protocol
+from blobs import BlobError, BlobMissingError, BlobStoreUnavailableError, protocol
 from imaging import difference, header
 from imaging.difference import Difference
 from imaging.errors import ImagingError
@@ -204,6 +204,8 @@ def _exchange(conflict: InstanceConflict) -> tuple[str, str]:
         _same_series(image, index)
         new_shown = stores.instances().put(stores.conflicts().path(aside_key), key)
         new_aside = stores.conflicts().put(stores.instances().path(shown_key), key)
+    except BlobStoreUnavailableError:
+        raise
     except (ImagingError, BlobError, FileNotFoundError) as error:
         raise PermanentError(f"The two cannot change places: {error}") from error
     placed = Placed(

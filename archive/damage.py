@@ -7,9 +7,7 @@ A copy with the right digest mends it: from a backup, from what was set aside, o
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from pathlib import Path
 
 from django.db import transaction
@@ -19,12 +17,11 @@ from django.utils import timezone
 from archive import audit, outbox, stores
 from archive.access import Actor
 from archive.models import Damage, DamageKind
-from blobs import BlobError, FileSystemStore
+from blobs import BlobError, BlobMissingError, FileSystemStore
 from worklist.models import DicomImage, Study
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 1024 * 1024
 _WARNING = "Files of this study are damaged or missing"
 _WORDS = {
     DamageKind.MISSING: "The stored file is missing.",
@@ -34,33 +31,17 @@ _WORDS = {
 _REMEDY = "Have it sent again, or ask your administrator to restore it from a backup."
 
 
-def digest_of(path: Path) -> tuple[str, int]:
-    """Return SHA-256 (hex) and size of a file, read from the disk, leaving the cache to others."""
-    digest = hashlib.sha256()
-    size = 0
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while chunk := os.read(descriptor, _CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(descriptor)
-    return digest.hexdigest(), size
-
-
 def look_at(image: DicomImage) -> DamageKind | None:
     """Compare the stored file with its row; None when it is what was stored.
 
     Content that differs is read a second time before it is believed.
     """
-    path = stores.instances().path(image.storage_key)
+    store = stores.instances()
     try:
-        if path.stat().st_size == image.size_bytes:
-            for _ in range(2):
-                if digest_of(path)[0] == image.sha256:
-                    return None
-    except FileNotFoundError:
+        for _ in range(2):
+            if store.digest(image.storage_key) == (image.sha256, image.size_bytes):
+                return None
+    except BlobMissingError:
         return DamageKind.MISSING
     except OSError:
         return DamageKind.UNREADABLE
@@ -90,9 +71,7 @@ def report(image: DicomImage, kind: DamageKind) -> Damage | None:
     store = stores.instances()
     if kind is DamageKind.CHANGED:
         # Out of the layout before anything else: from now on nobody is served it.
-        path = store.path(image.storage_key)
-        stores.damaged().put(path, image.storage_key)
-        store.delete(image.storage_key)
+        store.move_to(stores.damaged(), image.storage_key)
     if kind is not DamageKind.UNREADABLE and _mend_from(
         image, stores.strays(), "what was set aside"
     ):
@@ -172,13 +151,15 @@ def words_of(image: DicomImage) -> str:
 def _mend_from(image: DicomImage, source: FileSystemStore, name: str) -> bool:
     """Put back a copy with the right digest."""
     store = stores.instances()
-    copy = source.path(image.storage_key)
-    if not copy.is_file() or digest_of(copy) != (image.sha256, image.size_bytes):
+    try:
+        if source.digest(image.storage_key) != (image.sha256, image.size_bytes):
+            return False
+    except (BlobMissingError, IsADirectoryError):
         return False
-    target = store.path(image.storage_key)
-    if target.exists():
-        return look_at(image) is None
-    if store.take_copy(copy, image.storage_key) != image.storage_key:
+    kind = look_at(image)
+    if kind is not DamageKind.MISSING:
+        return kind is None
+    if store.take_copy(source.place(image.storage_key), image.storage_key) != image.storage_key:
         return False
     logger.warning("Put back the file of instance %s from %s", image.pk, name)
     return True

@@ -188,7 +188,7 @@ def _check_patient(index: InstanceIndex, expected: str | None) -> None:
 def _store(file: Spooled, index: InstanceIndex, provenance: Provenance) -> IngestResult:
     store = stores.instances()
     key = protocol.layout_key(index.sop_instance_uid)
-    if _has(store, key):
+    if store.has(key):
         kept = _find(index, provenance)
         if kept is not None:
             return _compare(file, index, provenance, kept)
@@ -200,12 +200,12 @@ def _store(file: Spooled, index: InstanceIndex, provenance: Provenance) -> Inges
         try:
             entry.settle()
         except BaseException:
-            store.delete(key)
+            store.withdraw(key)
             raise
         result = _record(file, index, provenance, key)
         is_stored = result.outcome is Outcome.STORED
     finally:
-        if not is_stored and not _has(store, key):
+        if not is_stored and not store.has(key):
             entry.take_back()
         entry.finish()
     return result
@@ -245,7 +245,7 @@ def _record(file: Spooled, index: InstanceIndex, provenance: Provenance, key: st
         added = arrivals.add(Arrival(index, provenance.facility, placed))
     except OperationalError:
         # The database took nothing, so no row can lose its file.
-        store.delete(key)
+        store.withdraw(key)
         raise
     except DatabaseError as error:
         # Another association stored the same UID between our look and our insert; or our own
@@ -255,7 +255,7 @@ def _record(file: Spooled, index: InstanceIndex, provenance: Provenance, key: st
         # Deleted here meanwhile, or a fault of ours: a row must never lose its file.
         with database.shared():
             if not DicomImage.with_deleted.filter(storage_key=key).exists():
-                store.delete(key)
+                store.withdraw(key)
         raise
     return IngestResult(
         outcome=Outcome.STORED,
@@ -267,14 +267,6 @@ def _record(file: Spooled, index: InstanceIndex, provenance: Provenance, key: st
         patient_id=index.patient_id or "",
         sop_class_uid=index.sop_class_uid,
     )
-
-
-def _has(store: FileSystemStore, key: str) -> bool:
-    try:
-        store.size(key)
-    except BlobMissingError:
-        return False
-    return True
 
 
 def _settle(
@@ -291,7 +283,7 @@ def _settle(
         deletions.refuse_if_deleted(kept)
         return _result(Outcome.STORED, kept, index)
     if kept is not None or not isinstance(error, CommitUnknownError):
-        stores.instances().delete(placed.storage_key)
+        stores.instances().withdraw(placed.storage_key)
     if kept is None:
         # A server may still finish what it could not confirm; then the row finds its file, and
         # else `verify_storage` finds a file without a row.

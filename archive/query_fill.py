@@ -8,7 +8,7 @@ import time
 from django.db import transaction
 
 from archive import catalogue, jobs, stores
-from blobs import BlobError
+from blobs import BlobError, BlobStoreUnavailableError
 from imaging.attributes import IMAGE, PATIENT, SERIES, STUDY
 from imaging.errors import ImagingError
 from imaging.header import InstanceIndex, read_index
@@ -49,6 +49,8 @@ def fill() -> None:
 def _read(image: DicomImage) -> InstanceIndex | None:
     try:
         return read_index(stores.instances().path(image.storage_key), require_identity=False)
+    except BlobStoreUnavailableError:
+        raise  # the job is done again later
     except (BlobError, ImagingError, OSError):
         # Not tried again for ever; the scrub tells what is wrong with the file.
         logger.warning("The header of %s cannot be read for queries", image.storage_key)

@@ -25,7 +25,7 @@ from django.db.models import Model
 
 from archive import jobs, replay, runner, spool, stores
 from archive.models import InstanceConflict
-from blobs import FileSystemStore, journal, protocol
+from blobs import BlobMissingError, FileSystemStore, journal, protocol
 from imaging import header
 from imaging.errors import ImagingError
 from worklist.models import DicomImage
@@ -171,11 +171,11 @@ def _take_back(path: Path) -> int:
     )
     for model, store in parts:
         for key in _keys_of(uid):
-            target = store.path(key)
+            target = store.place(key)
             if not target.exists() or not target.samefile(path):
                 continue
             if not model._base_manager.filter(storage_key=key).exists():
-                store.delete(key)
+                store.withdraw(key)
                 count += 1
     return count
 
@@ -195,18 +195,14 @@ def set_aside_stray(key: str) -> bool:
     A file younger than `IN_FLIGHT_S` stays: it is being stored.
     """
     store = stores.instances()
-    path = store.path(key)
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return False
-    # Linking a file changes its ctime: how old the content is says nothing.
-    if time.time() - max(status.st_mtime, status.st_ctime) < IN_FLIGHT_S:
+        if store.age_s(key) < IN_FLIGHT_S:
+            return False
+    except BlobMissingError:
         return False
     if DicomImage.with_deleted.filter(storage_key=key).exists():
         return False
-    stores.strays().put(path, key)
-    store.delete(key)
+    store.move_to(stores.strays(), key)
     logger.warning("Set aside a file that no row names: %s", key)
     return True
 

@@ -64,7 +64,7 @@ def replay(path: Path) -> Replayed:
 
 
 def _restore(store: FileSystemStore, record: Record, sha256: str) -> bool:
-    target = store.path(record.key)
+    target = store.place(record.key)
     try:
         if target.stat().st_size == len(record.content) and target.read_bytes() == record.content:
             return False
@@ -80,7 +80,7 @@ def _restore(store: FileSystemStore, record: Record, sha256: str) -> bool:
 def _take_back(store: FileSystemStore, record: Record) -> bool:
     """Remove the file that was made for a record, and no other one under the same key."""
     try:
-        status = store.path(record.key).stat()
+        status = store.place(record.key).stat()
     except FileNotFoundError:
         return False
     # What another door has under way is linked from the spool too, and never empty.
@@ -89,5 +89,5 @@ def _take_back(store: FileSystemStore, record: Record) -> bool:
     ) and status.st_nlink == 1
     if record.is_void or not is_its_own:
         return False
-    store.delete(record.key)
+    store.withdraw(record.key)
     return True

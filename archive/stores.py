@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from blobs import FileSystemStore
 from blobs.journal import Journal
+
+if TYPE_CHECKING:
+    from blobs.objects import ObjectStore
+
+FILE_SYSTEM = "filesystem"
 
 
 @lru_cache(maxsize=8)
@@ -17,8 +23,27 @@ def _file_system(root: Path) -> FileSystemStore:
 
 
 def instances() -> FileSystemStore:
-    """Return the instance store below `DICOM_ROOT`."""
-    return _file_system(settings.DICOM_ROOT)
+    """Return the instance store: below `DICOM_ROOT`, or a bucket behind it."""
+    return objects() or _file_system(settings.DICOM_ROOT)
+
+
+def objects(*, is_patient: bool = False) -> ObjectStore | None:
+    """Return the store in a bucket, where the site has one (docs/adr/0097).
+
+    Parameters
+    ----------
+    is_patient : wait long for an answer, as nobody but a background process should
+    """
+    if settings.RADIOLOGY_STORAGE == FILE_SYSTEM:
+        return None
+    from archive import object_store  # noqa: PLC0415 - boto3 is large, and seldom needed
+
+    return object_store.store(
+        settings.DICOM_ROOT,
+        settings.RADIOLOGY_STORAGE,
+        settings.OBJECT_STORE,
+        is_patient=is_patient,
+    )
 
 
 _journals: list[Journal] = []

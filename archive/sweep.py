@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from archive import damage, jobs, reconcile, runner, stores
 from archive.models import InstanceConflict, Sweep
+from blobs import BlobError
 from worklist.models import DicomImage
 
 logger = logging.getLogger(__name__)
@@ -142,9 +143,8 @@ def _check_conflicts(row: Sweep, done: _Progress) -> None:
     found = list(kept[:_BATCH])
     for conflict in found:
         try:
-            path = stores.conflicts().path(conflict.storage_key)
-            is_sound = damage.digest_of(path)[0] == conflict.sha256
-        except OSError:
+            is_sound = stores.conflicts().digest(conflict.storage_key)[0] == conflict.sha256
+        except (BlobError, OSError):
             is_sound = False
         if not is_sound and InstanceConflict.objects.filter(
             pk=conflict.pk, storage_key=conflict.storage_key
@@ -192,8 +192,7 @@ def set_aside_strays(first_level: str) -> int:
 def damage_recheck() -> None:
     """Close what has been mended meanwhile, by being sent again for example."""
     for found in damage.open_damages().select_related("image__series__study"):
-        if stores.instances().path(found.image.storage_key).exists():
-            damage.mend(found, "sweep")
+        damage.mend(found, "sweep")
 
 
 def run_to_the_end() -> Sweep:

@@ -9,9 +9,8 @@ from typing import Protocol
 from uuid import UUID
 
 from django.db.models import Count, F, Model, Q
-from django.utils import timezone
 
-from archive import reconcile, spool, stores
+from archive import reconcile, stores
 from archive.models import InstanceConflict
 from blobs import BlobMissingError, FileSystemStore
 from worklist.models import DicomImage, Series, Study
@@ -126,9 +125,9 @@ def _check_row(report: Report, store: FileSystemStore, row: StoredRow, prefix: s
         report.size_bytes += size
         if size != row.size_bytes:
             report.damaged.add(f"{name} has {size} bytes; {row.size_bytes} were stored.")
-        elif report.is_full and spool.digest(store.path(row.storage_key)) != row.sha256:
+        elif report.is_full and store.digest(row.storage_key)[0] != row.sha256:
             report.damaged.add(f"{name} has other content than was stored.")
-    except (BlobMissingError, FileNotFoundError):
+    except BlobMissingError:
         report.missing.add(f"{name} (row {row.pk})")
 
 
@@ -138,14 +137,13 @@ def _check_keys(
     known = set(
         model._base_manager.filter(storage_key__in=keys).values_list("storage_key", flat=True)
     )
-    now = timezone.now().timestamp()
     for key in keys:
         report.files += 1
         if key in known:
             continue
         try:
-            age_s = now - store.path(key).stat().st_mtime
-        except FileNotFoundError:
+            age_s = store.age_s(key, of_content=True)
+        except BlobMissingError:
             continue  # its owner took it back while we looked
         if age_s < _IN_FLIGHT_S:
             report.in_flight += 1

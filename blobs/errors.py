@@ -12,5 +12,9 @@ class BlobMissingError(BlobError):
         super().__init__(f"The stored file {key} is missing; see verify_storage.")
 
 
+class BlobDamagedError(BlobMissingError):
+    """What the store has under a key is not what was stored: nobody is given it."""
+
+
 class BlobStoreUnavailableError(BlobError):
     """The store takes nothing now (disk full, read-only, not mounted); later it may."""

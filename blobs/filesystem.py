@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import shutil
+import stat
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -15,9 +18,12 @@ from typing import BinaryIO
 from blobs.errors import BlobError, BlobMissingError, BlobStoreUnavailableError
 
 # Folders beside the layout that hold no stored instance.
-RESERVED = ("spool", "conflicts", "damaged", "strays", "thumbnails", "uploads")
+RESERVED = (
+    "spool", "conflicts", "damaged", "strays", "thumbnails", "uploads", "cache", "erasures",
+)  # fmt: skip
 _TRY_LATER = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.EMFILE}
 _MOST_SUFFIXES = 1000
+_CHUNK_BYTES = 1024 * 1024
 
 
 class FileSystemStore:
@@ -37,9 +43,13 @@ class FileSystemStore:
         # Folders whose own entries, up to the root's, this process has synced.
         self._durable: set[str] = set()
 
-    def path(self, key: str) -> Path:
-        """Return the file of `key`; a key that leaves the folder is refused."""
+    def place(self, key: str) -> Path:
+        """Return where the file of `key` belongs; a key that leaves the folder is refused."""
         return Path(self._name(key))
+
+    def path(self, key: str) -> Path:
+        """Return the file of `key` for reading; it may not be there."""
+        return self.place(key)
 
     def _name(self, key: str) -> str:
         """Return the file of `key`; a `Path` takes ten times as long to make."""
@@ -50,9 +60,11 @@ class FileSystemStore:
     def put(self, source: Path, key: str) -> str:
         """Make `source` durable under `key`; see `BlobStore.put`."""
         try:
-            _sync_data(source)
+            sync_data(source)
             for candidate in _candidates(key):
-                target = self.path(candidate)
+                if not self._is_free(candidate):
+                    continue
+                target = self.place(candidate)
                 try:
                     self._link(source, target)
                 except FileExistsError:
@@ -66,6 +78,10 @@ class FileSystemStore:
                 ) from error
             raise
         raise BlobError(f"{_MOST_SUFFIXES} objects share the key {key}.")
+
+    def _is_free(self, key: str) -> bool:
+        """Whether a key may be tried: linking fails where a file is there already."""
+        return True
 
     def _link(self, source: Path, target: Path) -> None:
         try:
@@ -136,21 +152,21 @@ class FileSystemStore:
             _sync_file_system(self.root)
             return
         for key in keys:
-            target = self.path(key)
+            target = self.place(key)
             try:
-                _sync_data(target)
+                sync_data(target)
                 self._sync_entry(target)
             except FileNotFoundError:
                 continue
 
     def restore(self, key: str, content: bytes | memoryview) -> None:
         """Put back what a power cut took from an object, durably; the only way to overwrite one."""
-        target = self.path(key)
+        target = self.place(key)
         part = self.root / "spool" / f"restore-{os.getpid()}-{threading.get_ident()}.part"
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(content)
-            _sync_data(part)
+            sync_data(part)
             self._make_folder(str(target))
             part.replace(target)
             self._sync_entry(target)
@@ -160,16 +176,13 @@ class FileSystemStore:
     def open(self, key: str) -> BinaryIO:
         """Open for reading."""
         try:
-            return self.path(key).open("rb")
+            return self.place(key).open("rb")
         except FileNotFoundError as error:
             raise BlobMissingError(key) from error
 
     def read(self, key: str, offset: int, length: int) -> bytes:
         """Return a range of the object with one `pread`."""
-        try:
-            descriptor = os.open(self._name(key), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise BlobMissingError(key) from error
+        descriptor = self._open_to_read(key)
         try:
             return os.pread(descriptor, length, offset)
         finally:
@@ -177,10 +190,7 @@ class FileSystemStore:
 
     def read_into(self, key: str, memory: memoryview) -> int:
         """Read into memory that is there: fresh memory costs as much as what is copied into it."""
-        try:
-            descriptor = os.open(self._name(key), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise BlobMissingError(key) from error
+        descriptor = self._open_to_read(key)
         got = 0
         try:
             while got < len(memory):
@@ -192,6 +202,12 @@ class FileSystemStore:
             os.close(descriptor)
         return got
 
+    def _open_to_read(self, key: str) -> int:
+        try:
+            return os.open(self._name(key), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+
     def size(self, key: str) -> int:
         """Return the object's size in bytes."""
         try:
@@ -199,12 +215,66 @@ class FileSystemStore:
         except FileNotFoundError as error:
             raise BlobMissingError(key) from error
 
+    def has(self, key: str) -> bool:
+        """Whether the key is taken."""
+        return os.path.exists(self._name(key))  # noqa: PTH110
+
+    def holds(self, key: str, size_bytes: int) -> bool:
+        """Whether a reader may count on an object of this size."""
+        try:
+            return self.size(key) == size_bytes
+        except BlobMissingError:
+            return False
+
+    def digest(self, key: str) -> tuple[str, int]:
+        """Return SHA-256 (hex) and size, read from the disk, leaving its cache to others."""
+        digest = hashlib.sha256()
+        size = 0
+        descriptor = FileSystemStore._open_to_read(self, key)
+        try:
+            while chunk := os.read(descriptor, _CHUNK_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+        return digest.hexdigest(), size
+
+    def age_s(self, key: str, *, of_content: bool = False) -> float:
+        """Return for how long the object has been where it is, or has had its content."""
+        try:
+            status = os.stat(self._name(key))  # noqa: PTH116
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+        # Linking a file changes its ctime: how old the content is says nothing.
+        since = status.st_mtime if of_content else max(status.st_mtime, status.st_ctime)
+        return time.time() - since
+
     def delete(self, key: str) -> None:
         """Remove the object and sync the folder's entry."""
-        path = self.path(key)
+        path = self.place(key)
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
             sync_folder(path.parent)
+
+    def withdraw(self, key: str) -> None:
+        """Take back what was stored a moment ago and no row names."""
+        self.delete(key)
+
+    def move_to(self, other: FileSystemStore, key: str) -> None:
+        """Move the object as it is, whatever its content, into another store of this machine."""
+        other.put(self.place(key), key)
+        FileSystemStore.delete(self, key)
+
+    def copy_out(self, key: str, target: Path) -> None:
+        """Link or copy the object's file to a name elsewhere."""
+        source = self._name(key)
+        try:
+            os.link(source, target)
+        except FileNotFoundError as error:
+            raise BlobMissingError(key) from error
+        except OSError:
+            shutil.copyfile(source, target)  # another file system, or one without links
 
     def take_copy(self, source: Path, key: str) -> str:
         """Make a copy of `source`, which may lie on another file system, durable under `key`.
@@ -222,22 +292,30 @@ class FileSystemStore:
         finally:
             part.unlink(missing_ok=True)
 
-    def keys_below(self, folder: str) -> Iterator[str]:
-        """Yield the keys below one folder of the layout."""
-        for path in self.path(folder).rglob("*"):
-            if path.is_file():
-                yield path.relative_to(self.root).as_posix()
-
-    def keys(self) -> Iterator[str]:
-        """Yield every stored key."""
+    def sizes(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        """Yield key and size of every object, or of those below one folder of the layout."""
         if not self.root.is_dir():
             return
-        for first in self.root.iterdir():
+        for first in [self.place(folder)] if folder else self.root.iterdir():
             if first.name in RESERVED or not first.is_dir():
                 continue
             for path in first.rglob("*"):
-                if path.is_file():
-                    yield path.relative_to(self.root).as_posix()
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue  # it left while we looked
+                if stat.S_ISREG(status.st_mode):
+                    yield path.relative_to(self.root).as_posix(), status.st_size
+
+    def keys_below(self, folder: str) -> Iterator[str]:
+        """Yield the keys below one folder of the layout."""
+        for key, _ in self.sizes(folder):
+            yield key
+
+    def keys(self) -> Iterator[str]:
+        """Yield every stored key."""
+        for key, _ in self.sizes():
+            yield key
 
 
 def _candidates(key: str) -> Iterator[str]:
@@ -278,7 +356,8 @@ def _sync_file_system(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_data(path: Path) -> None:
+def sync_data(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fdatasync(descriptor)

@@ -323,7 +323,7 @@ class Journal:
             return None
         except OSError as error:
             if entry.has_file:
-                self._store.delete(key)
+                self._store.withdraw(key)
             entry.finish()
             raise BlobStoreUnavailableError(
                 f"The store cannot take files now: {error.strerror}."

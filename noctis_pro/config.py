@@ -58,7 +58,15 @@ class WorklistPort:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStore:
-    """S3 or MinIO access; empty strings where the environment says nothing."""
+    """S3 or MinIO access; empty strings where the environment says nothing.
+
+    Attributes
+    ----------
+    endpoint_url : with its scheme; empty: Amazon's own for the region
+    addressing_style : `path`, `virtual` or `auto`
+    encryption : `AES256` or `aws:kms`, asked of the server for each object; empty: the bucket's own
+    cache_bytes : what may lie on this machine besides what still has to be uploaded
+    """
 
     access_key: str
     secret_key: str
@@ -66,6 +74,10 @@ class ObjectStore:
     region: str
     endpoint_url: str
     use_ssl: bool
+    addressing_style: str
+    encryption: str
+    encryption_key_id: str
+    cache_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +317,6 @@ def load(environ: Mapping[str, str]) -> Config:
             radiology_storage,
             f"write {FILESYSTEM_STORAGE} or {S3_STORAGES[0]}",
         )
-    if radiology_storage in S3_STORAGES:
-        # Better no start than instances on a disk that their owner believes to be in S3.
-        raise ConfigError(
-            "RADIOLOGY_STORAGE",
-            radiology_storage,
-            f"this version stores on file systems alone; write {FILESYSTEM_STORAGE}",
-        )
     log_level = read.text("LOG_LEVEL", default="INFO").upper()
     if log_level not in _LOG_LEVELS:
         raise ConfigError("LOG_LEVEL", log_level, f"write one of {', '.join(_LOG_LEVELS)}")
@@ -372,6 +377,10 @@ def load(environ: Mapping[str, str]) -> Config:
         care=_care(read),
         audit_syslog=_audit_syslog(read),
     )
+    keys = config.object_store
+    if radiology_storage in S3_STORAGES and bool(keys.access_key) != bool(keys.secret_key):
+        missing = "AWS_SECRET_ACCESS_KEY" if keys.access_key else "AWS_ACCESS_KEY_ID"
+        raise ConfigError(missing, "", "an access key and its secret come together")
     if debug and config.listens_beyond_loopback:
         raise ConfigError(
             "DEBUG", "1", "tracebacks would be shown to strangers: the site is not on loopback"
@@ -499,14 +508,40 @@ def _database_url(read: _Reader, data_dir: Path) -> str:
 
 
 def _object_store(read: _Reader) -> ObjectStore:
+    use_ssl = read.flag("AWS_S3_USE_SSL", default=True)
+    endpoint_url = read.text("AWS_S3_ENDPOINT_URL", "MINIO_ENDPOINT_URL")
+    if endpoint_url and "://" not in endpoint_url:
+        endpoint_url = f"{'https' if use_ssl else 'http'}://{endpoint_url}"
+    if endpoint_url and urlsplit(endpoint_url).scheme not in ("http", "https"):
+        raise ConfigError(
+            "AWS_S3_ENDPOINT_URL", endpoint_url, "write a URL such as https://minio.example.org"
+        )
     return ObjectStore(
         access_key=read.text("AWS_ACCESS_KEY_ID", "MINIO_ACCESS_KEY"),
         secret_key=read.text("AWS_SECRET_ACCESS_KEY", "MINIO_SECRET_KEY"),
         bucket=read.text("AWS_STORAGE_BUCKET_NAME", default="radiology"),
         region=read.text("AWS_S3_REGION_NAME", default="us-east-1"),
-        endpoint_url=read.text("AWS_S3_ENDPOINT_URL", "MINIO_ENDPOINT_URL"),
-        use_ssl=read.flag("AWS_S3_USE_SSL", default=True),
+        endpoint_url=endpoint_url,
+        use_ssl=use_ssl,
+        # Servers of one's own seldom have a name for each bucket.
+        addressing_style=_one_of(
+            read,
+            "AWS_S3_ADDRESSING_STYLE",
+            ("path", "virtual", "auto"),
+            default="path" if endpoint_url else "auto",
+        ),
+        encryption=_one_of(read, "AWS_S3_ENCRYPTION", ("AES256", "aws:kms"), default=""),
+        encryption_key_id=read.text("AWS_S3_ENCRYPTION_KEY_ID"),
+        cache_bytes=read.whole("NOCTIS_OBJECT_CACHE_MB", default=20480, least=64, most=10**9)
+        * 2**20,
     )
+
+
+def _one_of(read: _Reader, name: str, allowed: tuple[str, ...], *, default: str) -> str:
+    found = read.text(name, default=default)
+    if found not in (*allowed, default):
+        raise ConfigError(name, found, f"write {', '.join(allowed[:-1])} or {allowed[-1]}")
+    return found
 
 
 def secret_from_file(path: Path, *, length: int = 50) -> str:

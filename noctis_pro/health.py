@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -19,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Q
 
 from accounts.models import Role, User
-from archive import damage, spool, stores, verification
+from archive import damage, stores, verification
 from archive.errors import ArchiveError
 from blobs import BlobMissingError
 from imaging import aetitle
@@ -79,7 +80,7 @@ def _traffic() -> list[Check]:
 
 
 def _named(prefix: str, check: Check) -> Check:
-    return Check(f"{prefix}{check.name}", check.ok, check.message, check.remedy)
+    return replace(check, name=f"{prefix}{check.name}")
 
 
 def _owner() -> Check:
@@ -245,7 +246,7 @@ def _trouble(row: DicomImage, *, is_read: bool) -> str:
     try:
         if store.size(row.storage_key) != row.size_bytes:
             return f"{row.storage_key} has another size than was stored."
-        if is_read and spool.digest(store.path(row.storage_key)) != row.sha256:
+        if is_read and store.digest(row.storage_key)[0] != row.sha256:
             return f"{row.storage_key} has other content than was stored."
     except BlobMissingError:
         # A file that is gone together with its row was taken away meanwhile.

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count, Sum
 
-from archive import heartbeat, meters
+from archive import heartbeat, meters, object_upload, stores
 from archive.models import InstanceConflict, Job, Knock, KnockState, OutboxEvent
+from blobs import BlobStoreUnavailableError
 from worklist.models import Facility, Study
 
 _CONNECT_TIMEOUT_S = 1.0
@@ -28,12 +29,14 @@ class Check:
     ----------
     message : what was found
     remedy : what to do where it does not hold
+    is_vital : whether the site serves only where it holds
     """
 
     name: str
     ok: bool
     message: str
     remedy: str = ""
+    is_vital: bool = True
 
 
 def readiness() -> list[Check]:
@@ -43,6 +46,8 @@ def readiness() -> list[Check]:
     if database.ok:
         checks.append(_worker())
     checks.append(store())
+    if settings.RADIOLOGY_STORAGE != stores.FILE_SYSTEM:
+        checks.append(object_store())
     return checks
 
 
@@ -110,6 +115,41 @@ def store() -> Check:
     return Check("store", ok=True, message="The DICOM store takes files.")
 
 
+def object_store() -> Check:
+    """Check that the bucket answers; while it does not, the site receives and reads what is here.
+
+    Nothing else depends on it at that moment, so it is not vital: all of a site's machines would
+    go out of service together.
+    """
+    found = stores.objects()
+    if found is None:
+        return Check("object store", ok=True, message="Instances lie on this site's own disk.")
+    count, size_bytes = object_upload.waiting()
+    waits = f"{count} files ({size_bytes / 2**20:.0f} MiB) wait on this machine to be uploaded."
+    try:
+        found.bucket.check()
+    except BlobStoreUnavailableError as error:
+        return Check(
+            "object store",
+            ok=False,
+            message=f"{error} {waits}",
+            remedy="Nothing is lost meanwhile; see docs/operations.md, 'Instances in a bucket'.",
+            is_vital=False,
+        )
+    text = f"The bucket {found.bucket.name} answers. {waits}"
+    return Check("object store", ok=True, message=text, is_vital=False)
+
+
+def _object_figures() -> str:
+    """Return what waits for the bucket; nothing where there is none."""
+    if settings.RADIOLOGY_STORAGE == stores.FILE_SYSTEM:
+        return ""
+    count, size_bytes = object_upload.waiting()
+    return _gauge("object_uploads_waiting", "Files that the bucket does not have yet.", count) + (
+        _gauge("object_uploads_waiting_bytes", "Bytes of these files.", size_bytes)
+    )
+
+
 def metrics() -> str:
     """Return the site's figures as Prometheus text (exposition format 0.0.4)."""
     # The studies' own counters: an exact count of millions of rows costs more than it tells.
@@ -143,6 +183,7 @@ def metrics() -> str:
             _gauge("disk_free_bytes", "Room left for the DICOM store.", disk.free),
             _gauge("disk_total_bytes", "Size of the DICOM store's disk.", disk.total),
             _gauges("ready", "Whether a part of the site serves.", "part", parts),
+            _object_figures(),
             meters.text(),
         )
     )

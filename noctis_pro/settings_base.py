@@ -213,6 +213,7 @@ FORWARD_WHEN_QUIET_S = 30
 CACHE_DIR = CONFIG.cache_dir
 DEFAULT_FACILITY_CODE = CONFIG.default_facility_code
 RADIOLOGY_STORAGE = CONFIG.radiology_storage
+OBJECT_STORE = CONFIG.object_store
 OHIF_VIEWER_URL = CONFIG.ohif_viewer_url
 ORTHANC_URL = CONFIG.orthanc_url
 ORTHANC_MIRROR = CONFIG.orthanc_mirror

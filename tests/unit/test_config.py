@@ -136,7 +136,12 @@ def test_value(name: str, value: str, field: str, expected: object) -> None:
         ("AWS_S3_REGION_NAME", "eu-central-1", "region", "eu-central-1"),
         ("AWS_S3_ENDPOINT_URL", "http://s3:9000", "endpoint_url", "http://s3:9000"),
         ("MINIO_ENDPOINT_URL", "http://minio:9000", "endpoint_url", "http://minio:9000"),
+        ("AWS_S3_ENDPOINT_URL", "s3:9000", "endpoint_url", "https://s3:9000"),
         ("AWS_S3_USE_SSL", "0", "use_ssl", False),
+        ("AWS_S3_ADDRESSING_STYLE", "virtual", "addressing_style", "virtual"),
+        ("AWS_S3_ENCRYPTION", "aws:kms", "encryption", "aws:kms"),
+        ("AWS_S3_ENCRYPTION_KEY_ID", "k", "encryption_key_id", "k"),
+        ("NOCTIS_OBJECT_CACHE_MB", "64", "cache_bytes", 64 * 2**20),
     ],
 )
 def test_object_store(name: str, value: str, field: str, expected: object) -> None:
@@ -147,6 +152,21 @@ def test_object_store_defaults() -> None:
     store = load({}).object_store
     assert (store.region, store.bucket, store.use_ssl) == ("us-east-1", "radiology", True)
     assert (store.access_key, store.secret_key, store.endpoint_url) == ("", "", "")
+    assert (store.addressing_style, store.encryption, store.encryption_key_id) == ("auto", "", "")
+    assert store.cache_bytes == 20 * 2**30
+    # A server of one's own seldom has a name for each bucket.
+    own = load({"AWS_S3_ENDPOINT_URL": "minio:9000", "AWS_S3_USE_SSL": "0"}).object_store
+    assert (own.endpoint_url, own.addressing_style) == ("http://minio:9000", "path")
+
+
+@pytest.mark.parametrize("backend", config.S3_STORAGES)
+def test_instances_in_a_bucket(backend: str) -> None:
+    chosen = {"RADIOLOGY_STORAGE": backend, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    assert load(chosen).radiology_storage == backend
+    with pytest.raises(ConfigError, match="AWS_SECRET_ACCESS_KEY"):
+        load({"RADIOLOGY_STORAGE": backend, "AWS_ACCESS_KEY_ID": "a"})
+    # A machine may have a role that needs no keys.
+    assert load({"RADIOLOGY_STORAGE": backend}).object_store.access_key == ""
 
 
 def test_mail_defaults() -> None:
@@ -252,8 +272,10 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
         ("DATABASE_URL", "mysql://db", "postgres://"),
         ("REDIS_URL", "http://cache", "redis://"),
         ("RADIOLOGY_STORAGE", "ftp", "filesystem"),
-        ("RADIOLOGY_STORAGE", config.S3_STORAGES[0], "file systems alone"),
-        ("RADIOLOGY_STORAGE", config.S3_STORAGES[1], "file systems alone"),
+        ("AWS_S3_ENDPOINT_URL", "ftp://s3", "https://minio.example.org"),
+        ("AWS_S3_ADDRESSING_STYLE", "dotted", "path, virtual or auto"),
+        ("AWS_S3_ENCRYPTION", "rot13", "AES256 or aws:kms"),
+        ("NOCTIS_OBJECT_CACHE_MB", "1", "from 64"),
         ("AWS_S3_USE_SSL", "maybe", "write 1 or 0"),
         ("OHIF_VIEWER_URL", "javascript:alert(1)", "http://"),
         ("ORTHANC_URL", "orthanc:8042", "http://"),

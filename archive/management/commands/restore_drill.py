@@ -100,6 +100,8 @@ class Command(BaseCommand):
             "NOCTIS_DATA_DIR": str(data),
             "DICOM_ROOT": str(data / "media" / "dicom"),
             "DATABASE_URL": url or f"sqlite:///{data / 'noctis.sqlite3'}",
+            # The site's bucket is not the drill's.
+            "RADIOLOGY_STORAGE": "filesystem",
             # The site's Redis holds its locks and its pictures.
             "REDIS_URL": "",
             "NOCTIS_FRAME_CACHE": "disk",

@@ -20,7 +20,7 @@ from archive.access import Actor
 from archive.addressed import Address, Held
 from archive.errors import NotFoundError, PermanentError, StoreUnavailableError
 from archive.models import DamageKind
-from blobs.errors import BlobError
+from blobs.errors import BlobError, BlobMissingError
 from fastapi_app.services.dicomweb import conditions, streams
 from fastapi_app.services.dicomweb.asking import Asked, bad_request, not_acceptable
 from fastapi_app.services.dicomweb.media import DICOM, ZIP, Choice, Offer
@@ -137,10 +137,10 @@ def _there(instances: Sequence[Held]) -> Sequence[Held]:
     found = []
     for one in instances:
         try:
-            if store.size(one.storage_key) == one.size_bytes:
+            if store.holds(one.storage_key, one.size_bytes):
                 found.append(one)
                 continue
-        except (BlobError, OSError):
+        except OSError:
             pass
         logger.error("The file of instance %s is missing or cut off", one.image_id)
     if not found:
@@ -267,9 +267,9 @@ def _stored(instance: Held) -> Iterator[Piece]:
             _check(instance, digest.hexdigest())
             _note_checked(instance, state)
             yield kept
-    except BlobError as error:
+    except BlobMissingError as error:
         raise NotFoundError("The stored file is missing.") from error
-    except OSError as error:
+    except (BlobError, OSError) as error:
         raise StoreUnavailableError("The store cannot be read now.") from error
 
 
