@@ -14,6 +14,7 @@ from accounts.models import User
 from archive import access, problems
 from archive.access import Actor
 from archive.errors import ForbiddenError
+from archive.link_visits import Visitor
 
 P = ParamSpec("P")
 
@@ -48,7 +49,13 @@ def user_of(request: HttpRequest) -> User:
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """Return the actor that the signed-in person is, with the address they come from."""
+    """Return the actor that the caller is, with the address they come from.
+
+    Whoever came by a link is one only where `guests.open_to_links` has let them in.
+    """
+    visitor: Visitor | None = getattr(request, "visitor", None)
+    if visitor is not None:
+        return visitor.actor
     return access.actor_of(user_of(request), address=address_of(request))
 
 

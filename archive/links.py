@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import User
@@ -330,8 +330,7 @@ def links_for(actor: Actor, *, study: Study | None = None) -> QuerySet[SharedLin
         rows = rows.filter(study=study)
     if not actor.is_administrator:
         rows = rows.filter(made_by=actor.user_id)
-    refused = Count("uses", filter=~Q(uses__outcome__in=_SUCCESSES))
-    return rows.annotate(refused_count=refused).order_by("-made_at", "-pk")
+    return rows.order_by("-made_at", "-pk")
 
 
 def link_for(actor: Actor, key: UUID) -> SharedLink:
@@ -352,6 +351,3 @@ def link_for(actor: Actor, key: UUID) -> SharedLink:
 def uses_of(link: SharedLink, *, most: int = 200) -> Sequence[LinkUse]:
     """Return the attempts to use a link, the latest first."""
     return list(link.uses.all()[:most])
-
-
-_SUCCESSES = (LinkOutcome.OPENED, LinkOutcome.FETCHED)

@@ -67,6 +67,9 @@ def derived_on(actor: Actor, study_id: UUID) -> dict[str, Any]:
     audit.record(actor, "study.derived", study)
     rows = _candidates(study)
     made = machine.marks_of(study)
+    if actor.link_id is not None:
+        # What programs found is for people who judge it, not for guests.
+        rows = [row for row in rows if row.pk not in made]
     return {
         "objects": [
             {**_document(row), "machine": made.get(row.pk)} for row in rows[:_MOST_OBJECTS]

@@ -11,7 +11,9 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.guards import actor_of, api_login_required
+from accounts.guests import open_to_links
 from archive.errors import TooLargeError
+from archive.models import LinkPurpose
 from dicom_viewer import derived as objects
 from dicom_viewer import drafts, results
 from dicom_viewer.bodies import parse
@@ -19,7 +21,7 @@ from dicom_viewer.bodies import parse
 _BINARY = "application/octet-stream"
 
 
-@api_login_required
+@open_to_links(LinkPurpose.VIEW)
 @require_GET
 @never_cache
 @gzip_page
@@ -28,7 +30,7 @@ def derived_list(request: HttpRequest, study_id: UUID) -> HttpResponse:
     return JsonResponse(objects.derived_on(actor_of(request), study_id))
 
 
-@api_login_required
+@open_to_links(LinkPurpose.VIEW)
 @require_GET
 @never_cache
 @gzip_page

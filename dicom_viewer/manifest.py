@@ -33,9 +33,9 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
     layout = hung(actor, study, series, others)
     return {
         "study": study_document(study),
-        "patient": _patient_document(study),
+        "patient": patient_document(study),
         "series": series,
-        "first_image": _first_document(actor.scope, first_image(series, layout)),
+        "first_image": first_document(actor.scope, first_image(series, layout)),
         "presets": [preset_document(row) for row in services.presets_for(user.pk)],
         "measurements": [drawing_document(row) for row in services.drawings_of(study)],
         "user": {
@@ -49,7 +49,7 @@ def build(actor: Actor, user: User, study: Study) -> dict[str, Any]:
         "priors": [prior_document(prior) for prior in others],
         "hanging": layout,
         "session": session_document(services.session_of(actor, study)),
-        "links": _links(study),
+        "links": _links(study, can_share=actor.can_share),
     }
 
 
@@ -94,7 +94,7 @@ def warm_preview(study_id: str) -> None:
     except NotFoundError:
         return  # deleted meanwhile
     series = series_documents(study)
-    _first_document(EVERYTHING, first_image(series, hung(None, study, series)))
+    first_document(EVERYTHING, first_image(series, hung(None, study, series)))
 
 
 def series_images(series: Series) -> list[Image]:
@@ -155,7 +155,7 @@ def first_image(
     return FirstImage(series_id=entry["id"], image_id=start["id"]) if start else None
 
 
-def _first_document(scope: Scope, first: FirstImage | None) -> dict[str, Any] | None:
+def first_document(scope: Scope, first: FirstImage | None) -> dict[str, Any] | None:
     """Return where reading starts, with a small picture to draw at once where one can be made."""
     if first is None:
         return None
@@ -235,7 +235,8 @@ def _series_document(row: Series, images: list[Image], missing: str) -> dict[str
     }
 
 
-def _patient_document(study: Study) -> dict[str, Any]:
+def patient_document(study: Study) -> dict[str, Any]:
+    """Return whose study it is, as the study has it."""
     return {
         "id": str(study.patient_id),
         "PatientID": study.patient_identifier or None,
@@ -246,7 +247,7 @@ def _patient_document(study: Study) -> dict[str, Any]:
     }
 
 
-def _links(study: Study) -> dict[str, str]:
+def _links(study: Study, *, can_share: bool) -> dict[str, str | None]:
     return {
         "self": reverse("dicom_viewer:study", args=[study.pk]),
         "worklist": reverse("worklist:study-list"),
@@ -268,6 +269,7 @@ def _links(study: Study) -> dict[str, str]:
         "shown": reverse("dicom_viewer:shown", args=[study.pk]),
         "shortcuts": reverse("dicom_viewer:shortcuts"),
         "study": reverse("worklist:study-detail", args=[study.pk]),
+        "share": reverse("sharing:share", args=[study.pk]) if can_share else None,
         "theme": reverse("accounts:theme"),
         "events": "/ws/events/",
         "batch": "/api/v1/dicom/frames",

@@ -10,14 +10,17 @@ from urllib.parse import urlencode
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.conf import settings
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from archive.errors import NotFoundError
+from accounts.guests import open_to_links
+from archive.errors import ForbiddenError, NotFoundError
+from archive.link_visits import Visitor
+from archive.models import LinkPurpose
+from dicom_viewer import guest_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def link_to(study_instance_uid: str) -> str:
 
 # React components of OHIF bring their styles with them as they are shown. Scripts stay as strict
 # as everywhere; what may be loaded, and where data may go, too.
-@login_required
+@open_to_links(LinkPurpose.OHIF, is_page=True)
 @require_GET
 @never_cache
 @csp_update({"style-src": [SELF, UNSAFE_INLINE]})  # type: ignore[untyped-decorator]
@@ -58,4 +61,8 @@ def page(request: HttpRequest, path: str = "") -> HttpResponse:
     build = installed()
     if build is None:
         raise NotFoundError("OHIF is not installed here. Run 'make ohif', then restart the site.")
-    return render(request, "dicom_viewer/ohif.html", {"build": build})
+    visitor: Visitor | None = getattr(request, "visitor", None)
+    if visitor is not None and path != "viewer":
+        raise ForbiddenError("The link that you came by opens one study. Open it again.")
+    context = {"build": build, "visit": guest_manifest.guest(visitor) if visitor else None}
+    return render(request, "dicom_viewer/ohif.html", context)

@@ -66,9 +66,10 @@ def open_study(actor: Actor, study_id: UUID, *, how: str) -> Study:
     with transaction.atomic():
         study = access.study_for(actor.scope, study_id)
         audit.record(actor, "study.open", study, how=how)
-        ViewerSession.objects.update_or_create(
-            user_id=_person(actor), study=study, defaults={"last_seen_at": timezone.now()}
-        )
+        if actor.link_id is None:
+            ViewerSession.objects.update_or_create(
+                user_id=_person(actor), study=study, defaults={"last_seen_at": timezone.now()}
+            )
         if study.status == StudyStatus.UNREAD and actor.can_read:
             reading.set_status(actor, [study.pk], StudyStatus.OPENED)
             study.status = StudyStatus.OPENED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -13,11 +14,16 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.guards import actor_of, api_login_required, user_of
+from accounts.guests import open_to_links
 from archive import problems, viewer_links
+from archive.access import Actor
 from archive.errors import InvalidInputError
+from archive.link_visits import Visitor
+from archive.models import LinkPurpose
 from dicom_viewer import (
     facts,
     found,
+    guest_manifest,
     hanging,
     manifest,
     results,
@@ -41,9 +47,10 @@ from dicom_viewer.documents import drawing_document, preset_document
 from dicom_viewer.services import VersionConflictError
 from dicom_viewer.uptake import uptake_document
 from imaging.sheet import MEDIA_TYPES
+from worklist.models import Study
 
 
-@login_required
+@open_to_links(LinkPurpose.VIEW, is_page=True)
 @require_GET
 @never_cache
 @gzip_page
@@ -54,20 +61,28 @@ def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
     if link is not None:
         viewer_links.check(link, study_id)
     study = services.open_study(actor, study_id, how="viewer")
-    document = manifest.build(actor, user_of(request), study)
+    document = _manifest(request, actor, study)
     first = still.take(document)
     # A link to an image, a second window: the viewer begins elsewhere.
     is_plain = not set(request.GET) - {viewer_links.PARAMETER}
     context = {
         "manifest_json": document,
         "study": study,
+        "guest": getattr(request, "visitor", None),
         "still": first,
         "shows_still": is_plain and first is not None and first.is_shown,
     }
     return render(request, "dicom_viewer/viewer.html", context)
 
 
-@api_login_required
+def _manifest(request: HttpRequest, actor: Actor, study: Study) -> dict[str, Any]:
+    visitor: Visitor | None = getattr(request, "visitor", None)
+    if visitor is not None:
+        return guest_manifest.build(visitor, study)
+    return manifest.build(actor, user_of(request), study)
+
+
+@open_to_links(LinkPurpose.VIEW)
 @require_GET
 @never_cache
 @gzip_page
@@ -75,7 +90,7 @@ def study(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Answer the manifest."""
     actor = actor_of(request)
     row = services.open_study(actor, study_id, how="viewer api")
-    return JsonResponse(manifest.build(actor, user_of(request), row))
+    return JsonResponse(_manifest(request, actor, row))
 
 
 @api_login_required
@@ -106,7 +121,7 @@ def series_images(request: HttpRequest, series_id: UUID) -> HttpResponse:
     )
 
 
-@api_login_required
+@open_to_links(LinkPurpose.VIEW)
 @require_GET
 @never_cache
 def series_uptake(request: HttpRequest, series_id: UUID) -> HttpResponse:
@@ -114,7 +129,7 @@ def series_uptake(request: HttpRequest, series_id: UUID) -> HttpResponse:
     return JsonResponse(uptake_document(services.open_series(actor_of(request), series_id)))
 
 
-@api_login_required
+@open_to_links(LinkPurpose.VIEW)
 @require_GET
 @never_cache
 @gzip_page

@@ -85,6 +85,7 @@ export default defineConfig({
         ...Object.fromEntries(
           ["de", "fr", "es", "sw"].map((code) => [`messages-${code}`, `src/messages/${code}.ts`]),
         ),
+        "ohif-link": "src/site/sharing/ohif.ts",
       },
     },
   },

@@ -167,6 +167,7 @@ class Config:
     idle_minutes: int
     debug: bool
     allowed_hosts: tuple[str, ...]
+    embed_origins: tuple[str, ...]
     csrf_trusted_origins: tuple[str, ...]
     dicomweb_cors_origins: tuple[str, ...]
     secure_ssl_redirect: bool
@@ -368,6 +369,7 @@ def load(environ: Mapping[str, str]) -> Config:
         idle_minutes=read.whole("NOCTIS_IDLE_MINUTES", default=60, least=1, most=720),
         debug=debug,
         allowed_hosts=read.listing("ALLOWED_HOSTS", default=("localhost", "127.0.0.1", "[::1]")),
+        embed_origins=_origins(read, "NOCTIS_EMBED_ORIGINS"),
         csrf_trusted_origins=_origins(read, "CSRF_TRUSTED_ORIGINS"),
         dicomweb_cors_origins=_origins(read, "DICOMWEB_CORS_ORIGINS"),
         secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),

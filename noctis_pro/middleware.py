@@ -25,7 +25,14 @@ logger = logging.getLogger(__name__)
 _TRY_AGAIN_S = 5
 # A server that is down or unreachable, a locked or full file.
 _DATABASE_FAILS = (OperationalError, InterfaceError)
-_PROGRAMS = ("/viewer/api/", "/notifications/api/", "/worklist/api/", "/api/", "/fhir/")
+_PROGRAMS = (
+    "/viewer/api/",
+    "/notifications/api/",
+    "/worklist/api/",
+    "/shared/api/",
+    "/api/",
+    "/fhir/",
+)
 
 
 class BorrowedConnection:

@@ -50,6 +50,8 @@ CSRF_COOKIE_NAME = "noctis_csrf"
 # Of whoever came by a link, and has no session.
 LINK_COOKIE_NAME = "noctis_link"
 SHARED_LINK_MOST_DAYS = 30
+# Sites whose pages may frame what a shared link opens; nothing else of this site is ever framed.
+EMBED_ORIGINS = list(_config.embed_origins)
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_HSTS_SECONDS = 31_536_000 if _config.secure_ssl_redirect else 0

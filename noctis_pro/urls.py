@@ -21,6 +21,7 @@ urlpatterns = [
     path("orders/", include("orders.urls")),
     path("tasks/", include("orders.task_urls")),
     path("viewer/", include("dicom_viewer.urls")),
+    path("shared/", include("dicom_viewer.sharing_urls")),
     path("ohif/", ohif.page, name="ohif-home"),
     path("ohif/<path:path>", ohif.page, name="ohif"),
     path("fhir/", include("worklist.urls_fhir")),

@@ -68,7 +68,9 @@ class ReadingSite:
 def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingSite]:
     """The product with a user who may read everything, and the pictures of `_FOLDERS`."""
     folder = tmp_path_factory.mktemp("browser")
-    environ = product.environment(folder / "var", NOCTIS_ADMIN_USER="boss")
+    environ = product.environment(
+        folder / "var", NOCTIS_ADMIN_USER="boss", NOCTIS_EMBED_ORIGINS="http://127.0.0.1:*"
+    )
     databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready")

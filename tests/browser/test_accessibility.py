@@ -30,6 +30,7 @@ _PAGES = (
     "/accounts/profile/",
     "/accounts/second-factor/set-up/",
     "/viewer/layouts/",
+    "/shared/links/",
     "/viewer/test-pattern/",
 )
 

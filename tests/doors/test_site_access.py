@@ -33,6 +33,8 @@ MARK = "Zzyzxmark"
 OPEN = {
     "accounts:language", "accounts:login", "favicon", "health-live", "health-ready", "metrics",
     "offline:manifest", "offline:page", "offline:worker",
+    # Whoever has a link: tests/doors/test_sharing_pages.py.
+    "sharing:exchange", "sharing:open", "sharing:visit",
 }  # fmt: skip
 # What only administrators get; other roles are refused, whatever their facilities.
 FOR_ADMINISTRATORS = {

@@ -50,6 +50,7 @@ DEFAULTS = {
     "idle_minutes": 60,
     "debug": False,
     "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
+    "embed_origins": (),
     "csrf_trusted_origins": (),
     "dicomweb_cors_origins": (),
     "secure_ssl_redirect": False,

@@ -59,6 +59,7 @@ def frame_of(request: HttpRequest) -> Frame:
                     "url": reverse("notifications:notification-list"),
                 },
                 {"name": gettext("Layouts of the viewer"), "url": reverse("dicom_viewer:layouts")},
+                *_sharing(user),
                 {"name": gettext("Profile and password"), "url": reverse("accounts:profile")},
                 *_handing_in(user),
                 *_administration(user),
@@ -105,6 +106,12 @@ def _handing_in(user: User) -> list[dict[str, str]]:
     if not user.can_upload:
         return []
     return [{"name": gettext("Offline upload"), "url": reverse("offline:page")}]
+
+
+def _sharing(user: User) -> list[dict[str, str]]:
+    if not user.can_share:
+        return []
+    return [{"name": "Shared links", "url": reverse("sharing:link-list")}]
 
 
 def _administration(user: User) -> list[dict[str, str]]:

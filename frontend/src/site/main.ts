@@ -41,4 +41,7 @@ if (config) {
   page?.().then((module) => module.start(frame));
 } else {
   tellZone();
+  if (document.body.dataset.page === "shared-open") {
+    void import("./sharing/open").then((module) => module.start());
+  }
 }

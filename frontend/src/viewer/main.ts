@@ -9,6 +9,7 @@ import "./styles/hanging.css";
 import "./styles/segments.css";
 import "./styles/machine.css";
 import { keepPresent } from "../site/presence";
+import { watchLink } from "../site/sharing/watch";
 import { personName } from "./core/format";
 import { parseManifest } from "./core/manifest";
 import { quantities } from "./core/quantity";
@@ -226,7 +227,11 @@ function start(): void {
       prepareNext(workspace);
     }
     keepShown(workspace);
-    keepPresent();
+    if (manifest.guest) {
+      watchLink(manifest.guest);
+    } else {
+      keepPresent();
+    }
     guardUnsaved(workspace);
     shareSoon(workspace);
     upgradeSurfaces(workspace);

@@ -293,12 +293,15 @@ export interface Manifest {
     /** The keys that they chose otherwise, by command. */
     shortcuts?: Readonly<Record<string, readonly string[]>>;
   };
+  /** Who came by a link and has no account: by whose, and until when. */
+  guest?: { shared_by: string; ends_at: string; visit_url: string };
   priors?: readonly PriorFacts[];
   hanging?: HangingFacts | null;
   session?: SessionFacts | null;
   links: {
     self: string;
-    worklist: string;
+    /** Not where somebody came by a link, as everything that may be missing. */
+    worklist?: string;
     /** The studies before and after it in a list. */
     beside?: string;
     measurements: string;
@@ -311,9 +314,11 @@ export interface Manifest {
     anonymised?: string;
     hanging?: string;
     layouts?: string;
-    presets: string;
-    session: string;
-    study: string;
+    presets?: string;
+    session?: string;
+    study?: string;
+    /** Where a link to the study is made; null where the role makes none. */
+    share?: string | null;
     theme?: string;
     report?: string;
     shown?: string;

@@ -73,9 +73,10 @@ export class ReadingList {
 
   private ask(): Promise<Neighbours> {
     const { beside, worklist } = this.workspace.manifest.links;
+    if (!beside || !worklist) {
+      return Promise.resolve({ previous: null, next: null });
+    }
     const query = listAddress(document.referrer, worklist, sessionStorage);
-    return beside
-      ? requestJson<Neighbours>(`${beside}${query}`)
-      : Promise.resolve({ previous: null, next: null });
+    return requestJson<Neighbours>(`${beside}${query}`);
   }
 }

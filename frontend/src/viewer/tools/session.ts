@@ -27,6 +27,10 @@ function placeOf(workspace: Workspace): object | null {
 
 /** Keeps where this person stopped reading and how they had set each series, so that reopening goes on there. */
 export function keepSession(workspace: Workspace): void {
+  const address = workspace.manifest.links.session;
+  if (!address) {
+    return;
+  }
   let timer = 0;
   let sent = JSON.stringify(placeOf(workspace));
   let waiting = sent;
@@ -38,7 +42,7 @@ export function keepSession(workspace: Workspace): void {
     }
     try {
       const body: unknown = JSON.parse(text);
-      await request(workspace.manifest.links.session, { method: "PUT", body, keepalive });
+      await request(address, { method: "PUT", body, keepalive });
       sent = text;
     } catch (error) {
       // The place is a convenience: the next step sends it again, pictures tell of a lost network.

@@ -105,6 +105,17 @@ const PAGE_COMMANDS: readonly PageCommand[] = [
     keys: ["Shift+F4"],
     run: (_, hooks) => hooks.machine(),
   },
+  {
+    id: "share",
+    name: "Share the study by a link",
+    group: "Page",
+    keys: [],
+    run: ({ manifest }) => {
+      if (manifest.links.share) {
+        window.open(manifest.links.share, "_blank", "noopener");
+      }
+    },
+  },
   { id: "help", name: "Help", group: "Page", keys: ["?"], run: (_, hooks) => hooks.help() },
   {
     id: "keys",

@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from "lit";
+import { html, nothing, type TemplateResult } from "lit";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
 import "./export-download";
@@ -29,9 +29,21 @@ export class ExportElement extends ViewerElement {
         <noctis-export-print .workspace=${this.workspace}></noctis-export-print>
         <noctis-export-download .workspace=${this.workspace}></noctis-export-download>
         <noctis-export-store .workspace=${this.workspace}></noctis-export-store>
+        ${sharing(this.workspace)}
       </div>
     </dialog>`;
   }
+}
+
+function sharing(workspace: Workspace): TemplateResult | typeof nothing {
+  const { share } = workspace.manifest.links;
+  return share
+    ? html`<section class="export-part" aria-label="Share by a link">
+        <h3>Share by a link</h3>
+        <p>For somebody without an account here: this study alone, for a time.</p>
+        <p class="row"><a class="button primary" href=${share} target="_blank" rel="noopener">Share</a></p>
+      </section>`
+    : nothing;
 }
 
 function closeOutside(event: MouseEvent): void {

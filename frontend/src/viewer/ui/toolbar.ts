@@ -334,6 +334,7 @@ export class ToolbarElement extends ViewerElement {
       ${this.layoutItem({
         name: "Use this layout for studies like this…",
         keys: [],
+        disabled: !this.workspace.manifest.links.hanging,
         run: () => this.hooks.keepLayout(),
       })}
     </div>`;

@@ -266,9 +266,12 @@ export class ViewerPageElement extends ViewerElement {
     const { patient, study } = manifest;
     const age = patient.PatientAge ?? ageAt(patient.PatientBirthDate, study.StudyDate);
     const who = [patient.PatientID, sexText(patient.PatientSex), ageText(age)];
-    return html`<a class="tool back" href=${manifest.links.worklist} aria-label="Worklist" title="Worklist"
-        >${icon("arrowLeft")}</a
-      >
+    const { worklist } = manifest.links;
+    return html`${
+      worklist
+        ? html`<a class="tool back" href=${worklist} aria-label="Worklist" title="Worklist">${icon("arrowLeft")}</a>`
+        : nothing
+    }
       <h1 class="titles">
         <span class="patient">${personName(patient.PatientName)}</span>
         <span class="dim">${[...who, study.StudyDate].filter(Boolean).join(" · ")}</span>
@@ -278,11 +281,15 @@ export class ViewerPageElement extends ViewerElement {
   private toggles(): TemplateResult {
     return html`<div class="toggles">
       ${saveSign(this.workspace as Workspace)}
-      ${iconButton({
-        name: "Export",
-        icon: "download",
-        run: () => this.querySelector<ExportElement>("noctis-export")?.open(),
-      })}
+      ${
+        this.workspace?.manifest.guest
+          ? nothing
+          : iconButton({
+              name: "Export",
+              icon: "download",
+              run: () => this.querySelector<ExportElement>("noctis-export")?.open(),
+            })
+      }
       <button
         type="button"
         class="tool"
