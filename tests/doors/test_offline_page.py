@@ -105,6 +105,23 @@ def test_another_page_is_another_version(monkeypatch: pytest.MonkeyPatch) -> Non
     assert shell(client)["version"] != before["version"]
 
 
+def test_the_page_is_kept_in_the_language_of_its_reader() -> None:
+    client = Client()
+    assert shell(client)["language"] == "en"
+    english = client.get("/offline/?language=xx").content.decode()
+    assert '<html lang="en"' in english
+    client.cookies["noctis_language"] = "de"
+    kept = shell(client)
+    assert kept["language"] == "de"
+    # The worker asks without a cookie.
+    page = Client().get(f"{kept['page']}?language={kept['language']}").content.decode()
+    assert '<html lang="de"' in page
+    assert "Hochladen ohne Netz" in page
+    (messages,) = re.findall(r'src="(/static/[^"]*messages-de[^"]*)"', page)
+    assert messages in kept["files"]
+    assert Client().get("/offline/").content.decode() == english
+
+
 def test_the_manifest_keeps_to_its_place() -> None:
     found = Client().get("/offline/manifest.webmanifest").json()
     assert found["start_url"] == found["scope"] == "/offline/"

@@ -19,6 +19,8 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import translation
+from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
@@ -40,13 +42,24 @@ _COLOUR = "#0f1418"
 @require_GET
 @never_cache
 def page(request: HttpRequest) -> HttpResponse:
-    """Show the page; nothing in it depends on who asks, but for the colours."""
-    return render(request, "worklist/offline.html", _context(preferences.theme_of(request)))
+    """Show the page; nothing in it depends on who asks, but for the colours and the language."""
+    with _language_of(request):
+        return render(request, "worklist/offline.html", _context(preferences.theme_of(request)))
+
+
+def _language_of(request: HttpRequest) -> translation.override:
+    """Return the language that the worker asks for: it carries no cookie that says which."""
+    wanted = request.GET.get("language", "")
+    known = any(code == wanted for code, _ in settings.LANGUAGES)
+    return translation.override(wanted if known else get_language())
 
 
 def _context(theme: str) -> dict[str, Any]:
+    language = get_language() or settings.LANGUAGE_CODE
     return {
         "theme": theme,
+        "language": language,
+        "script_messages": "" if language == "en" else f"src/messages/{language}.ts",
         "product": "NoctisPro",
         "entry": _ENTRY,
         "reading": _READING,
@@ -86,11 +99,21 @@ def worker(request: HttpRequest) -> HttpResponse:
 
     The list is in the script: browsers look for a new one by comparing bytes.
     """
-    files = [reverse("offline:page"), reverse("offline:manifest"), *_assets()]
+    context = _context("dark")
+    files = [
+        reverse("offline:page"),
+        reverse("offline:manifest"),
+        *_assets(context["script_messages"]),
+    ]
     # The page's own words belong to it, those that change with its colours do not.
-    digest = hashlib.sha256(render_to_string("worklist/offline.html", _context("dark")).encode())
+    digest = hashlib.sha256(render_to_string("worklist/offline.html", context).encode())
     digest.update("\n".join(files).encode())
-    shell = {"version": digest.hexdigest()[:16], "page": files[0], "files": files}
+    shell = {
+        "version": digest.hexdigest()[:16],
+        "page": files[0],
+        "language": context["language"],
+        "files": files,
+    }
     script = f"self.SHELL = {json.dumps(shell)};\n{_worker_script()}"
     return HttpResponse(script, content_type="text/javascript; charset=utf-8")
 
@@ -128,17 +151,17 @@ def _built() -> Path:
     return Path(str(settings.DJANGO_VITE["default"]["manifest_path"])).parents[1]
 
 
-def _assets() -> list[str]:
+def _assets(script_messages: str) -> list[str]:
     """Return the addresses of all that the page loads, the worker that reads files included."""
     manifest_file = _built() / ".vite" / "manifest.json"
-    return _assets_of(manifest_file, manifest_file.stat().st_mtime_ns)
+    return _assets_of(manifest_file, manifest_file.stat().st_mtime_ns, script_messages)
 
 
-@lru_cache(maxsize=1)
-def _assets_of(manifest_file: Path, _changed_at_ns: int) -> list[str]:
+@lru_cache(maxsize=8)
+def _assets_of(manifest_file: Path, _changed_at_ns: int, script_messages: str) -> list[str]:
     chunks: dict[str, dict[str, Any]] = json.loads(manifest_file.read_text("utf-8"))
     found: dict[str, None] = {}
-    todo = [_ENTRY, _READING]
+    todo = [name for name in (_ENTRY, _READING, script_messages) if name]
     while todo:
         chunk = chunks[todo.pop()]
         for name in (chunk["file"], *chunk.get("css", ()), *chunk.get("assets", ())):

@@ -1,3 +1,4 @@
+import { msg, t, tn } from "../i18n";
 import { element, icon, toast } from "../site/dom";
 import { localDate } from "../site/times";
 import { type Picked, pickedFrom, readDrop } from "../site/upload/drop";
@@ -57,7 +58,7 @@ export class OfflinePage {
       shelf = await Shelf.open();
     } catch (error) {
       root.dataset.state = "impossible";
-      toast(`This browser keeps nothing: ${String(error)}`, "error");
+      toast(t("This browser keeps nothing: {error}", { error: String(error) }), "error");
       return null;
     }
     const page = new OfflinePage(root, shelf, new Server());
@@ -155,7 +156,10 @@ export class OfflinePage {
         void readDrop(event.dataTransfer, (files) => void this.add(files)).then(
           ({ unreadable }) => {
             if (unreadable > 0) {
-              toast(`${unreadable} files or folders could not be read.`, "error");
+              toast(
+                t("{count} files or folders could not be read.", { count: unreadable }),
+                "error",
+              );
             }
           },
         );
@@ -219,7 +223,7 @@ export class OfflinePage {
   private async add(files: readonly Picked[]): Promise<void> {
     const wish = this.wish();
     if (!wish.facility && !wish.order) {
-      toast("Sign in once with a network, so that this page knows your facility.", "error");
+      toast(t("Sign in once with a network, so that this page knows your facility."), "error");
       return;
     }
     void navigator.storage.persist?.();
@@ -245,7 +249,14 @@ export class OfflinePage {
       this.redraw();
     }
     if (unread > 0) {
-      toast(`${unread} of ${files.length} files were not kept: ${fault}`, "error");
+      toast(
+        t("{count} of {all} files were not kept: {fault}", {
+          count: unread,
+          all: files.length,
+          fault,
+        }),
+        "error",
+      );
     }
     this.sender.pump();
   }
@@ -276,8 +287,10 @@ export class OfflinePage {
     } else {
       const words =
         item.stage === "safe"
-          ? `Take ${item.name} off this list? Its receipt goes with it.`
-          : `Delete this browser's copy of ${item.name}? The archive has given no receipt for it.`;
+          ? t("Take {name} off this list? Its receipt goes with it.", { name: item.name })
+          : t("Delete this browser's copy of {name}? The archive has given no receipt for it.", {
+              name: item.name,
+            });
       if (await this.isSure(words)) {
         await this.drop([item]);
       }
@@ -303,7 +316,10 @@ export class OfflinePage {
 
   private async clear(): Promise<void> {
     const done = this.of("safe");
-    const words = `Take ${countText(done.length)} images with their receipts off this list? Download the receipts first if you keep them.`;
+    const words = t(
+      "Take all {count} images with their receipts off this list? Download the receipts first if you keep them.",
+      { count: countText(done.length) },
+    );
     if (await this.isSure(words)) {
       await this.drop(done);
       this.show("open");
@@ -381,7 +397,7 @@ export class OfflinePage {
     this.part("for=refused").hidden = this.showing !== "refused" || counts.refused === 0;
     this.part("for=safe").hidden = this.showing !== "safe" || counts.safe === 0;
     this.part("none").hidden = isEmpty || counts[this.showing] > 0;
-    this.part("none").textContent = NOTHING[this.showing];
+    this.part("none").textContent = t(NOTHING[this.showing]);
     this.rows.show(this.of(this.showing));
     this.drawTrouble(counts.open);
     this.noteSession(this.server.session);
@@ -389,15 +405,18 @@ export class OfflinePage {
 
   private outcome(counts: Record<Show, number>, bytes: number): string {
     if (this.adding > 0) {
-      return `Keeping copies: ${countText(this.adding)} files to go`;
+      return t("Keeping copies: {count} files to go", { count: countText(this.adding) });
     }
     if (counts.open > 0) {
-      return `${countText(counts.open)} to hand in, ${sizeText(Math.max(0, bytes))}`;
+      return t("{count} to hand in, {size}", {
+        count: countText(counts.open),
+        size: sizeText(Math.max(0, bytes)),
+      });
     }
     if (counts.refused > 0) {
-      return `${countText(counts.refused)} need you`;
+      return tn("{count} file needs you", "{count} files need you", counts.refused);
     }
-    return "Everything is in the archive";
+    return t("Everything is in the archive");
   }
 
   private drawTrouble(open: number): void {
@@ -407,24 +426,27 @@ export class OfflinePage {
     box.hidden = trouble.kind === "none";
     this.part("sign-in").hidden = !isSignedOut;
     this.part("try-now").hidden = trouble.kind === "may-not";
-    const kept = open > 0 ? " What is listed here is kept." : "";
+    const kept = open > 0 ? ` ${t("What is listed here is kept.")}` : "";
     const words = {
       none: "",
-      offline: `No network. Files can be added all the same; they are handed in by themselves when it is back.${kept}`,
-      "signed-out": `You are signed out. Sign in to hand in.${kept}`,
-      "may-not": "Your role does not allow uploads. Ask an administrator.",
+      offline:
+        t(
+          "No network. Files can be added all the same; they are handed in by themselves when it is back.",
+        ) + kept,
+      "signed-out": t("You are signed out. Sign in to hand in.") + kept,
+      "may-not": t("Your role does not allow uploads. Ask an administrator."),
       later: "",
     }[trouble.kind];
     const text = this.part("trouble-text");
     const said =
-      trouble.kind === "later" ? `${trouble.words} ${pauseText(trouble.until)}${kept}` : words;
+      trouble.kind === "later" ? `${t(trouble.words)} ${pauseText(trouble.until)}${kept}` : words;
     if (text.textContent !== said) {
       text.textContent = said;
     }
     const link = this.part("link");
     link.dataset.link = trouble.kind;
     const isCut = trouble.kind === "offline" || trouble.kind === "later";
-    this.part("link-text").textContent = isCut ? "Offline" : "Online";
+    this.part("link-text").textContent = isCut ? t("Offline") : t("Online");
   }
 
   private noteSession(session: Session | null): void {
@@ -466,22 +488,24 @@ export class OfflinePage {
 }
 
 const NOTHING: Record<Show, string> = {
-  open: "Nothing waits. Add files, or look at what is safe to delete.",
-  refused: "Nothing needs you.",
-  safe: "No receipt yet. What the archive has and has read again is listed here.",
+  open: msg("Nothing waits. Add files, or look at what is safe to delete."),
+  refused: msg("Nothing needs you."),
+  safe: msg("No receipt yet. What the archive has and has read again is listed here."),
 };
 
 function pauseText(until: number): string {
   const seconds = Math.ceil((until - Date.now()) / 1000);
-  return seconds > 0 ? `It is asked again in ${seconds} s.` : "It is being asked.";
+  return seconds > 0
+    ? t("It is asked again in {seconds} s.", { seconds })
+    : t("It is being asked.");
 }
 
 function wordsOf(error: unknown): string {
   if (error instanceof DOMException && error.name === "QuotaExceededError") {
-    return "this browser has no more room. Hand in what is listed, or free space on the disk.";
+    return t("this browser has no more room. Hand in what is listed, or free space on the disk.");
   }
   if (error instanceof DOMException && error.name === "NotReadableError") {
-    return "a file could not be read at its source.";
+    return t("a file could not be read at its source.");
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import * as dicomParser from "dicom-parser";
+import { msg } from "../i18n";
 
 /** What a file says of itself; `reason` says why it cannot be handed in. */
 export interface Reading {
@@ -56,10 +57,11 @@ export async function read(file: Blob): Promise<Reading> {
   const head = new Uint8Array(await file.slice(0, 132).arrayBuffer());
   reading.mime = kindOf(head);
   if (file.size === 0) {
-    reading.reason = "The file is empty.";
+    reading.reason = msg("The file is empty.");
   } else if (!reading.mime) {
-    reading.reason =
-      "This is not DICOM, JPEG or PNG. If it is DICOM without its preamble, send it on the upload page.";
+    reading.reason = msg(
+      "This is not DICOM, JPEG or PNG. If it is DICOM without its preamble, send it on the upload page.",
+    );
   } else if (reading.mime === "application/dicom") {
     Object.assign(reading, await uidsOf(file));
   }
@@ -87,8 +89,9 @@ async function uidsOf(file: Blob): Promise<Partial<Reading>> {
       // Cut off within the header, or no header at all: more of the file tells which.
       if (length >= Math.min(file.size, MOST_HEAD)) {
         return {
-          reason:
+          reason: msg(
             "Its header cannot be read here: a UID is missing, or it is damaged or deflated. Send it on the upload page.",
+          ),
         };
       }
     }

@@ -1,3 +1,4 @@
+import { msg, t } from "../i18n";
 import { element, icon } from "../site/dom";
 import { localMoment } from "../site/times";
 import { sizeText } from "../site/upload/pace";
@@ -7,14 +8,14 @@ import type { Item, Stage } from "./items";
 const MOST = 300;
 
 const FACES: Record<Stage, { icon: string; word: string; tone: string }> = {
-  kept: { icon: "hard-drive", word: "Kept", tone: "dim" },
-  prepared: { icon: "clock", word: "Waiting", tone: "dim" },
-  announced: { icon: "clock", word: "Announced", tone: "dim" },
-  stored: { icon: "hard-drive", word: "Being checked", tone: "accent" },
-  safe: { icon: "circle-check", word: "Safe to delete", tone: "ok" },
-  refused: { icon: "circle-x", word: "Needs you", tone: "danger" },
+  kept: { icon: "hard-drive", word: msg("Kept"), tone: "dim" },
+  prepared: { icon: "clock", word: msg("Waiting"), tone: "dim" },
+  announced: { icon: "clock", word: msg("Announced"), tone: "dim" },
+  stored: { icon: "hard-drive", word: msg("Being checked"), tone: "accent" },
+  safe: { icon: "circle-check", word: msg("Safe to delete"), tone: "ok" },
+  refused: { icon: "circle-x", word: msg("Needs you"), tone: "danger" },
 };
-const SENDING = { icon: "upload", word: "Sending", tone: "accent" };
+const SENDING = { icon: "upload", word: msg("Sending"), tone: "accent" };
 
 export type Action = "retry" | "remove" | "receipt";
 
@@ -50,7 +51,7 @@ export class OfflineRows {
       before = root;
     }
     if (items.length > MOST) {
-      this.more.textContent = `and ${items.length - MOST} more`;
+      this.more.textContent = t("and {count} more", { count: items.length - MOST });
       this.body.append(this.more);
     } else {
       this.more.remove();
@@ -79,7 +80,7 @@ export class OfflineRows {
 
   private draw(item: Item, sent: number): HTMLElement {
     const look = sent > 0 && item.stage === "announced" ? SENDING : FACES[item.stage];
-    const face = element("span", `file-state tone-${look.tone}`, icon(look.icon), look.word);
+    const face = element("span", `file-state tone-${look.tone}`, icon(look.icon), t(look.word));
     const name = element("span", "offline-name", item.name);
     name.title = item.name;
     const text = element("div", "offline-text", name, this.line(item));
@@ -87,18 +88,18 @@ export class OfflineRows {
       const bar = element("progress", "file-bar");
       bar.max = item.size;
       bar.value = sent;
-      bar.setAttribute("aria-label", `${item.name}: sent`);
+      bar.setAttribute("aria-label", t("{name}: sent", { name: item.name }));
       text.append(bar);
     }
     const size = element("span", "file-size", sizeText(item.size));
     const actions = element("span", "offline-actions");
     if (item.stage === "refused") {
-      actions.append(this.button(item, "retry", "rotate-ccw", "Try again"));
+      actions.append(this.button(item, "retry", "rotate-ccw", t("Try again")));
     }
     if (item.receipt) {
-      actions.append(this.button(item, "receipt", "download", "Receipt"));
+      actions.append(this.button(item, "receipt", "download", t("Receipt")));
     }
-    actions.append(this.button(item, "remove", "trash-2", "Remove"));
+    actions.append(this.button(item, "remove", "trash-2", t("Remove")));
     const row = element("li", "offline-row", face, text, size, actions);
     row.dataset.id = item.id;
     row.dataset.stage = item.stage;
@@ -107,14 +108,20 @@ export class OfflineRows {
 
   private line(item: Item): HTMLElement {
     const parts = [
-      item.deidentify ? "de-identified on arrival" : item.order ? `order ${item.order}` : "",
-      item.acknowledgedAt ? `acknowledged ${localMoment(new Date(item.acknowledgedAt))}` : "",
+      item.deidentify
+        ? t("de-identified on arrival")
+        : item.order
+          ? t("order {order}", { order: item.order })
+          : "",
+      item.acknowledgedAt
+        ? t("acknowledged {at}", { at: localMoment(new Date(item.acknowledgedAt)) })
+        : "",
       item.warning,
     ];
     const line = element("span", "offline-line dim", parts.filter(Boolean).join(" · "));
     if (item.reason) {
       line.className = "offline-line offline-reason";
-      line.textContent = item.reason;
+      line.textContent = t(item.reason);
     }
     return line;
   }

@@ -1,3 +1,4 @@
+import { msg, t } from "../i18n";
 import { type Item, isReceiptOf, nextToSend } from "./items";
 import type { Reader } from "./reader";
 import { pictureUids } from "./reading";
@@ -127,7 +128,10 @@ export class Sender {
     try {
       await this.read(item);
     } catch (error) {
-      await this.refuse(item, `This browser could not read its copy: ${String(error)}`);
+      await this.refuse(
+        item,
+        t("This browser could not read its copy: {error}", { error: String(error) }),
+      );
     } finally {
       this.isReading = false;
       this.busy.delete(item.id);
@@ -138,7 +142,7 @@ export class Sender {
   private async read(item: Item): Promise<void> {
     const file = await this.shelf.file(item.id);
     if (!file) {
-      await this.refuse(item, "The browser's copy is gone. Add the file again.");
+      await this.refuse(item, msg("The browser's copy is gone. Add the file again."));
       return;
     }
     const { reason, ...found } = await this.reader.read(file);
@@ -161,11 +165,11 @@ export class Sender {
       return "";
     }
     if (item.deidentify) {
-      return "A JPEG or PNG cannot be de-identified here: nobody knows what is drawn in it.";
+      return msg("A JPEG or PNG cannot be de-identified here: nobody knows what is drawn in it.");
     }
     return item.order
       ? ""
-      : "A picture does not say whose it is. Write its order's number above, then try again.";
+      : msg("A picture does not say whose it is. Write its order's number above, then try again.");
   }
 
   private known(item: Item): string {
@@ -178,7 +182,7 @@ export class Sender {
         other.deidentify === item.deidentify &&
         other.stage !== "refused",
     );
-    return twin ? `The same file is in this list already, as ${twin.name}.` : "";
+    return twin ? t("The same file is in this list already, as {name}.", { name: twin.name }) : "";
   }
 
   // One step with the server ---------------------------------------------------------------------
@@ -209,7 +213,7 @@ export class Sender {
     }
     const file = await this.shelf.file(item.id);
     if (!file) {
-      await this.refuse(item, "The browser's copy is gone. Add the file again.");
+      await this.refuse(item, msg("The browser's copy is gone. Add the file again."));
       return;
     }
     item.tries += 1;
@@ -241,7 +245,9 @@ export class Sender {
     } else {
       await this.refuse(
         item,
-        "The archive had this image and has it no more, or its receipt is about other bytes. Keep the file, and ask an administrator.",
+        msg(
+          "The archive had this image and has it no more, or its receipt is about other bytes. Keep the file, and ask an administrator.",
+        ),
       );
       return;
     }
@@ -256,7 +262,10 @@ export class Sender {
 
   private async failed(item: Item, error: unknown): Promise<void> {
     if (!(error instanceof Failure)) {
-      await this.refuse(item, `This browser could not send it: ${String(error)}`);
+      await this.refuse(
+        item,
+        t("This browser could not send it: {error}", { error: String(error) }),
+      );
       return;
     }
     if (error.kind === "old-token") {

@@ -1,3 +1,4 @@
+import { msg, t } from "../i18n";
 import type { Item, Receipt } from "./items";
 
 const BASE = "/api/v1/radiology/offline-images";
@@ -42,7 +43,7 @@ export class Failure extends Error {
   }
 }
 
-const UNREACHABLE = "The server does not answer.";
+const UNREACHABLE = msg("The server does not answer.");
 
 /** Asks the server, and says in words why it did not do what was asked. */
 export class Server {
@@ -180,10 +181,16 @@ export function answerOf<T>(status: number, text: string, retryAfter: string | n
   }
   const detail = document.detail;
   const words =
-    typeof detail === "string" && detail ? detail : `The server could not take it (${status}).`;
+    typeof detail === "string" && detail
+      ? detail
+      : t("The server could not take it ({status}).", { status });
   if (status === 200) {
     // A sign-in page of a network in between, which is no answer of ours.
-    throw new Failure("later", "Something else than the archive answers in this network.", status);
+    throw new Failure(
+      "later",
+      msg("Something else than the archive answers in this network."),
+      status,
+    );
   }
   if (status === 401) {
     throw new Failure("signed-out", words, status);

@@ -5,6 +5,7 @@
 interface Shell {
   version: string;
   page: string;
+  language: string;
   files: string[];
 }
 
@@ -35,7 +36,8 @@ async function keep(): Promise<void> {
   await Promise.all(
     shell.files.map(async (address) => {
       // Without cookies: what is kept is nobody's.
-      const answer = await fetch(address, { cache: "no-cache", credentials: "omit" });
+      const language = address === shell.page ? `?language=${shell.language}` : "";
+      const answer = await fetch(address + language, { cache: "no-cache", credentials: "omit" });
       if (!answer.ok) {
         throw new Error(`${address}: ${answer.status}`);
       }
