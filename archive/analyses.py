@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from archive import access, analysis_catalogue, audit, jobs, outbox, rules
+from archive import access, analysis_catalogue, audit, jobs, outbox, remote_programs, rules
 from archive.access import Actor
 from archive.analysis_catalogue import Program
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
@@ -17,6 +18,8 @@ from archive.models import (
     AnalysisRun,
     AnalysisService,
     AnalysisState,
+    Job,
+    JobState,
     MachineFinding,
     ReconstructionJob,
 )
@@ -24,6 +27,7 @@ from archive.rules import Conditions
 from worklist.models import DicomImage, Study
 
 WORK_JOB = "analysis.work"
+OVER_JOB = "analysis.over"
 OPEN = (AnalysisState.WAITING, AnalysisState.RUNNING)
 # What describes other images: an analysis is not run anew because of it.
 COMPANIONS = ("SEG", "SR", "PR", "KO", "DOC", "OT")
@@ -60,17 +64,27 @@ def service_for(actor: Actor, key: UUID) -> AnalysisService:
 
 
 def program_of(key: str) -> Program:
-    """Return an installed program.
+    """Return a program that is installed here, or registered as one elsewhere.
 
     Raises
     ------
     InvalidInputError
-        When none of this name is installed.
+        When there is none of this name.
     """
-    program = analysis_catalogue.installed().get(key)
+    program = programs().get(key)
     if program is None:
         raise InvalidInputError("This program is not installed here. Choose one of the list.")
     return program
+
+
+def programs(facility_id: UUID | None = None) -> dict[str, Program]:
+    """Return what can be run: programs that are installed here, and those elsewhere.
+
+    Parameters
+    ----------
+    facility_id : only those that may be given this facility's studies
+    """
+    return {**analysis_catalogue.installed(), **remote_programs.programs(facility_id)}
 
 
 def add_service(actor: Actor, draft: ServiceDraft) -> AnalysisService:
@@ -102,8 +116,8 @@ def add_service(actor: Actor, draft: ServiceDraft) -> AnalysisService:
 
 def sentence(service: AnalysisService) -> str:
     """Write a service as people say it."""
-    program = analysis_catalogue.installed().get(service.program)
-    name = program.name if program else f"{service.program} (not installed any more)"
+    program = programs().get(service.program)
+    name = program.name if program else f"{service.program} (not there any more)"
     return f"{rules.studies_in_words(service)} are analysed by {name}."
 
 
@@ -155,8 +169,9 @@ def queue_by_rules(study: Study) -> int:
     if through is None:
         return 0
     queued = 0
+    known = programs(study.facility_id)
     for service in rules.fitting(AnalysisService.objects.select_related("facility"), study):
-        program = analysis_catalogue.installed().get(service.program)
+        program = known.get(service.program)
         if program is None or (service.active_since and through < service.active_since):
             continue
         with transaction.atomic():
@@ -190,7 +205,9 @@ def run_by_hand(actor: Actor, study: Study, program_key: str) -> AnalysisRun:
     """
     if not actor.can_annotate:
         raise ForbiddenError("Your role looks at studies and starts no analyses.")
-    program = program_of(program_key)
+    program = programs(study.facility_id).get(program_key)
+    if program is None:
+        raise InvalidInputError("This program is not there. Choose one of the list.")
     through = images_of(study).aggregate(last=Max("received_at"))["last"]
     if through is None:
         raise InvalidInputError("This study has no images that could be analysed.")
@@ -239,15 +256,18 @@ def run_for(actor: Actor, key: UUID) -> AnalysisRun:
 
 
 def retry(actor: Actor, run: AnalysisRun) -> None:
-    """Run a failed analysis again, with all its tries."""
+    """Run an analysis that failed or was cancelled again, with all its tries."""
     if not actor.can_annotate:
         raise ForbiddenError("Your role looks at studies and starts no analyses.")
     with transaction.atomic():
-        changed = AnalysisRun.objects.filter(pk=run.pk, state=AnalysisState.FAILED).update(
+        changed = AnalysisRun.objects.filter(
+            pk=run.pk, state__in=(AnalysisState.FAILED, AnalysisState.CANCELLED)
+        ).update(
             state=AnalysisState.WAITING,
             attempts=0,
             worker="",
             last_error="",
+            status_text="",
             started_at=None,
             finished_at=None,
         )
@@ -256,6 +276,32 @@ def retry(actor: Actor, run: AnalysisRun) -> None:
         audit.record(actor, "analysis.retry", run.study, program=run.program)
         tell(run)
         enqueue(run)
+
+
+def cancel(actor: Actor, run: AnalysisRun) -> None:
+    """End an analysis that waits or runs; what it finds later is not taken."""
+    if not actor.can_annotate:
+        raise ForbiddenError("Your role looks at studies and ends no analyses.")
+    with transaction.atomic():
+        changed = AnalysisRun.objects.filter(pk=run.pk, state__in=OPEN).update(
+            state=AnalysisState.CANCELLED, finished_at=timezone.now()
+        )
+        if not changed:
+            raise ConflictError("It is over already.")
+        audit.record(actor, "analysis.cancel", run.study, program=run.program)
+        tell(run)
+        # Whoever works on it looks, and gives up.
+        jobs.hasten(WORK_JOB, str(run.pk))
+        enqueue(run)
+        jobs.enqueue(OVER_JOB, str(run.pk), run_id=str(run.pk))
+
+
+def postpone(run: AnalysisRun, delay_s: float) -> None:
+    """Let the next look at a run wait."""
+    at = timezone.now() + timedelta(seconds=delay_s)
+    waiting = Job.objects.filter(kind=WORK_JOB, key=str(run.pk), state=JobState.QUEUED)
+    if not waiting.update(run_at=at):
+        enqueue(run, delay_s)
 
 
 def enqueue(run: AnalysisRun, delay_s: float = 0) -> None:

@@ -55,11 +55,15 @@ _POINTS = {
 _ME = access.system_actor("analysis")
 
 
-def take(run: AnalysisRun, folder: Path) -> int:
+def take(run: AnalysisRun, folder: Path, *, digest: str = "") -> int:
     """Take the results that lie in a folder: findings as rows, objects into the study.
 
     Doing it twice does it once. A run that somebody cancelled meanwhile keeps what was stored with
     its mark, so that no object of a machine stands in a study without one.
+
+    Parameters
+    ----------
+    digest : of the body that they came in, where they came by HTTP
 
     Returns
     -------
@@ -82,8 +86,9 @@ def take(run: AnalysisRun, folder: Path) -> int:
         if row.is_open:
             row.state = AnalysisState.DONE
             row.last_error = ""
+            row.results_sha256 = digest
             row.finished_at = timezone.now()
-            row.save(update_fields=["state", "last_error", "finished_at"])
+            row.save(update_fields=["state", "last_error", "results_sha256", "finished_at"])
         audit.record(_ME, "study.analysed", run.study, program=run.program, found=len(found))
         analyses.tell(run)
     return len(found) + len(objects)

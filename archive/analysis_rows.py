@@ -8,7 +8,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from archive.forwarding_rows import StudyRule
-from worklist.models import DicomImage, Study
+from worklist.models import DicomImage, Facility, Study
 
 
 class AnalysisService(StudyRule):
@@ -24,6 +24,36 @@ class AnalysisService(StudyRule):
 
     def __str__(self) -> str:
         return f"{self.program} ({self.pk})"
+
+
+class RemoteProgram(models.Model):
+    """A program that runs elsewhere and is asked by HTTP."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=64)
+    version = models.CharField(max_length=32, blank=True)
+    manufacturer = models.CharField(max_length=64, blank=True)
+    purpose = models.CharField(max_length=255, blank=True)
+    url = models.CharField(max_length=512)
+    facility = models.ForeignKey(
+        Facility,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="Whose studies it may be given; empty: every facility's.",
+    )
+    # The secret follows from it and from the site's own: no table holds one.
+    secret_number = models.PositiveIntegerField(default=1, editable=False)
+    is_active = models.BooleanField(default=False)
+    created_by = models.CharField(max_length=150, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.url})"
 
 
 class AnalysisState(models.TextChoices):
@@ -60,6 +90,13 @@ class AnalysisRun(models.Model):
     memory_mib = models.PositiveIntegerField(default=4096)
     # The worker process whose child it is: `host:pid`.
     worker = models.CharField(max_length=64, blank=True, editable=False)
+    # Of a program elsewhere: until when it may answer, where it says how far it is, and its words.
+    deadline = models.DateTimeField(null=True, blank=True, editable=False)
+    status_url = models.CharField(max_length=512, blank=True, editable=False)
+    status_text = models.CharField(max_length=255, blank=True, editable=False)
+    # The link by which it fetches the study, and the digest of the body with its results.
+    link_id = models.UUIDField(null=True, blank=True, editable=False)
+    results_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     last_error = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True, editable=False)

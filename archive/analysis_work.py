@@ -32,10 +32,12 @@ from archive import (
     jobs,
     outbox,
     quiet,
+    remote_analyses,
+    remote_programs,
     runner,
     stores,
 )
-from archive.analyses import OPEN, WORK_JOB
+from archive.analyses import OPEN, OVER_JOB, WORK_JOB
 from archive.analysis_process import OUTCOME
 from archive.errors import ArchiveError, PermanentError
 from archive.models import AnalysisRun, AnalysisService, AnalysisState, Heartbeat
@@ -101,6 +103,9 @@ def work(run_id: str) -> None:
     if run is None:
         _forget(UUID(run_id))
         return
+    if run.program.startswith(remote_programs.PREFIX):
+        remote_analyses.work(run)
+        return
     if child is None:
         if _is_looked_after(run):
             analyses.enqueue(run, _LOOK_S)
@@ -116,6 +121,14 @@ def work(run_id: str) -> None:
             analyses.enqueue(run, _LOOK_S)
         return
     _finished(run, child.process.returncode)
+
+
+@jobs.handler(OVER_JOB)
+def tell_over(run_id: str) -> None:
+    """Tell a program elsewhere that nobody waits for it any more."""
+    run = AnalysisRun.objects.select_related("study").filter(pk=UUID(run_id)).first()
+    if run is not None and run.program.startswith(remote_programs.PREFIX) and not run.is_open:
+        remote_analyses.tell_over(run)
 
 
 def _is_looked_after(run: AnalysisRun) -> bool:

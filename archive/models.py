@@ -14,6 +14,7 @@ from archive.analysis_rows import (
     FindingDecision,
     FindingGraphic,
     MachineFinding,
+    RemoteProgram,
 )
 from archive.care_rows import (
     Alert,
@@ -57,9 +58,9 @@ __all__ = [
     "Destination", "FacilityUsage", "FindingDecision", "FindingGraphic", "ForwardRule", "Heartbeat",
     "InstanceConflict", "Job", "JobState", "Knock", "KnockState", "LinkOutcome", "LinkPurpose",
     "LinkUse", "MachineFinding", "NoticeState", "OutboxEvent", "PatientLink", "ReconstructionJob",
-    "ReconstructionOutput", "ReconstructionState", "ResumableUpload", "SharedLink", "StudyRule",
-    "Sweep", "Transmission", "TransmissionState", "UploadAction", "UploadLog", "UploadState",
-    "Volume", "VolumeSample",
+    "ReconstructionOutput", "ReconstructionState", "RemoteProgram", "ResumableUpload",
+    "SharedLink", "StudyRule", "Sweep", "Transmission", "TransmissionState", "UploadAction",
+    "UploadLog", "UploadState", "Volume", "VolumeSample",
 ]  # fmt: skip
 
 

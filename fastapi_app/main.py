@@ -30,6 +30,7 @@ from fastapi_app import access_log, docs_page, errors, heads
 from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
 from fastapi_app.routers import (
+    analyses,
     dicom,
     dicom_production,
     dicomweb,
@@ -103,6 +104,7 @@ def create() -> FastAPI:
     errors.install(api)
     # Pictures first: `/studies/{study}/thumbnail` and `/studies/{study}` do not meet anyway.
     routers = (
+        analyses,
         dicom_production,
         dicom,
         registry,

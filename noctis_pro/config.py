@@ -30,6 +30,9 @@ _SECOND_FACTOR = ("optional", "administrators", "everybody")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 class ConfigError(Exception):
     """A variable has a value that cannot be used; the message names it."""
 
@@ -158,6 +161,8 @@ class Config:
     ohif_viewer_url: str
     orthanc_url: str
     orthanc_mirror: bool
+    site_url: str
+    analysis_networks: tuple[Network, ...]
     signed_urls: bool
     signed_url_ttl_s: int
     max_frame_pixels: int
@@ -358,6 +363,8 @@ def load(environ: Mapping[str, str]) -> Config:
         ohif_viewer_url=read.url("OHIF_VIEWER_URL", schemes=("http", "https")),
         orthanc_url=read.url("ORTHANC_URL", schemes=("http", "https")),
         orthanc_mirror=read.flag("ORTHANC_MIRROR", default=False),
+        site_url=_site_url(read),
+        analysis_networks=_networks(read, "NOCTIS_ANALYSIS_NETWORKS"),
         signed_urls=read.flag("RADIOLOGY_SIGNED_URLS", default=True),
         signed_url_ttl_s=read.whole("SIGNED_URL_TTL", default=3600, least=1, most=86400),
         max_frame_pixels=read.whole(
@@ -456,6 +463,24 @@ def _origins(read: _Reader, name: str) -> tuple[str, ...]:
         if urlsplit(origin).scheme not in {"http", "https"}:
             raise ConfigError(name, origin, "write origins such as https://pacs.example.org")
     return origins
+
+
+def _site_url(read: _Reader) -> str:
+    """Return under which address programs elsewhere reach the site."""
+    host = read.text("NOCTIS_WEB_HOST", default="127.0.0.1")
+    port = read.port("NOCTIS_WEB_PORT", default=8000)
+    own = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return read.url("NOCTIS_SITE_URL", schemes=("http", "https"), default=own).rstrip("/")
+
+
+def _networks(read: _Reader, name: str) -> tuple[Network, ...]:
+    found = []
+    for text in read.listing(name):
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ConfigError(name, text, "write networks such as 10.1.0.0/16") from error
+    return tuple(found)
 
 
 def _frames_in_redis(read: _Reader, redis_url: str) -> bool:

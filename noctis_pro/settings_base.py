@@ -219,6 +219,9 @@ ORTHANC_URL = CONFIG.orthanc_url
 ORTHANC_MIRROR = CONFIG.orthanc_mirror
 RADIOLOGY_SIGNED_URLS = CONFIG.signed_urls
 SIGNED_URL_TTL_S = CONFIG.signed_url_ttl_s
+# Where programs elsewhere reach this site, and in which networks they may be asked.
+SITE_URL = CONFIG.site_url
+ANALYSIS_NETWORKS = CONFIG.analysis_networks
 
 # First start ------------------------------------------------------------------------------------
 

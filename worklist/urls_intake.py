@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from worklist.views import analyses, facilities, forwarding, knocks, upload
+from worklist.views import analyses, analysis_programs, facilities, forwarding, knocks, upload
 
 urlpatterns = [
     path("upload/", upload.upload_page, name="upload"),
@@ -59,6 +59,13 @@ urlpatterns = [
     path("analyses/", analyses.queue_page, name="analysis-queue"),
     path("analyses/services/", analyses.service_page, name="analysis-services"),
     path("analyses/services/<uuid:service_id>/", analyses.change_service, name="analysis-service"),
+    path("analyses/programs/", analysis_programs.add_program, name="analysis-programs"),
+    path(
+        "analyses/programs/<uuid:program_id>/",
+        analysis_programs.change_program,
+        name="analysis-program",
+    ),
+    path("analyses/<uuid:run_id>/cancel/", analyses.cancel, name="analysis-cancel"),
     path("analyses/<uuid:run_id>/retry/", analyses.retry, name="analysis-retry"),
     path("studies/<uuid:study_id>/findings/", analyses.finding_page, name="finding-list"),
     path("findings/<uuid:finding_id>/decide/", analyses.decide, name="finding-decide"),

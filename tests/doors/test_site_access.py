@@ -196,9 +196,9 @@ def test_the_walk_knows_every_kind_of_thing() -> None:
     assert kinds == {
         "conflict_id", "deletion_id", "destination_id", "drawing_id", "entry_id",
         "facility_id", "finding_id", "image_id", "item_id", "knock_id", "link_id", "match_id",
-        "notification_id", "order_id", "path", "preset_id", "protocol_id", "reconstruction_id",
-        "revision_id", "rule_id", "run_id", "series_id", "service_id", "side", "study_id",
-        "token_id", "upload_id", "user_id",
+        "notification_id", "order_id", "path", "preset_id", "program_id", "protocol_id",
+        "reconstruction_id", "revision_id", "rule_id", "run_id", "series_id", "service_id", "side",
+        "study_id", "token_id", "upload_id", "user_id",
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ DEFAULTS = {
     "orthanc_mirror": False,
     "signed_urls": True,
     "signed_url_ttl_s": 3600,
+    "site_url": "http://127.0.0.1:8000",
+    "analysis_networks": (),
     "max_frame_pixels": 67108864,
     "secret_key": "",
     "signing_key": "",
@@ -105,6 +108,13 @@ def test_no_field_goes_untested() -> None:
         ("ORTHANC_MIRROR", "1", "orthanc_mirror", True),
         ("RADIOLOGY_SIGNED_URLS", "0", "signed_urls", False),
         ("SIGNED_URL_TTL", "60", "signed_url_ttl_s", 60),
+        ("NOCTIS_SITE_URL", "https://pacs.example.org/", "site_url", "https://pacs.example.org"),
+        (
+            "NOCTIS_ANALYSIS_NETWORKS",
+            "10.1.0.0/16, ::1/128",
+            "analysis_networks",
+            (ip_network("10.1.0.0/16"), ip_network("::1/128")),
+        ),
         ("NOCTIS_MAX_FRAME_PIXELS", "134217728", "max_frame_pixels", 134217728),
         ("SECRET_KEY", "k" * 50, "secret_key", "k" * 50),
         ("NOCTIS_IDLE_MINUTES", "15", "idle_minutes", 15),
@@ -282,6 +292,8 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
         ("ORTHANC_URL", "orthanc:8042", "http://"),
         ("RADIOLOGY_SIGNED_URLS", "2", "write 1 or 0"),
         ("SIGNED_URL_TTL", "forever", "from 1 to 86400"),
+        ("NOCTIS_SITE_URL", "pacs.example.org", "starts with http"),
+        ("NOCTIS_ANALYSIS_NETWORKS", "10.1.0.1/16", "such as 10.1.0.0/16"),
         ("NOCTIS_MAX_FRAME_PIXELS", "1", "from 1048576 to 268435456"),
         ("DEBUG", "on please", "write 1 or 0"),
         ("CSRF_TRUSTED_ORIGINS", "pacs.example.org", "https://"),

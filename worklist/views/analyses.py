@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts import preferences
-from archive import access, analyses, analysis_catalogue, audit, facilities, findings, rules
+from archive import access, analyses, audit, facilities, findings, remote_programs, rules
+from archive.access import Actor
 from archive.analyses import ServiceDraft
 from archive.errors import ArchiveError, ConflictError, ForbiddenError, InvalidInputError
-from archive.models import AnalysisService, AnalysisState, FindingDecision
+from archive.models import (
+    AnalysisRun,
+    AnalysisService,
+    AnalysisState,
+    FindingDecision,
+    RemoteProgram,
+)
 from archive.rules import Conditions, Preview
 from worklist.models import Modality
 from worklist.views.forms import read_time, read_uuid
@@ -67,20 +76,33 @@ def queue_page(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
-    """Run a failed analysis again."""
+    """Run an analysis again that failed or was cancelled."""
+    return _change(request, run_id, analyses.retry, gettext_noop("It is run again."))
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """End an analysis that waits or runs."""
+    return _change(request, run_id, analyses.cancel, gettext_noop("It is cancelled."))
+
+
+def _change(
+    request: HttpRequest, run_id: UUID, change: Callable[[Actor, AnalysisRun], None], text: str
+) -> HttpResponse:
     actor = actor_of(request)
     run = analyses.run_for(actor, run_id)
     is_script = not request.accepts("text/html")
     try:
-        analyses.retry(actor, run)
+        change(actor, run)
     except _IN_PLACE as error:
         if is_script:
             raise
         messages.error(request, str(error))
         return redirect("worklist:analysis-queue")
     if is_script:
-        return JsonResponse({"message": "It is run again."})
-    messages.success(request, gettext("It is run again."))
+        return JsonResponse({"message": text})
+    messages.success(request, gettext(text))
     return redirect("worklist:analysis-queue")
 
 
@@ -90,11 +112,11 @@ def service_page(request: HttpRequest) -> HttpResponse:
     """Show the services; by POST, save a new one."""
     actor = administrator_of(request)
     if request.method != "POST":
-        return _services(request)
+        return services(request)
     try:
         analyses.add_service(actor, _draft(request))
     except InvalidInputError as error:
-        return _services(request, failure=error)
+        return services(request, failure=error)
     messages.success(
         request, gettext("It is saved. Look at what it would have been run on, then switch it on.")
     )
@@ -109,7 +131,7 @@ def change_service(request: HttpRequest, service_id: UUID) -> HttpResponse:
     service = analyses.service_for(actor, service_id)
     do = request.POST.get("do", "")
     if do == "try":
-        return _services(request, looked_at=(service.pk, rules.preview(actor, service)))
+        return services(request, looked_at=(service.pk, rules.preview(actor, service)))
     if do in ("on", "off"):
         analyses.switch_service(actor, service, is_active=do == "on")
         messages.success(request, f"Switched {do}: {analyses.sentence(service)}")
@@ -139,7 +161,7 @@ def finding_page(request: HttpRequest, study_id: UUID) -> HttpResponse:
     context = {
         "study": study,
         "runs": list(findings.runs_of(actor, study)[:_MOST_SHOWN]),
-        "programs": list(analysis_catalogue.installed().values()),
+        "programs": list(analyses.programs(study.facility_id).values()),
         "actor": actor,
         "zone": preferences.zone_of(request),
     }
@@ -163,12 +185,22 @@ def decide(request: HttpRequest, finding_id: UUID) -> HttpResponse:
     return redirect("worklist:finding-list", finding.run.study_id)
 
 
-def _services(
+def services(
     request: HttpRequest,
     *,
     looked_at: tuple[UUID, Preview] | None = None,
     failure: ArchiveError | None = None,
+    remote_failure: ArchiveError | None = None,
+    secret: tuple[RemoteProgram, str] | None = None,
 ) -> HttpResponse:
+    """Show the page of services, with what was asked of it.
+
+    Parameters
+    ----------
+    looked_at : a service, and what it would have been run on
+    failure, remote_failure : why a service, or a program elsewhere, was not saved
+    secret : of a program, shown this once
+    """
     actor = administrator_of(request)
     context: dict[str, Any] = {
         "lines": [
@@ -180,15 +212,20 @@ def _services(
             for service in analyses.services(actor)
         ],
         "failure": failure,
-        "typed": request.POST if failure else {},
-        "programs": list(analysis_catalogue.installed().values()),
+        "typed": request.POST if failure or remote_failure else {},
+        "remote_failure": remote_failure,
+        "remote_programs": list(remote_programs.listing(actor)),
+        "networks": settings.ANALYSIS_NETWORKS,
+        "secret": secret,
+        "programs": list(analyses.programs().values()),
         "facilities": list(facilities.listing(actor.scope)),
         "modality_codes": list(Modality.objects.values_list("code", flat=True)),
         "zone_name": str(preferences.zone_of(request)),
         "actor": actor,
         "zone": preferences.zone_of(request),
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if failure else HTTPStatus.OK
+    is_refused = failure or remote_failure
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if is_refused else HTTPStatus.OK
     return render(request, "worklist/analysis_services.html", context, status=status)
 
 

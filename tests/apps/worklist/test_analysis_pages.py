@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,13 @@ from django.test import Client
 from accounts.models import Role
 from archive import analyses
 from archive.analysis_catalogue import EXAMPLE
-from archive.models import AnalysisRun, AnalysisService, FindingDecision, MachineFinding
+from archive.models import (
+    AnalysisRun,
+    AnalysisService,
+    FindingDecision,
+    MachineFinding,
+    RemoteProgram,
+)
 from tests import factories
 from tests.dicom import to_bytes
 from tests.volumes import stacked
@@ -139,3 +146,46 @@ def test_a_study_that_nobody_analysed(site: Client, study: Study) -> None:
     assert not AnalysisRun.objects.exists()
     site.post(address, {"program": EXAMPLE.key})
     assert AnalysisRun.objects.get().reason == "rita started it."
+
+
+def test_a_program_elsewhere_is_registered_and_its_secret_shown_once(
+    site: Client, settings: Any
+) -> None:
+    settings.ANALYSIS_NETWORKS = (ip_network("127.0.0.0/8"),)
+    admin = client_of("root", Role.ADMIN)
+    programs = "/worklist/analyses/programs/"
+    typed = {"name": "<b>Finder</b>", "url": "http://127.0.0.1:9/jobs", "version": "2"}
+    assert site.post(programs, typed).status_code == 403
+    refused = admin.post(programs, {**typed, "url": "http://192.0.2.1/"})
+    assert refused.status_code == 422
+    assert "NOCTIS_ANALYSIS_NETWORKS" in refused.content.decode()
+    shown = admin.post(programs, typed).content.decode()
+    assert "&lt;b&gt;Finder&lt;/b&gt;" in shown
+    assert "whsec_" in shown
+    assert "whsec_" not in admin.get(SERVICES).content.decode()
+    row = RemoteProgram.objects.get()
+    own = f"{programs}{row.pk}/"
+    assert site.post(own, {"do": "on"}).status_code == 403
+    key = f"http:{row.pk.hex}"
+    assert key not in admin.get(SERVICES).content.decode()
+    admin.post(own, {"do": "on"})
+    assert key in admin.get(SERVICES).content.decode()
+    again = admin.post(own, {"do": "secret"}).content.decode()
+    assert "whsec_" in again
+    assert again.partition("whsec_")[2][:40] != shown.partition("whsec_")[2][:40]
+    assert admin.post(own, {"do": "dance"}).status_code == 422
+    admin.post(own, {"do": "remove"})
+    assert not RemoteProgram.objects.exists()
+    assert admin.post(own, {"do": "on"}).status_code == 404
+
+
+def test_a_run_is_cancelled(site: Client, run: AnalysisRun) -> None:
+    AnalysisRun.objects.update(state="waiting")
+    assert "Cancel" in site.get(QUEUE).content.decode()
+    cancel = f"{QUEUE}{run.pk}/cancel/"
+    told = site.post(cancel, headers={"accept": "application/json"})
+    assert told.json() == {"message": "It is cancelled."}
+    assert site.post(cancel, headers={"accept": "application/json"}).status_code == 409
+    assert "Run again" in site.get(QUEUE).content.decode()
+    run.refresh_from_db()
+    assert run.state == "cancelled"
