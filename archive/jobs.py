@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from archive import heartbeat
+from archive import correlation, heartbeat
 from archive.errors import PermanentError
 from archive.models import Job, JobState
 
@@ -107,11 +107,14 @@ def claim() -> Job | None:
 
 def run(job: Job) -> bool:
     """Run a claimed job and record how it ended; returns whether it succeeded."""
+    correlation.begin_job(f"{job.kind} {job.pk}")
     try:
         _handler_of(job.kind)(**job.payload)
     except Exception as error:  # noqa: BLE001 - the edge of the runner: recorded, never lost
         _failed(job, error)
         return False
+    finally:
+        correlation.begin_job("")
     Job.objects.filter(pk=job.pk).update(
         state=JobState.DONE, finished_at=timezone.now(), last_error=""
     )

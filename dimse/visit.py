@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from archive import correlation
 from dimse.clerk import Clerk
 from dimse.status import Answer
 from worklist.models import Facility
@@ -54,6 +55,7 @@ class Visit:
 
     def note_association(self) -> None:
         """Note that the association stands."""
+        correlation.begin_association(self.name)
         operated = f", operated by {self.username!r}" if self.username else ""
         logger.info("%s Association for %s%s", self, self.facility.code, operated)
         self.clerk.note_association(self.ae_title, self.facility.pk, self.address, self.certificate)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from archive import link_texts, problems, retrieve
+from archive import correlation, link_texts, problems, retrieve
 from archive.access import Actor
 from fastapi_app import auth, direct, errors, gate
 from fastapi_app.services import dicom_processor
@@ -59,6 +59,8 @@ class Edge:
         direct.note(scope, send)
         scope = _with_link_as_header(scope)
         headers = _wanted(scope["headers"])
+        request_id = correlation.begin_request(_text(headers.get(_REQUEST_ID)))
+        send = _with_request_id(send, request_id.encode("ascii"))
         if not is_lawful_host(headers.get(b"host", b"").decode("latin-1")):
             problem = problems.problem(
                 HTTPStatus.BAD_REQUEST,
@@ -146,6 +148,17 @@ class Edge:
         return True
 
 
+def _with_request_id(send: Send, request_id: bytes) -> Send:
+    """Let an answer carry the id of its request."""
+
+    async def send_named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (_REQUEST_ID, request_id)]
+        await send(message)
+
+    return send_named
+
+
 def _plain_work(scope: Scope, request: Request) -> Callable[[Actor], Response] | None:
     """Return the work of a request that needs no router; None: it is none of these."""
     level = _SEARCHES.get(scope["path"])
@@ -206,7 +219,10 @@ def _to_https(scope: Scope, headers: dict[bytes, bytes]) -> Response:
 
 
 _SEARCHES = {f"{PREFIX}/studies": STUDY, f"{PREFIX}/series": SERIES, f"{PREFIX}/instances": IMAGE}
-_WANTED = frozenset({b"host", b"authorization", b"cookie", b"if-none-match", b"x-forwarded-proto"})
+_REQUEST_ID = correlation.HEADER.lower().encode("ascii")
+_WANTED = frozenset(
+    {_REQUEST_ID, b"host", b"authorization", b"cookie", b"if-none-match", b"x-forwarded-proto"}
+)
 
 
 def _wanted(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

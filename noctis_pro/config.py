@@ -177,6 +177,7 @@ class Config:
     dicomweb_cors_origins: tuple[str, ...]
     secure_ssl_redirect: bool
     log_level: str
+    log_format: str
     default_facility_code: str
     mail: Mail
     care: Care
@@ -381,6 +382,7 @@ def load(environ: Mapping[str, str]) -> Config:
         dicomweb_cors_origins=_origins(read, "DICOMWEB_CORS_ORIGINS"),
         secure_ssl_redirect=read.flag("SECURE_SSL_REDIRECT", default=False),
         log_level=log_level,
+        log_format=_log_format(read),
         default_facility_code=default_facility,
         mail=_mail(read),
         care=_care(read),
@@ -395,6 +397,13 @@ def load(environ: Mapping[str, str]) -> Config:
             "DEBUG", "1", "tracebacks would be shown to strangers: the site is not on loopback"
         )
     return config
+
+
+def _log_format(read: _Reader) -> str:
+    form = read.text("NOCTIS_LOG_FORMAT", default="line").lower()
+    if form not in ("line", "json"):
+        raise ConfigError("NOCTIS_LOG_FORMAT", form, "write line or json")
+    return form
 
 
 def _mail(read: _Reader) -> Mail:

@@ -1,10 +1,14 @@
-"""Log lines that no input can forge."""
+"""Log lines that no input can forge: as text for people, as JSON for programs."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
+
+from archive import correlation
 
 
 class EscapingFormatter(logging.Formatter):
@@ -17,6 +21,25 @@ class EscapingFormatter(logging.Formatter):
             record = logging.makeLogRecord(record.__dict__)
             record.msg, record.args = _escaped(message), ()
         return super().format(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """One record is one JSON object on one line, with what it belongs to."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format `record`; a traceback is a value of it."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            "thread": record.threadName,
+            **correlation.current(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 class LogFile(WatchedFileHandler):

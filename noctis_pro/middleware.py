@@ -17,7 +17,7 @@ from django.utils import translation
 from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext_noop
 
-from archive import database, problems
+from archive import correlation, database, problems
 from archive.errors import ArchiveError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,20 @@ _PROGRAMS = (
     "/api/",
     "/fhir/",
 )
+
+
+class RequestIds:
+    """Give each request an id, or keep the one it came with; lines of the log have it too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request."""
+        request_id = correlation.begin_request(request.headers.get(correlation.HEADER))
+        found = self._get_response(request)
+        found[correlation.HEADER] = request_id
+        return found
 
 
 class BorrowedConnection:

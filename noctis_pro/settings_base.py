@@ -51,6 +51,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "noctis_pro.middleware.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -331,14 +332,15 @@ LOGGING: dict[str, Any] = {
         "line": {
             "()": "noctis_pro.logs.EscapingFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
-        }
+        },
+        "json": {"()": "noctis_pro.logs.JsonFormatter"},
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": CONFIG.log_format},
         "file": {
             "class": "noctis_pro.logs.LogFile",
             "filename": str(CONFIG.log_dir / LOG_FILE),
-            "formatter": "line",
+            "formatter": CONFIG.log_format,
             "delay": True,
         },
     },
@@ -351,3 +353,10 @@ LOGGING: dict[str, Any] = {
         "django.channels.server": {"level": "WARNING"},
     },
 }
+if CONFIG.log_format == "json":
+    # uvicorn has handlers of its own, for people; its line of each request holds addresses.
+    LOGGING["loggers"] |= {
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+    }

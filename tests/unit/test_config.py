@@ -58,6 +58,7 @@ DEFAULTS = {
     "dicomweb_cors_origins": (),
     "secure_ssl_redirect": False,
     "log_level": "INFO",
+    "log_format": "line",
     "default_facility_code": "LOCAL",
 }
 
@@ -129,6 +130,7 @@ def test_no_field_goes_untested() -> None:
          "dicomweb_cors_origins", ("https://v.example.org", "http://localhost:3000")),
         ("SECURE_SSL_REDIRECT", "yes", "secure_ssl_redirect", True),
         ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+        ("NOCTIS_LOG_FORMAT", "JSON", "log_format", "json"),
         ("NOCTIS_DEFAULT_FACILITY", "HOME", "default_facility_code", "HOME"),
     ],
 )  # fmt: skip
@@ -301,6 +303,7 @@ def test_frames_go_to_redis_where_there_is_one() -> None:
         ("SECURE_SSL_REDIRECT", "ja", "write 1 or 0"),
         ("LOG_LEVEL", "LOUD", "DEBUG, INFO"),
         ("NOCTIS_DEFAULT_FACILITY", "no spaces", "1 to 32 letters"),
+        ("NOCTIS_LOG_FORMAT", "xml", "write line or json"),
         ("NOCTIS_BACKUP_DIR", "backups", "the whole path"),
         ("NOCTIS_BACKUP_AT", "24:00", "such as 02:30"),
         ("NOCTIS_BACKUP_KEEP", "0", "from 1 to 1000"),
