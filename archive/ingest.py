@@ -12,22 +12,25 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
-from archive import arrivals, database, deletions, outbox, spool, stores
+from archive import arrivals, database, deletions, meters, outbox, spool, stores
 from archive.arrivals import Arrival, CommitUnknownError
 from archive.catalogue import Placed
 from archive.errors import (
+    ArchiveError,
     ConflictError,
     InvalidInputError,
     NotDicomError,
     PermanentError,
     StoreUnavailableError,
     TooLargeError,
+    TransientError,
 )
 from archive.models import InstanceConflict
 from archive.spool import Spooled
@@ -117,6 +120,24 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     StoreUnavailableError
         Disk or database take nothing now; nothing was stored.
     """
+    began, outcome = time.perf_counter(), "failed"
+    try:
+        result = _ingest(spooled, provenance)
+        outcome = result.outcome.value
+    except TransientError:
+        outcome = "put_off"
+        raise
+    except ArchiveError:
+        outcome = "refused"
+        raise
+    finally:
+        took_s = time.perf_counter() - began
+        meters.count_ingest(provenance.facility.code, outcome, spooled.size_bytes, took_s)
+    return result
+
+
+def _ingest(spooled: Spooled, provenance: Provenance) -> IngestResult:
+    """Store one instance."""
     index = _read(spooled)
     _agree(index, provenance)
     _check_study(index, provenance.expected_study_instance_uid)

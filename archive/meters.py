@@ -39,6 +39,21 @@ FRAMES_MADE = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
     registry=_registry,
 )
+INGESTED = Counter(
+    "noctis_ingest",
+    "Instances that came, by facility and outcome; 'put_off' are sent again later.",
+    ["facility", "outcome"],
+    registry=_registry,
+)
+INGESTED_BYTES = Counter(
+    "noctis_ingest_bytes", "Bytes of instances that were stored.", ["facility"], registry=_registry
+)
+INGEST_SECONDS = Histogram(
+    "noctis_ingest_seconds",
+    "What it took to store an instance, or to find out that it cannot be.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    registry=_registry,
+)
 
 _Sample = tuple[str, tuple[tuple[str, str], ...]]
 _lock = threading.Lock()
@@ -67,6 +82,15 @@ def leave() -> None:
         beside.write_text(content, "utf-8")
         beside.rename(settings.METERS_DIR / f"{os.getpid()}-{_BEGAN}.json")
         _left = content
+
+
+def count_ingest(facility: str, outcome: str, size_bytes: int, seconds: float) -> None:
+    """Count an instance that came."""
+    start()
+    INGESTED.labels(facility, outcome).inc()
+    INGEST_SECONDS.observe(seconds)
+    if outcome == "stored":
+        INGESTED_BYTES.labels(facility).inc(size_bytes)
 
 
 def start() -> None:

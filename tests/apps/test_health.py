@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import stat
 import tempfile
@@ -17,7 +18,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import ApiToken, Role, User
-from archive import heartbeat
+from archive import heartbeat, meters, watch
+from archive.errors import NotDicomError
 from archive.models import Heartbeat, Job, JobState
 from noctis_pro import health, readiness
 from tests import factories
@@ -314,6 +316,49 @@ def test_metrics_are_the_sites_figures(healthy: Facility, client: Client) -> Non
     assert figures["noctis_facilities"] == 1
     assert 0 < figures["noctis_disk_free_bytes"] <= figures["noctis_disk_total_bytes"]
     assert figures['noctis_ready{part="receiver"}'] == 1
+
+
+def test_metrics_tell_each_facility_and_what_came(healthy: Facility, client: Client) -> None:
+    series = 'noctis_ingest_total{facility="NORTH",outcome="%s"}'
+    before = _figures(readiness.metrics())
+    content = to_bytes(make_instance())
+    factories.store_bytes(content, healthy)
+    factories.store_bytes(content, healthy)
+    with pytest.raises(NotDicomError):
+        factories.store_bytes(b"no DICOM at all", healthy)
+    watch.look()
+    figures = _figures(readiness.metrics())
+    for outcome in ("stored", "duplicate", "refused"):
+        assert figures[series % outcome] == before.get(series % outcome, 0) + 1
+    assert figures['noctis_facility_instances{facility="NORTH"}'] == 4
+    last = figures['noctis_facility_last_received_seconds{facility="NORTH"}']
+    assert timezone.now().timestamp() - last < 600
+    assert figures['noctis_volume_forecast_days{volume="store"}'] == 0
+    assert figures['noctis_alerts{level="danger"}'] == 0
+    assert figures["noctis_ingest_seconds_count"] >= 3
+
+
+def test_the_dashboard_asks_for_figures_that_are_there(healthy: Facility) -> None:
+    """Each name in `ops/grafana-dashboard.json` is one of the real answer's."""
+    watch.look()
+    meters.FRAMES_ASKED.labels("memory", "yes").inc()
+    meters.FRAMES_MADE.labels("memory").observe(0.01)
+    text = readiness.metrics()
+    known = {line.partition(" ")[0].partition("{")[0] for line in text.splitlines()}
+    # Figures without a value now: a disk that never fills, a chore that never ran.
+    known |= {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    path = Path(health.settings.BASE_DIR) / "ops" / "grafana-dashboard.json"
+    dashboard = json.loads(path.read_text("utf-8"))
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"noctis_\w+", target["expr"])
+    }
+    assert len(asked) > 25
+    assert asked - known == set()
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Role, User
-from archive import access, resumable
+from archive import access, audit, resumable
+from archive.access import system_actor
 from archive.models import Destination
 from orders.models import Order
 from tests import factories
@@ -38,8 +39,9 @@ OPEN = {
 }  # fmt: skip
 # What only administrators get; other roles are refused, whatever their facilities.
 FOR_ADMINISTRATORS = {
-    "worklist:trail-list", "worklist:trail-csv", "worklist:deletion-list",
-    "worklist:deletion-restore", "worklist:deletion-destroy",
+    "fhir-audit", "fhir-audit-event", "worklist:site-health", "worklist:trail-list",
+    "worklist:trail-csv", "worklist:deletion-list", "worklist:deletion-restore",
+    "worklist:deletion-destroy",
 }  # fmt: skip
 # Routes that end the session or change the account of who walks.
 ENDS_THE_WALK = {"accounts:logout", "accounts:password-change"}
@@ -90,7 +92,7 @@ def place(store: Path) -> Place:
         "AccessionNumber": f"{MARK}2"[:16],
     }
     factories.store_bytes(to_bytes(make_instance(**words)), north)
-    image = DicomImage.objects.select_related("series").get()
+    image = DicomImage.objects.select_related("series__study").get()
     owner = factories.user("owner", Role.TECHNOLOGIST, [north])
     upload = resumable.create(access.actor_of(owner), north, 10, {"filename": f"{MARK}.dcm"})
     order: Order = make_order(north, patient_name=f"{MARK}^Kim", description=f"{MARK} order")
@@ -108,6 +110,7 @@ def place(store: Path) -> Place:
             "order_id": order.pk,
             "user_id": owner.pk,
             "destination_id": destination.pk,
+            "event_id": audit.record(system_actor("tests"), "study.open", image.series.study).pk,
             "path": "viewer",
             "side": "stored",
         },
@@ -195,6 +198,7 @@ def test_the_walk_knows_every_kind_of_thing() -> None:
     kinds = {name for route in ROUTES for name in route.arguments}
     assert kinds == {
         "conflict_id", "deletion_id", "destination_id", "drawing_id", "entry_id",
+        "event_id",
         "facility_id", "finding_id", "image_id", "item_id", "knock_id", "link_id", "match_id",
         "notification_id", "order_id", "path", "preset_id", "program_id", "protocol_id",
         "reconstruction_id", "revision_id", "rule_id", "run_id", "series_id", "service_id", "side",
