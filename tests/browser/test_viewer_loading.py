@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 NewPage = Callable[..., Page]
 _BATCHES = "**/api/v1/dicom/frames?*"
 _FRAMES = "**/api/v1/dicom/image/**"
+_QUICK_STEPS = 6
 
 
 class Gate:
@@ -118,6 +119,27 @@ def test_scrolling_ahead_of_the_network_never_blanks_the_picture(
     viewer.expect_fact("image-index", "2")
     expect(page.locator(".bottom-left")).to_contain_text(f"Image 3/{BROKEN_SLICES}")
     assert level(viewer) > first
+
+
+def test_of_many_quick_steps_the_last_is_what_the_network_is_asked_for(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    page = new_page()
+    batches = Gate(page, _BATCHES)
+    viewer = opened(page, reading_site)
+    frames = Gate(page, _FRAMES)
+    asked: set[str] = set()
+    page.on("request", lambda one: asked.add(one.url) if "/frames/" in one.url else None)
+    for _ in range(_QUICK_STEPS):
+        viewer.press("ArrowDown")
+    viewer.wait("loading")
+    viewer.expect_fact("image-index", "0")
+    frames.open()
+    viewer.expect_fact("image-index", str(_QUICK_STEPS))
+    viewer.wait("ready")
+    # Two were under way when the others were stepped over; of these only the last is wanted.
+    assert len(asked) <= 3
+    batches.open()
 
 
 def test_a_slice_that_no_decoder_can_read_leaves_the_others_readable(

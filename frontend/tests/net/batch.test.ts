@@ -52,23 +52,10 @@ describe("a batch answer", () => {
   });
 
   it("gives each record bytes of its own, which a worker may take away", () => {
-    const [first, , last] = parse([STREAM.slice()]);
+    const [first, , last] = parse([STREAM]);
     expect(first?.body.buffer.byteLength).toBe(5);
     expect(first?.body.buffer).not.toBe(last?.body.buffer);
   });
-
-  it.skipIf(!("transfer" in ArrayBuffer.prototype))(
-    "gives back the memory of pieces that are used, and of no other",
-    () => {
-      const parser = new BatchParser();
-      const [first, second] = [STREAM.slice(0, 60), STREAM.slice(60)];
-      parser.push(first);
-      expect(first.byteLength).toBe(60);
-      const records = parser.push(second);
-      expect([first.byteLength, second.byteLength]).toEqual([0, 0]);
-      expect([...(records.at(-1)?.body ?? [])]).toEqual([9]);
-    },
-  );
 
   it("that broke off is an error", () => {
     expect(() => parse([STREAM.slice(0, STREAM.length - 1)])).toThrow(/broke off/);

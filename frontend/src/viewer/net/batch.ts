@@ -1,5 +1,3 @@
-import { release } from "../core/release";
-
 /** One record of an `application/vnd.noctis.frames` answer. */
 export interface BatchRecord {
   head: BatchHead;
@@ -35,7 +33,7 @@ export class BatchParser {
   private wanted = 4;
   private part: "head-length" | "head" | "body-length" | "body" = "head-length";
 
-  /** Takes over the next bytes (their buffer is given back when all are used) and returns the records that are complete now. */
+  /** Takes the next bytes and returns the records that are complete now. */
   push(chunk: Uint8Array): BatchRecord[] {
     this.chunks.push(chunk);
     this.held += chunk.byteLength;
@@ -79,7 +77,6 @@ export class BatchParser {
       filled += part.byteLength;
       if (part.byteLength === chunk.byteLength) {
         this.chunks.shift();
-        release(chunk);
       } else {
         this.chunks[0] = chunk.subarray(part.byteLength);
       }

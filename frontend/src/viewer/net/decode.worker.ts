@@ -1,6 +1,5 @@
 /// <reference lib="webworker" />
 import openJph, { type HTJ2KDecoder } from "@cornerstonejs/codec-openjph";
-import { release } from "../core/release";
 import type { DecodeAnswer, DecodeRequest, WorkerMessage } from "./decode-messages";
 import { decodeRaw } from "./decode-raw";
 
@@ -26,7 +25,6 @@ async function startDecoder(code: WebAssembly.Module): Promise<HTJ2KDecoder> {
 async function decodeJph(request: DecodeRequest): Promise<Uint8Array> {
   const jph = await decoder;
   jph.getEncodedBuffer(request.body.byteLength).set(request.body);
-  release(request.body);
   jph.decode();
   const info = jph.getFrameInfo();
   if (info.width !== request.columns || info.height !== request.rows) {
