@@ -44,6 +44,9 @@ const VOLUME_SHARE = 0.6;
 /** A batch none of whose frames is among this many next ones is given up for nearer ones. */
 const NEAR = 96;
 
+/** A frame on the screen that a batch has not brought by then is asked for by itself as well. */
+const HURRY_AFTER_MS = 250;
+
 /** Answers that say something of the server or the session, not of the one frame asked for. */
 const SERVER_WIDE = new Set([0, 401, 429, 502, 503, 504]);
 
@@ -98,6 +101,7 @@ export class FrameService extends Emitter<Events> {
   private failures = 0;
   private pausedUntil = 0;
   private retryTimer = 0;
+  private hurryTimer = 0;
   private isSignedOut = false;
 
   constructor(
@@ -205,6 +209,9 @@ export class FrameService extends Emitter<Events> {
         this.start([frame], true);
       }
     }
+    if (this.hurryTimer === 0 && this.urgent.some((frame) => this.waitsInBatch(frame))) {
+      this.hurryTimer = window.setTimeout(() => this.hurry(), HURRY_AFTER_MS);
+    }
     if (this.loadedCount === 0 && [...this.running].some((run) => run.isUrgent)) {
       return; // The first picture has the network and the processors to itself.
     }
@@ -214,6 +221,20 @@ export class FrameService extends Emitter<Events> {
         return;
       }
       this.start(batch, false);
+    }
+  }
+
+  /** Whether a frame comes with others alone: on a slow line they may take seconds. */
+  private waitsInBatch({ key }: StackFrame): boolean {
+    const runs = [...this.running].filter((run) => run.keys.has(key));
+    return !this.cache.has(key) && runs.length > 0 && !runs.some((run) => run.isUrgent);
+  }
+
+  private hurry(): void {
+    this.hurryTimer = 0;
+    const late = this.urgent.filter((frame) => this.waitsInBatch(frame));
+    for (const frame of late.slice(0, MOST_URGENT)) {
+      this.start([frame], true);
     }
   }
 
