@@ -232,6 +232,9 @@ export class FrameService extends Emitter<Events> {
 
   private hurry(): void {
     this.hurryTimer = 0;
+    if (this.isSignedOut || performance.now() < this.pausedUntil) {
+      return;
+    }
     const late = this.urgent.filter((frame) => this.waitsInBatch(frame));
     for (const frame of late.slice(0, MOST_URGENT)) {
       this.start([frame], true);
