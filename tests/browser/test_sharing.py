@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.conftest import ReadingSite
 from tests.browser.phantoms import SPACE
@@ -16,7 +19,6 @@ from tests.browser.viewer_page import ViewerPage
 pytestmark = pytest.mark.browser
 
 PIN = "402711"
-_PORTAL = "http://127.0.0.1:9/portal"
 _LOAD_MS = 90_000
 
 
@@ -110,16 +112,34 @@ def test_a_link_is_made_opened_by_a_stranger_and_withdrawn(
     expect(page.get_by_role("heading", name="This link has ended")).to_be_visible()
 
 
-def framed(page: Page, address: str) -> Frame:
-    """Open an address in a frame of another site's page."""
-    html = f'<title>Portal</title><iframe name="study" width="1200" height="800" src="{address}">'
-    page.route(
-        _PORTAL, lambda route: route.fulfill(status=200, content_type="text/html", body=html)
-    )
-    page.goto(_PORTAL)
-    frame = page.frame("study")
-    assert frame is not None
-    return frame
+@pytest.fixture
+def portal() -> Iterator[Callable[[str], str]]:
+    """Serves a page of another origin that frames an address; returns where."""
+    framed: list[str] = []
+
+    class Portal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            frame = f'<iframe name="study" width="1200" height="800" src="{framed[-1]}">'
+            body = f"<title>Portal</title>{frame}"
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Portal) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+
+        def serve(address: str) -> str:
+            framed.append(address)
+            return f"http://127.0.0.1:{server.server_port}/portal"
+
+        yield serve
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.slow
@@ -127,12 +147,15 @@ def framed(page: Page, address: str) -> Frame:
 def test_ohif_opens_in_a_portals_frame_with_the_shared_study_alone_and_ends_with_the_link(
     new_page: Callable[..., Page],
     stranger: Callable[..., BrowserContext],
+    portal: Callable[[str], str],
     reading_site: ReadingSite,
 ) -> None:
     reader = new_page()
     address = shared(reader, reading_site, "The portal", Opens_in="OHIF")
     page = stranger().new_page()
-    frame = framed(page, address)
+    page.goto(portal(address))
+    frame = page.frame("study")
+    assert frame is not None
     frame.get_by_label("PIN").fill(PIN)
     frame.get_by_role("button", name="Open the study").click()
     frame.wait_for_url(re.compile(r"/ohif/viewer\?StudyInstanceUIDs="))

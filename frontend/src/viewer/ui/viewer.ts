@@ -336,7 +336,15 @@ export class ViewerPageElement extends ViewerElement {
         pressed: this.showsSegments,
         run: () => void this.toggleSegments(),
       })}
-      ${machineToggle(this.workspace as Workspace, this.showsMachine, () => void this.toggleMachine())}
+      ${
+        this.workspace?.manifest.guest
+          ? nothing
+          : machineToggle(
+              this.workspace as Workspace,
+              this.showsMachine,
+              () => void this.toggleMachine(),
+            )
+      }
       ${this.isNarrow ? nothing : this.helpButton()}
     </div>`;
   }
