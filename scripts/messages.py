@@ -12,6 +12,7 @@ python scripts/messages.py check      says what is missing, unused or wrong; exi
 from __future__ import annotations
 
 import argparse
+import ast
 import io
 import json
 import os
@@ -62,7 +63,7 @@ _PYTHON_KEYWORDS: _Keywords = {
     "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2),
 }
-_TEXT = r'("(?:[^"\\\n]|\\.)*")'
+_TEXT = r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 _SCRIPT_TEXT = re.compile(rf"(?<![\w.$])(?:t|msg)\(\s*{_TEXT}")
 _SCRIPT_COUNT = re.compile(rf"(?<![\w.$])tn\(\s*{_TEXT},\s*{_TEXT}")
 _PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w*\}|%[sd]")
@@ -101,14 +102,15 @@ def script_messages() -> set[Key]:
     """Return the messages of the TypeScript sources.
 
     Babel's reader of JavaScript loses its way in expressions of template strings that have braces.
-    The formatter writes each text in double quotes, on one line: an expression finds them all.
+    The formatter writes each text in quotes, on one line: an expression finds them all.
     """
     found: set[Key] = set()
     for path in sorted((ROOT / "frontend" / "src").rglob("*.ts")):
         text = path.read_text()
-        found.update(json.loads(call[1]) for call in _SCRIPT_TEXT.finditer(text))
+        found.update(ast.literal_eval(call[1]) for call in _SCRIPT_TEXT.finditer(text))
         found.update(
-            (json.loads(call[1]), json.loads(call[2])) for call in _SCRIPT_COUNT.finditer(text)
+            (ast.literal_eval(call[1]), ast.literal_eval(call[2]))
+            for call in _SCRIPT_COUNT.finditer(text)
         )
     return found
 

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 import { toast } from "./dom";
 
 /** Small buttons that any page may have: copy a text, show a password, hide a missing picture. */
@@ -36,9 +37,9 @@ async function copy(button: HTMLElement): Promise<void> {
   const text = document.getElementById(button.dataset.copy ?? "")?.textContent?.trim() ?? "";
   try {
     await navigator.clipboard.writeText(text);
-    toast("Copied.");
+    toast(t("Copied."));
   } catch {
-    toast("The browser does not allow copying here. Select the text instead.", "error");
+    toast(t("The browser does not allow copying here. Select the text instead."), "error");
   }
 }
 

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 import type { SiteConfig } from "./config";
 import { element, icon, isCovered, isWriting, toast } from "./dom";
 import { getJson, leaveForSignIn, messageOf, postJson } from "./http";
@@ -14,16 +15,16 @@ interface StatePart {
 
 const STATE_EVERY_MS = 20_000;
 const LIVE_TEXTS: Record<LiveState, string> = {
-  connecting: "Reconnecting",
-  live: "Live",
-  lost: "Signed out",
+  connecting: t("Reconnecting"),
+  live: t("Live"),
+  lost: t("Signed out"),
 };
 
 /** Keys that every page has; a page's own stand before them. */
 const KEYS: [string, string][] = [
-  ["/", "Search studies"],
-  ["Ctrl K", "Commands: pages, studies, theme"],
-  ["?", "These keys"],
+  ["/", t("Search studies")],
+  ["Ctrl K", t("Commands: pages, studies, theme")],
+  ["?", t("These keys")],
 ];
 
 export interface Frame {
@@ -35,30 +36,30 @@ export interface Frame {
 /** The top bar: search, palette, state, bell, menus. */
 export function startFrame(config: SiteConfig): Frame {
   const live = new Live(config.urls.events, () => {
-    toast("You are signed out. Sign in again to go on.", "error");
+    toast(t("You are signed out. Sign in again to go on."), "error");
     setTimeout(leaveForSignIn, 1500);
   });
   const keys = [...KEYS];
   const openHelp = () => showHelp(keys);
   const palette = new Palette(config, [
     ...config.facilities.map((facility) => ({
-      name: `Show studies of ${facility.name}`,
-      hint: "Facility",
+      name: t("Show studies of {name}", { name: facility.name }),
+      hint: t("Facility"),
       run: () => void switchFacility(config, facility.id),
     })),
     ...(config.facilities.length > 1
       ? [
           {
-            name: "Show studies of all facilities",
-            hint: "Facility",
+            name: t("Show studies of all facilities"),
+            hint: t("Facility"),
             run: () => void switchFacility(config, ""),
           },
         ]
       : []),
-    { name: "Keys", hint: "Help", run: openHelp },
+    { name: t("Keys"), hint: t("Help"), run: openHelp },
     {
-      name: "Sign out",
-      hint: "Session",
+      name: t("Sign out"),
+      hint: t("Session"),
       run: () => document.querySelector<HTMLFormElement>("#sign-out")?.requestSubmit(),
     },
   ]);
@@ -156,7 +157,7 @@ function showBell(live: Live): void {
     if (count && bell) {
       count.textContent = unread > 99 ? "99+" : String(unread);
       count.hidden = unread === 0;
-      const text = unread ? `Notifications, ${unread} unread` : "Notifications";
+      const text = unread ? t("Notifications, {unread} unread", { unread }) : t("Notifications");
       bell.title = text;
       bell.setAttribute("aria-label", text);
     }
@@ -182,7 +183,7 @@ async function keepState(config: SiteConfig, live: Live): Promise<void> {
         place.textContent = state.conflicts ? String(state.conflicts) : "";
       }
     } catch (error) {
-      parts = [{ name: "Server", level: "danger", text: messageOf(error) }];
+      parts = [{ name: t("Server"), level: "danger", text: messageOf(error) }];
     }
     draw();
   };
@@ -199,7 +200,9 @@ function drawOutage(parts: StatePart[]): void {
   }
   const down = parts.find((part) => part.name === "Receiver" && part.level === "danger");
   const text = down?.since
-    ? `Scanners cannot send. The receiver has not answered since ${sinceText(new Date(down.since))}.`
+    ? t("Scanners cannot send. The receiver has not answered since {since}.", {
+        since: sinceText(new Date(down.since)),
+      })
     : "";
   if (banner.textContent !== text) {
     banner.textContent = text;
@@ -221,8 +224,8 @@ function drawState(parts: StatePart[], live: LiveState): void {
   }
   const connection: StatePart =
     live === "live"
-      ? { name: "Connection", level: "ok", text: "New studies appear by themselves." }
-      : { name: "Connection", level: "warn", text: "Connecting. What is shown may be old." };
+      ? { name: t("Connection"), level: "ok", text: t("New studies appear by themselves.") }
+      : { name: t("Connection"), level: "warn", text: t("Connecting. What is shown may be old.") };
   const all = [connection, ...parts];
   const level = (["danger", "warn"] as const).find((bad) => all.some((p) => p.level === bad));
   button.dataset.state = level ?? "ok";
@@ -230,7 +233,7 @@ function drawState(parts: StatePart[], live: LiveState): void {
   button.title = words;
   const label = button.querySelector("[data-state-text]");
   if (label) {
-    label.textContent = `State of the site. ${words}`;
+    label.textContent = t("State of the site. {words}", { words });
   }
   list.replaceChildren(
     ...all.map((part) => {
@@ -243,9 +246,9 @@ function drawState(parts: StatePart[], live: LiveState): void {
 
 function showHelp(keys: [string, string][]): void {
   const dialog = element("dialog", "help");
-  dialog.setAttribute("aria-label", "Keys");
+  dialog.setAttribute("aria-label", t("Keys"));
   const close = element("button", "button-plain", icon("x"));
-  close.setAttribute("aria-label", "Close");
+  close.setAttribute("aria-label", t("Close"));
   close.addEventListener("click", () => dialog.close());
   const list = element("dl", "");
   for (const [key, text] of keys) {
@@ -254,7 +257,7 @@ function showHelp(keys: [string, string][]): void {
     term.append(...parts.flatMap((part, index) => (index ? [" ", part] : [part])));
     list.append(term, element("dd", "", text));
   }
-  dialog.append(element("div", "help-head", element("h2", "", "Keys"), close), list);
+  dialog.append(element("div", "help-head", element("h2", "", t("Keys")), close), list);
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 /** A request that the server refused; `message` is its sentence for people. */
 export class RefusedError extends Error {
   constructor(
@@ -8,7 +9,7 @@ export class RefusedError extends Error {
   }
 }
 
-const OFFLINE = "The server does not answer. Check the network; the page tries again by itself.";
+const OFFLINE = t("The server does not answer. Check the network; the page tries again by itself.");
 
 async function send(address: string, options: RequestInit): Promise<Response> {
   let response: Response;
@@ -23,7 +24,7 @@ async function send(address: string, options: RequestInit): Promise<Response> {
   const isSignInPage = response.redirected && new URL(response.url).pathname.includes("/login/");
   if (isSignInPage || response.status === 401) {
     leaveForSignIn();
-    throw new RefusedError("You are signed out. Sign in again.", 401);
+    throw new RefusedError(t("You are signed out. Sign in again."), 401);
   }
   if (!response.ok) {
     throw new RefusedError(await reason(response), response.status);
@@ -38,7 +39,7 @@ async function reason(response: Response): Promise<string> {
       return problem.detail;
     }
   }
-  return `The server could not answer (${response.status}). Try again.`;
+  return t("The server could not answer ({status}). Try again.", { status: response.status });
 }
 
 /** Signing in leads back to this page. */

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 import type { SiteConfig } from "./config";
 import { element, toast } from "./dom";
 import { getJson, isAbort, messageOf } from "./http";
@@ -44,18 +45,18 @@ export class Palette {
     private readonly config: SiteConfig,
     private readonly extra: Command[],
   ) {
-    this.dialog.setAttribute("aria-label", "Commands");
+    this.dialog.setAttribute("aria-label", t("Commands"));
     this.input.type = "text";
-    this.input.placeholder = "Go to a page, open a study, change something";
+    this.input.placeholder = t("Go to a page, open a study, change something");
     this.input.spellcheck = false;
     this.input.autocomplete = "off";
     this.input.setAttribute("role", "combobox");
     this.input.setAttribute("aria-expanded", "true");
     this.input.setAttribute("aria-controls", "palette-list");
-    this.input.setAttribute("aria-label", "Command");
+    this.input.setAttribute("aria-label", t("Command"));
     this.list.id = "palette-list";
     this.list.setAttribute("role", "listbox");
-    const foot = element("div", "palette-foot", "↑↓ choose · Enter run · Esc close");
+    const foot = element("div", "palette-foot", t("↑↓ choose · Enter run · Esc close"));
     this.dialog.append(this.input, this.list, foot);
     document.body.append(this.dialog);
     this.input.addEventListener("input", () => this.update());
@@ -74,13 +75,18 @@ export class Palette {
 
   private commands(): Command[] {
     const go = this.config.pages.map((page) => ({
-      name: `Go to ${page.name}`,
-      hint: "Page",
+      name: t("Go to {name}", { name: page.name }),
+      hint: t("Page"),
       run: () => location.assign(page.url),
     }));
     const themes = (["dark", "light", "auto"] as const).map((theme) => ({
-      name: theme === "auto" ? "Theme as the system" : `Theme ${theme}`,
-      hint: "Theme",
+      name:
+        theme === "auto"
+          ? t("Theme as the system")
+          : theme === "dark"
+            ? t("Theme dark")
+            : t("Theme light"),
+      hint: t("Theme"),
       run: () =>
         void setTheme(theme, this.config).catch((error: unknown) =>
           toast(messageOf(error), "error"),
@@ -108,18 +114,18 @@ export class Palette {
         name: [study.patient, study.patient_id, study.date, study.description]
           .filter(Boolean)
           .join(" · "),
-        hint: study.modalities.join(" ") || "Study",
+        hint: study.modalities.join(" ") || t("Study"),
         run: () => location.assign(study.viewer),
       }));
       const all = {
-        name: `Search the worklist for “${text}”`,
-        hint: "Search",
+        name: t("Search the worklist for “{text}”", { text }),
+        hint: t("Search"),
         run: () => location.assign(`${this.config.urls.studies}?q=${encodeURIComponent(text)}`),
       };
       this.show([...studies, ...matching(this.commands(), text), all]);
     } catch (error) {
       if (!isAbort(error)) {
-        this.show([{ name: messageOf(error), hint: "Error", run: () => undefined }]);
+        this.show([{ name: messageOf(error), hint: t("Error"), run: () => undefined }]);
       }
     }
   }
@@ -139,7 +145,7 @@ export class Palette {
       row.setAttribute("role", "option");
       return row;
     });
-    const nothing = element("p", "palette-item", element("span", "", "Nothing is called so."));
+    const nothing = element("p", "palette-item", element("span", "", t("Nothing is called so.")));
     this.list.replaceChildren(...(rows.length ? rows : [nothing]));
     this.mark();
   }

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 import { toast } from "./dom";
 import { askBefore } from "./facilities/confirm";
 import type { Frame } from "./frame";
@@ -11,7 +12,7 @@ export function start(frame: Frame): void {
   select?.addEventListener("change", () => {
     const id = select.dataset.studyStatus;
     postJson(frame.config.urls.status, { ids: [id], status: select.value })
-      .then(() => toast(`Marked as ${select.value}.`))
+      .then(() => toast(t("Marked as {status}.", { status: t(select.value) })))
       .catch((error: unknown) => toast(messageOf(error), "error"));
   });
   for (const files of document.querySelectorAll<HTMLDetailsElement>("[data-files]")) {
@@ -30,7 +31,7 @@ let isAsked = false;
 function askToReload(): void {
   if (!isAsked) {
     isAsked = true;
-    toast("More images came. Reload the page to see them.");
+    toast(t("More images came. Reload the page to see them."));
   }
 }
 

@@ -1,4 +1,5 @@
-const THIN_SPACE = "\u2009";
+import { t } from "../i18n";
+
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
@@ -8,16 +9,16 @@ const ZONE_COOKIE = "noctis_zone";
 export function ageText(at: Date, now: Date): string {
   const past = now.getTime() - at.getTime();
   if (past < MINUTE_MS) {
-    return "just now";
+    return t("just now");
   }
   if (past < HOUR_MS) {
-    return `${Math.floor(past / MINUTE_MS)}${THIN_SPACE}min ago`;
+    return t("{count} min ago", { count: Math.floor(past / MINUTE_MS) });
   }
   if (past < DAY_MS) {
-    return `${Math.floor(past / HOUR_MS)}${THIN_SPACE}h ago`;
+    return t("{count} h ago", { count: Math.floor(past / HOUR_MS) });
   }
   if (past < 7 * DAY_MS) {
-    return `${Math.floor(past / DAY_MS)}${THIN_SPACE}d ago`;
+    return t("{count} d ago", { count: Math.floor(past / DAY_MS) });
   }
   return localDate(at);
 }

@@ -1,3 +1,4 @@
+import { t } from "../i18n";
 import "../styles/tokens.css";
 import "./styles/page.css";
 import "./styles/bars.css";
@@ -137,7 +138,7 @@ async function upgrade(workspace: Workspace): Promise<void> {
     workspace.notify({
       id: "engine",
       kind: "info",
-      text: "The graphics engine could not be loaded. Pictures are drawn without it.",
+      text: t("The graphics engine could not be loaded. Pictures are drawn without it."),
     });
   }
 }
@@ -162,7 +163,7 @@ function showAsked(workspace: Workspace): void {
     workspace.notify({
       id: "asked",
       kind: "info",
-      text: "The image that the link names is not in this study any more.",
+      text: t("The image that the link names is not in this study any more."),
     });
   }
 }
@@ -214,14 +215,14 @@ function start(): void {
     const manifest = parseManifest(source?.textContent ?? "");
     const isTouch = matchMedia("(pointer: coarse)").matches;
     const workspace = new Workspace(manifest, () => new CanvasSurface(), isTouch);
-    document.title = `${personName(manifest.patient.PatientName)} · ${manifest.study.StudyDate ?? "Viewer"}`;
+    document.title = `${personName(manifest.patient.PatientName)} · ${manifest.study.StudyDate ?? t("Viewer")}`;
     markMoments(workspace);
     showPreview(workspace);
     element.open(workspace);
     restoreSession(workspace);
     showAsked(workspace);
     if (workspace.windows.isSecond) {
-      document.title = `Second window · ${document.title}`;
+      document.title = t("Second window · {title}", { title: document.title });
     } else {
       keepSession(workspace);
       prepareNext(workspace);

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { getJson, messageOf, postJson } from "../http";
 
 interface EchoAnswer {
@@ -24,12 +25,12 @@ export function offerEcho(row: HTMLElement): void {
   };
   button?.addEventListener("click", async () => {
     button.disabled = true;
-    say("listening", "Calling …");
+    say("listening", t("Calling …"));
     try {
       const before = await getJson<EchoAnswer>(address);
       await postJson(address, {});
       const answer = await result(address, before.at, () =>
-        say("listening", "No worker has taken it yet. Does the worker run?"),
+        say("listening", t("No worker has taken it yet. Does the worker run?")),
       );
       say(answer.is_success ? "heard" : "failed", answer.message);
     } catch (error) {
@@ -54,7 +55,7 @@ async function result(
     const waited = Date.now() - began;
     if (waited > LONGEST_MS) {
       throw new Error(
-        "The echo was not sent: no worker took it. Start the worker, then try again.",
+        t("The echo was not sent: no worker took it. Start the worker, then try again."),
       );
     }
     if (waited > WORKER_LATE_MS) {

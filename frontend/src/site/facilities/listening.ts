@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Frame } from "../frame";
 import { getJson, messageOf } from "../http";
 import { localMoment, writeTimes } from "../times";
@@ -19,9 +20,9 @@ interface LiveAnswer {
 const POLL_MS = 2_000;
 const LONGEST_MS = 10 * 60_000;
 const WORDS: Record<Heard["service"], string> = {
-  echo: "Echo",
-  store: "Image",
-  association: "Association",
+  echo: t("Echo"),
+  store: t("Image"),
+  association: t("Association"),
 };
 
 /** The test from the equipment to us: waits for a call and says whose came, or why one was refused. */
@@ -51,13 +52,13 @@ export class Listening {
 
   private toggle(): void {
     if (this.isOn) {
-      this.stop("Stopped listening.");
+      this.stop(t("Stopped listening."));
       return;
     }
     this.endsAt = Date.now() + LONGEST_MS;
     this.since = "";
-    this.say("listening", "Listening. Send an echo from the equipment now.");
-    must(this.box, "[data-listen-button]").textContent = "Stop listening";
+    this.say("listening", t("Listening. Send an echo from the equipment now."));
+    must(this.box, "[data-listen-button]").textContent = t("Stop listening");
     void this.look();
   }
 
@@ -67,7 +68,7 @@ export class Listening {
     if (this.box.dataset["state"] === "listening") {
       this.say("idle", text);
     }
-    must(this.box, "[data-listen-button]").textContent = "Listen for your echo";
+    must(this.box, "[data-listen-button]").textContent = t("Listen for your echo");
   }
 
   private async look(): Promise<void> {
@@ -93,7 +94,9 @@ export class Listening {
     }
     if (Date.now() > this.endsAt) {
       this.stop(
-        "Nothing called for ten minutes. Check the settings on the equipment, then listen again.",
+        t(
+          "Nothing called for ten minutes. Check the settings on the equipment, then listen again.",
+        ),
       );
     } else {
       this.timer = setTimeout(() => void this.look(), POLL_MS);
@@ -108,11 +111,19 @@ export class Listening {
     }
     const at = new Date(best.at);
     const when = `${localMoment(at).slice(-5)}:${String(at.getSeconds()).padStart(2, "0")}`;
-    const what = `${WORDS[best.service]} from ${best.ae_title} at ${best.address}, ${when}.`;
+    const what = t("{service} from {ae_title} at {address}, {when}.", {
+      service: WORDS[best.service],
+      ae_title: best.ae_title,
+      address: best.address,
+      when,
+    });
     if (best.service === "association") {
-      this.say("listening", `${what} It is admitted; the echo itself has not come yet.`);
+      this.say(
+        "listening",
+        t("{what} It is admitted; the echo itself has not come yet.", { what }),
+      );
     } else {
-      this.say("heard", `${what} The connection works.`);
+      this.say("heard", t("{what} The connection works.", { what }));
     }
   }
 

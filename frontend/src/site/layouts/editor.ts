@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { element } from "../dom";
 import { messageOf } from "../http";
 import {
@@ -19,15 +20,15 @@ const SIDES: Choice = [
 const PLACE_SIDES: Choice = SIDES.slice(0, 3);
 const COUNTS: Choice = ["1", "2", "3", "4"].map((text) => [text, text] as const);
 const FITS: Choice = [
-  ["", "each as large as fits"],
-  ["scale", "all at one scale"],
-  ["chest wall", "breasts back to back"],
+  ["", t("each as large as fits")],
+  ["scale", t("all at one scale")],
+  ["chest wall", t("breasts back to back")],
 ];
 const SCROLLS: Choice = [
-  ["", "as the person has it"],
-  ["off", "each alone"],
-  ["position", "together by position"],
-  ["offset", "together by offset"],
+  ["", t("as the person has it")],
+  ["off", t("each alone")],
+  ["position", t("together by position")],
+  ["offset", t("together by offset")],
 ];
 const MOST_STAGES = 16;
 
@@ -122,9 +123,9 @@ export class LayoutEditor {
 
   private head(): HTMLElement {
     const { protocol } = this;
-    const title = element("h2", "", protocol.id ? "Edit the layout" : "New layout");
+    const title = element("h2", "", protocol.id ? t("Edit the layout") : t("New layout"));
     title.id = "layout-editor-title";
-    const name = textField("Name", protocol.name, (text) => {
+    const name = textField(t("Name"), protocol.name, (text) => {
       protocol.name = text;
     });
     const input = name.querySelector("input") as HTMLInputElement;
@@ -140,21 +141,21 @@ export class LayoutEditor {
       "div",
       "layout-fields",
       name,
-      textField("Modality", protocol.Modality, code("Modality"), 16),
-      textField("Body part", protocol.BodyPartExamined, words("BodyPartExamined")),
-      textField("Described with", protocol.StudyDescription, words("StudyDescription"), 255),
-      choiceField("Side", SIDES, protocol.Laterality, (side) => {
+      textField(t("Modality"), protocol.Modality, code("Modality"), 16),
+      textField(t("Body part"), protocol.BodyPartExamined, words("BodyPartExamined")),
+      textField(t("Described with"), protocol.StudyDescription, words("StudyDescription"), 255),
+      choiceField(t("Side"), SIDES, protocol.Laterality, (side) => {
         protocol.Laterality = side;
       }),
-      textField("View", protocol.ViewPosition, code("ViewPosition"), 16),
-      numberField("Priors, at least", protocol.priors, [0, 8], (count) => {
+      textField(t("View"), protocol.ViewPosition, code("ViewPosition"), 16),
+      numberField(t("Priors, at least"), protocol.priors, [0, 8], (count) => {
         protocol.priors = count ?? 0;
       }),
-      numberField("Order (low is first)", protocol.priority, [0, 32000], (order) => {
+      numberField(t("Order (low is first)"), protocol.priority, [0, 32000], (order) => {
         protocol.priority = order ?? 100;
       }),
       choiceField(
-        "In use",
+        t("In use"),
         [
           ["1", "yes"],
           ["", "no"],
@@ -171,7 +172,7 @@ export class LayoutEditor {
         ["1", "everybody"],
       ];
       grid.append(
-        choiceField("For", whose, protocol.is_site ? "1" : "", (value) => {
+        choiceField(t("For"), whose, protocol.is_site ? "1" : "", (value) => {
           protocol.is_site = value === "1";
         }),
       );
@@ -180,13 +181,13 @@ export class LayoutEditor {
   }
 
   private foot(): HTMLElement {
-    const keep = element("button", "button button-primary", "Keep");
+    const keep = element("button", "button button-primary", t("Keep"));
     keep.type = "submit";
     return element(
       "div",
       "layout-foot",
-      button("Add a stage", () => this.addStage()),
-      button("Cancel", () => this.dialog.close(), "button"),
+      button(t("Add a stage"), () => this.addStage()),
+      button(t("Cancel"), () => this.dialog.close(), "button"),
       keep,
     );
   }
@@ -213,15 +214,15 @@ export class LayoutEditor {
     const fields = element(
       "div",
       "layout-fields",
-      textField("Name", stage.name, (text) => {
+      textField(t("Name"), stage.name, (text) => {
         stage.name = text;
       }),
-      choiceField("Rows", COUNTS, String(stage.rows), grid("rows")),
-      choiceField("Columns", COUNTS, String(stage.columns), grid("columns")),
-      choiceField("Pictures", FITS, stage.fit, (fit) => {
+      choiceField(t("Rows"), COUNTS, String(stage.rows), grid("rows")),
+      choiceField(t("Columns"), COUNTS, String(stage.columns), grid("columns")),
+      choiceField(t("Pictures"), FITS, stage.fit, (fit) => {
         stage.fit = fit;
       }),
-      choiceField("Scrolling", SCROLLS, stage.links?.scroll ?? "", (scroll) => {
+      choiceField(t("Scrolling"), SCROLLS, stage.links?.scroll ?? "", (scroll) => {
         stage.links = scroll ? { window: false, view: false, ...stage.links, scroll } : null;
       }),
     );
@@ -232,7 +233,7 @@ export class LayoutEditor {
     const made = element("fieldset", "", legend, fields, places);
     if (this.protocol.stages.length > 1) {
       made.append(
-        button("Remove this stage", () => {
+        button(t("Remove this stage"), () => {
           this.protocol.stages.splice(at, 1);
           this.drawStages();
         }),
@@ -244,16 +245,17 @@ export class LayoutEditor {
   private place(place: PlaceFacts): HTMLElement {
     const studies: Choice = Array.from(
       { length: 9 },
-      (_, prior) => [String(prior), prior === 0 ? "this study" : `prior ${prior}`] as const,
+      (_, prior) =>
+        [String(prior), prior === 0 ? t("this study") : t("prior {prior}", { prior })] as const,
     );
     return element(
       "div",
       "layout-fields",
-      choiceField("Of", studies, String(place.prior), (prior) => {
+      choiceField(t("Of"), studies, String(place.prior), (prior) => {
         place.prior = Number(prior);
       }),
       textField(
-        "Modality",
+        t("Modality"),
         place.Modality,
         (text) => {
           place.Modality = text.toUpperCase();
@@ -261,23 +263,23 @@ export class LayoutEditor {
         16,
       ),
       textField(
-        "Described with",
+        t("Described with"),
         place.SeriesDescription,
         (text) => {
           place.SeriesDescription = text;
         },
         255,
       ),
-      choiceField("Side", PLACE_SIDES, place.Laterality, (side) => {
+      choiceField(t("Side"), PLACE_SIDES, place.Laterality, (side) => {
         place.Laterality = side;
       }),
-      textField("View", place.ViewPosition, (text) => {
+      textField(t("View"), place.ViewPosition, (text) => {
         place.ViewPosition = text.toUpperCase();
       }),
-      numberField("Window width", place.window_width, [null, null], (width) => {
+      numberField(t("Window width"), place.window_width, [null, null], (width) => {
         place.window_width = width;
       }),
-      numberField("Window level", place.window_center, [null, null], (center) => {
+      numberField(t("Window level"), place.window_center, [null, null], (center) => {
         place.window_center = center;
       }),
     );

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import "./layouts.css";
 import { toast } from "../dom";
 import { messageOf, postJson, sendJson } from "../http";
@@ -60,8 +61,8 @@ class LayoutsPage {
   }
 
   private async remove({ id, name, is_site }: Protocol): Promise<void> {
-    const whose = is_site ? " It is everybody's." : "";
-    if (!confirm(`Delete the layout “${name}”?${whose}`)) {
+    const whose = is_site ? t(" It is everybody's.") : "";
+    if (!confirm(t("Delete the layout “{name}”?{whose}", { name, whose }))) {
       return;
     }
     try {
@@ -88,7 +89,7 @@ class LayoutsPage {
       const protocols = readExport(await file.text());
       const isSite =
         this.options.administrator === "true" &&
-        confirm("Import for everybody? “Cancel” keeps them as your own.");
+        confirm(t("Import for everybody? “Cancel” keeps them as your own."));
       await postJson(this.options.import, { protocols, is_site: isSite });
       location.reload();
     } catch (error) {

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /** A hanging protocol as `/viewer/api/hanging/` gives and takes it. */
 export interface PlaceFacts {
   prior: number;
@@ -87,14 +88,14 @@ export function readExport(text: string): Protocol[] {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Error("This file is not JSON. Choose a file that “Export” made.");
+    throw new Error(t("This file is not JSON. Choose a file that “Export” made."));
   }
   const found = (value as { protocols?: unknown } | null)?.protocols;
   if (!Array.isArray(found)) {
-    throw new Error("This file holds no layouts. Choose a file that “Export” made.");
+    throw new Error(t("This file holds no layouts. Choose a file that “Export” made."));
   }
   if (found.length === 0) {
-    throw new Error("This file holds no layouts: nobody had kept any when it was exported.");
+    throw new Error(t("This file holds no layouts: nobody had kept any when it was exported."));
   }
   return found as Protocol[];
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /** What browser and system say of the display. */
 export interface Display {
   /** Device pixels of the canvas. */
@@ -28,41 +29,74 @@ const THIN_SPACE = "\u2009";
 export function displayReport(display: Display): DisplayReport {
   const bits = Math.floor(display.colorDepth / 3);
   const facts: [string, string][] = [
-    ["Pattern", `${display.width} × ${display.height} pixels of the screen`],
-    ["Screen", `${display.screenWidth} × ${display.screenHeight} pixels of the page`],
-    ["Scale", `${percent(display.pixelRatio)} (screen pixels for one of the page)`],
-    ["Depth", `${display.colorDepth} bits a pixel, ${bits} a colour`],
-    ["Colours", display.isWideGamut ? "wider than sRGB" : "sRGB"],
-    ["Range", display.isHighRange ? "high (HDR)" : "standard"],
+    [
+      t("Pattern"),
+      t("{width} × {height} pixels of the screen", {
+        width: display.width,
+        height: display.height,
+      }),
+    ],
+    [
+      t("Screen"),
+      t("{screenWidth} × {screenHeight} pixels of the page", {
+        screenWidth: display.screenWidth,
+        screenHeight: display.screenHeight,
+      }),
+    ],
+    [
+      t("Scale"),
+      t("{pixelRatio} (screen pixels for one of the page)", {
+        pixelRatio: percent(display.pixelRatio),
+      }),
+    ],
+    [
+      t("Depth"),
+      t("{colorDepth} bits a pixel, {bits} a colour", { colorDepth: display.colorDepth, bits }),
+    ],
+    [t("Colours"), display.isWideGamut ? t("wider than sRGB") : "sRGB"],
+    [t("Range"), display.isHighRange ? t("high (HDR)") : "standard"],
   ];
   const warnings: string[] = [];
   if (!Number.isInteger(display.pixelRatio)) {
     warnings.push(
-      `The page is shown at ${percent(display.pixelRatio)}: the browser's zoom or the system's scale is not a whole number. Press Ctrl 0 (⌘ 0), and set the system to 100${THIN_SPACE}% or 200${THIN_SPACE}%; until then pictures are blurred.`,
+      t(
+        "The page is shown at {pixelRatio}: the browser's zoom or the system's scale is not a whole number. Press Ctrl 0 (⌘ 0), and set the system to 100 % or 200 %; until then pictures are blurred.",
+        { pixelRatio: percent(display.pixelRatio) },
+      ),
     );
   } else if (display.pixelRatio > 1) {
     warnings.push(
-      `The page is shown at ${percent(display.pixelRatio)}. That is right for a screen of high resolution; on any other one the browser is zoomed: press Ctrl 0 (⌘ 0).`,
+      t(
+        "The page is shown at {pixelRatio}. That is right for a screen of high resolution; on any other one the browser is zoomed: press Ctrl 0 (⌘ 0).",
+        { pixelRatio: percent(display.pixelRatio) },
+      ),
     );
   }
   if (display.pinch !== 1) {
     warnings.push(
-      `The page is magnified by fingers to ${percent(display.pinch)}. Pinch it back before you judge.`,
+      t("The page is magnified by fingers to {pinch}. Pinch it back before you judge.", {
+        pinch: percent(display.pinch),
+      }),
     );
   }
   if (!display.isExact) {
     warnings.push(
-      "This browser does not tell the size of the pattern in pixels of the screen. The lines of one pixel may be blurred although the screen is not at fault.",
+      t(
+        "This browser does not tell the size of the pattern in pixels of the screen. The lines of one pixel may be blurred although the screen is not at fault.",
+      ),
     );
   }
   if (bits < 8) {
     warnings.push(
-      `The display has ${bits} bits a colour; pictures need 8. Set it to "true colour" in the system's settings.`,
+      t(
+        'The display has {bits} bits a colour; pictures need 8. Set it to "true colour" in the system\'s settings.',
+        { bits },
+      ),
     );
   }
   if (display.hasForcedColors) {
     warnings.push(
-      "The system replaces colours (high contrast). Turn that off for reading pictures.",
+      t("The system replaces colours (high contrast). Turn that off for reading pictures."),
     );
   }
   return { facts, warnings };

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { displayReport } from "./display";
 import { evenField, type Pattern, testPattern } from "./pattern";
 
@@ -98,7 +99,9 @@ export function start(): void {
   document.querySelector("[data-fill-screen]")?.addEventListener("click", () => {
     canvas.requestFullscreen().catch(() => {
       const line = document.createElement("p");
-      line.textContent = "This browser does not let the pattern fill the screen. Its own menu may.";
+      line.textContent = t(
+        "This browser does not let the pattern fill the screen. Its own menu may.",
+      );
       document.querySelector("[data-display-warnings]")?.append(line);
     });
   });

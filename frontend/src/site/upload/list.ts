@@ -1,23 +1,24 @@
+import { t } from "../../i18n";
 import { element, icon } from "../dom";
 import { sizeText } from "./pace";
 import { type Item, isOpen, type State } from "./queue";
 
 const OVERSCAN = 6;
 export const FACES: Record<State, { icon: string; word: string; tone: string }> = {
-  waiting: { icon: "clock", word: "Waiting", tone: "dim" },
-  sending: { icon: "upload", word: "Sending", tone: "accent" },
-  storing: { icon: "hard-drive", word: "Storing", tone: "accent" },
-  opened: { icon: "folder-open", word: "Opened", tone: "dim" },
-  stored: { icon: "circle-check", word: "Stored", tone: "ok" },
-  duplicate: { icon: "check", word: "Already here", tone: "ok" },
-  conflict: { icon: "circle-alert", word: "Kept aside", tone: "warn" },
-  refused: { icon: "circle-x", word: "Refused", tone: "danger" },
-  skipped: { icon: "circle", word: "Skipped", tone: "dim" },
-  failed: { icon: "triangle-alert", word: "Failed", tone: "danger" },
-  cancelled: { icon: "ban", word: "Cancelled", tone: "dim" },
+  waiting: { icon: "clock", word: t("Waiting"), tone: "dim" },
+  sending: { icon: "upload", word: t("Sending"), tone: "accent" },
+  storing: { icon: "hard-drive", word: t("Storing"), tone: "accent" },
+  opened: { icon: "folder-open", word: t("Opened"), tone: "dim" },
+  stored: { icon: "circle-check", word: t("Stored"), tone: "ok" },
+  duplicate: { icon: "check", word: t("Already here"), tone: "ok" },
+  conflict: { icon: "circle-alert", word: t("Kept aside"), tone: "warn" },
+  refused: { icon: "circle-x", word: t("Refused"), tone: "danger" },
+  skipped: { icon: "circle", word: t("Skipped"), tone: "dim" },
+  failed: { icon: "triangle-alert", word: t("Failed"), tone: "danger" },
+  cancelled: { icon: "ban", word: t("Cancelled"), tone: "dim" },
 };
 /** Its bytes are gone; the request that carries it goes on with other files. */
-const SENT = { icon: "check", word: "Sent", tone: "dim" };
+const SENT = { icon: "check", word: t("Sent"), tone: "dim" };
 
 interface Row {
   root: HTMLElement;
@@ -110,9 +111,9 @@ export class FileList {
     row.bar.hidden = item.state !== "sending" || isSent;
     row.bar.max = Math.max(item.size, 1);
     row.bar.value = item.sent;
-    row.bar.setAttribute("aria-label", `Sent of ${item.name}`);
+    row.bar.setAttribute("aria-label", t("Sent of {name}", { name: item.name }));
     row.size.textContent = item.file ? sizeText(item.size) : "";
-    const action = isOpen(item) ? "Cancel" : "Retry";
+    const action = isOpen(item) ? t("Cancel") : t("Retry");
     const isOffered = isOpen(item) || item.state === "failed" || item.state === "cancelled";
     row.button.hidden = !isOffered;
     row.button.replaceChildren(icon(action === "Cancel" ? "x" : "rotate-ccw"));

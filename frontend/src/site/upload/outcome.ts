@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /** What the upload address answers (see `worklist/views/upload.py`). */
 export type Outcome = "stored" | "duplicate" | "conflict" | "refused" | "skipped";
 
@@ -25,11 +26,11 @@ export interface Answer {
 }
 
 const WORDS: [Outcome, string][] = [
-  ["stored", "stored"],
-  ["duplicate", "already here"],
-  ["refused", "refused"],
-  ["conflict", "kept aside"],
-  ["skipped", "skipped"],
+  ["stored", t("stored")],
+  ["duplicate", t("already here")],
+  ["refused", t("refused")],
+  ["conflict", t("kept aside")],
+  ["skipped", t("skipped")],
 ];
 const LONGEST_REASON = 72;
 
@@ -68,6 +69,6 @@ export class Tally {
       ([outcome, word]) => `${this.counts.get(outcome)} ${word}`,
     );
     const reason = this.onlyReason ? `: ${this.onlyReason}` : "";
-    return parts.length > 0 ? parts.join(", ") + reason : "Nothing sent yet";
+    return parts.length > 0 ? parts.join(", ") + reason : t("Nothing sent yet");
   }
 }

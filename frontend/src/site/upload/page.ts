@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { element, toast } from "../dom";
 import { localDate } from "../times";
 import { type Picked, pickedFrom, readDrop } from "./drop";
@@ -106,7 +107,7 @@ export class UploadPage {
         depth += 1;
         const facility = this.facility().name;
         if (name) {
-          name.textContent = facility ? ` for ${facility}` : "";
+          name.textContent = facility ? t(" for {facility}", { facility }) : "";
         }
         veil?.removeAttribute("hidden");
       }
@@ -124,7 +125,12 @@ export class UploadPage {
         event.preventDefault();
         void readDrop(event.dataTransfer, (files) => this.take(files)).then(({ unreadable }) => {
           if (unreadable > 0) {
-            toast(`${unreadable} files or folders could not be read on this computer.`, "error");
+            toast(
+              t("{unreadable} files or folders could not be read on this computer.", {
+                unreadable,
+              }),
+              "error",
+            );
           }
         });
       }
@@ -165,7 +171,9 @@ export class UploadPage {
   private async copyReport(): Promise<void> {
     const isCopied = await copyText(this.report());
     toast(
-      isCopied ? "Copied." : "The browser does not allow copying here. Download the list instead.",
+      isCopied
+        ? t("Copied.")
+        : t("The browser does not allow copying here. Download the list instead."),
       isCopied ? undefined : "error",
     );
   }
@@ -173,7 +181,7 @@ export class UploadPage {
   private take(files: Picked[]): void {
     const added = this.queue.add(files, this.facility().code);
     if (added === 0) {
-      toast("There is no file to send in this folder.");
+      toast(t("There is no file to send in this folder."));
       return;
     }
     this.part("queue").hidden = false;
@@ -251,12 +259,17 @@ export class UploadPage {
     }
     this.queue.putBack(batch, failure.kind === "later");
     if (failure.kind === "network") {
-      this.pause("The server cannot be reached. Uploading goes on by itself when it answers.");
+      this.pause(t("The server cannot be reached. Uploading goes on by itself when it answers."));
     } else if (failure.kind === "later") {
-      this.pause(`${failure.message} Uploading goes on by itself.`);
+      this.pause(t("{message} Uploading goes on by itself.", { message: failure.message }));
     } else if (failure.kind === "signed-out") {
       this.isSignedOut = true;
-      this.tell(`${failure.message} Then come back here and try again; nothing is lost.`, true);
+      this.tell(
+        t("{message} Then come back here and try again; nothing is lost.", {
+          message: failure.message,
+        }),
+        true,
+      );
     }
   }
 
@@ -374,8 +387,11 @@ export class UploadPage {
     const failed = this.queue.counts.get("failed") ?? 0;
     const cancelled = this.queue.counts.get("cancelled") ?? 0;
     const line = this.queue.tally.line();
-    const extra = [failed && `${failed} failed`, cancelled && `${cancelled} cancelled`];
-    const parts = [open > 0 && line === "Nothing sent yet" ? "Sending" : line, ...extra];
+    const extra = [
+      failed && t("{failed} failed", { failed }),
+      cancelled && t("{cancelled} cancelled", { cancelled }),
+    ];
+    const parts = [open > 0 && line === t("Nothing sent yet") ? t("Sending") : line, ...extra];
     return parts.filter(Boolean).join(", ");
   }
 
@@ -384,12 +400,17 @@ export class UploadPage {
     const all = queue.items.filter((item) => item.file && item.state !== "cancelled").length;
     const speed = this.pace.bytesPerSecond;
     const texts = [
-      `${countText(all - open)} of ${countText(all)} files`,
-      `${sizeText(queue.sentBytes)} of ${sizeText(queue.totalBytes)}`,
+      t("{open} of {all} files", { open: countText(all - open), all: countText(all) }),
+      t("{sentBytes} of {totalBytes}", {
+        sentBytes: sizeText(queue.sentBytes),
+        totalBytes: sizeText(queue.totalBytes),
+      }),
     ];
     if (speed > 0) {
       texts.push(`${sizeText(speed)}/s`);
-      texts.push(`${timeText((queue.totalBytes - queue.sentBytes) / speed)} left`);
+      texts.push(
+        t("{speed} left", { speed: timeText((queue.totalBytes - queue.sentBytes) / speed) }),
+      );
     }
     return texts.join(" · ");
   }

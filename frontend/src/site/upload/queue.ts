@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { type Answer, type Outcome, type PartResult, Tally } from "./outcome";
 
 export type State =
@@ -193,7 +194,7 @@ export class Queue<F extends Content = File> {
   private settleOne(item: Item<F>, results: readonly PartResult[]): void {
     const only = results[0];
     if (!only) {
-      this.setState(item, "skipped", "left behind by an operating system");
+      this.setState(item, "skipped", t("left behind by an operating system"));
       return;
     }
     const isArchive = results.length > 1 || only.name !== item.name;

@@ -1,3 +1,4 @@
+import { t, tn } from "../../i18n";
 import { element, icon } from "../dom";
 import type { StudyResult } from "./outcome";
 import { countText } from "./pace";
@@ -27,7 +28,9 @@ export class StudyList {
       const shown = [...this.studies.values()].slice(-MOST_SHOWN).reverse();
       this.list.replaceChildren(...shown.map(studyRow));
       if (this.studies.size > MOST_SHOWN) {
-        const rest = `… and ${countText(this.studies.size - MOST_SHOWN)} more in the worklist`;
+        const rest = t("… and {MOST_SHOWN} more in the worklist", {
+          MOST_SHOWN: countText(this.studies.size - MOST_SHOWN),
+        });
         this.list.append(element("li", "dim", rest));
       }
     }
@@ -37,10 +40,10 @@ export class StudyList {
 function studyRow(study: StudyResult): HTMLElement {
   const page = element("a", "upload-study-name clip", study.patient);
   page.href = study.url;
-  const facts = [study.StudyDate ?? "no date", imagesOf(study), study.StudyDescription];
-  const viewer = element("a", "button button-small", icon("square-arrow-out-up-right"), "Open");
+  const facts = [study.StudyDate ?? t("no date"), imagesOf(study), study.StudyDescription];
+  const viewer = element("a", "button button-small", icon("square-arrow-out-up-right"), t("Open"));
   viewer.href = study.viewer_url;
-  viewer.setAttribute("aria-label", `Open ${study.patient} in the viewer`);
+  viewer.setAttribute("aria-label", t("Open {patient} in the viewer", { patient: study.patient }));
   const tags = study.ModalitiesInStudy.map((code) => element("span", "tag tag-modality", code));
   return element(
     "li",
@@ -52,5 +55,6 @@ function studyRow(study: StudyResult): HTMLElement {
 }
 
 function imagesOf(study: StudyResult): string {
-  return `${countText(study.instance_count)} ${study.instance_count === 1 ? "image" : "images"}`;
+  const count = study.instance_count;
+  return tn("{count} image", "{count} images", count, { count: countText(count) });
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Answer } from "./outcome";
 
 /** How a request ended when the server did not say what became of the files. */
@@ -102,7 +103,8 @@ function ending(request: XMLHttpRequest): Ending {
 
 /** What a refusal means for the files; `detail` is the server's sentence, if it said one. */
 export function failureOf(status: number, detail: unknown): Failure {
-  const message = typeof detail === "string" ? detail : `The server could not take it (${status}).`;
+  const message =
+    typeof detail === "string" ? detail : t("The server could not take it ({status}).", { status });
   if (status === 401) {
     return { kind: "signed-out", message };
   }
@@ -110,7 +112,7 @@ export function failureOf(status: number, detail: unknown): Failure {
     return { kind: "later", message };
   }
   if (status === 413 && typeof detail !== "string") {
-    return { kind: "for-good", message: "The server takes no files of this size." };
+    return { kind: "for-good", message: t("The server takes no files of this size.") };
   }
   return { kind: "for-good", message };
 }

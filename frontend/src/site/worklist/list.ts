@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { isCovered, isWriting, toast } from "../dom";
 import type { Frame } from "../frame";
 import { getFragment, isAbort, messageOf, postJson } from "../http";
@@ -16,18 +17,18 @@ const MOST_IDS = 100;
 const LAST_ROW = "noctis.worklist.row";
 
 const KEYS: [string, string][] = [
-  ["↑ ↓", "Row up, down"],
-  ["PgUp PgDn", "Screen up, down"],
-  ["Home", "First row"],
-  ["End", "Last row that is loaded; again for the next"],
-  ["Enter", "Open in the viewer"],
-  ["Space", "Preview"],
-  ["d", "Study page"],
-  ["x", "Select"],
-  ["r u", "Mark read, unread"],
-  ["s", "Send to another system"],
-  ["n", "Show new studies"],
-  ["Esc", "Close the preview, clear the selection"],
+  ["↑ ↓", t("Row up, down")],
+  ["PgUp PgDn", t("Screen up, down")],
+  ["Home", t("First row")],
+  ["End", t("Last row that is loaded; again for the next")],
+  ["Enter", t("Open in the viewer")],
+  ["Space", t("Preview")],
+  ["d", t("Study page")],
+  ["x", t("Select")],
+  ["r u", t("Mark read, unread")],
+  ["s", t("Send to another system")],
+  ["n", t("Show new studies")],
+  ["Esc", t("Close the preview, clear the selection")],
 ];
 
 /** Gathers ids for a moment and hands them on together. */
@@ -440,7 +441,7 @@ class Worklist {
       return;
     }
     if (!this.canRead) {
-      toast("Your role does not read studies. Ask an administrator.", "error");
+      toast(t("Your role does not read studies. Ask an administrator."), "error");
       return;
     }
     try {
@@ -464,7 +465,7 @@ class Worklist {
       return;
     }
     if (!this.maySend) {
-      toast("Your role does not allow sending studies. Ask an administrator.", "error");
+      toast(t("Your role does not allow sending studies. Ask an administrator."), "error");
       return;
     }
     if (await askAndSend(ids, this.config.urls)) {
@@ -475,7 +476,9 @@ class Worklist {
   private drawBulk(): void {
     const count = this.cursor.selected.size;
     this.bulk.hidden = count === 0;
-    required<HTMLElement>("[data-bulk-count]").textContent = `${countText(count)} selected`;
+    required<HTMLElement>("[data-bulk-count]").textContent = t("{count} selected", {
+      count: countText(count),
+    });
   }
 
   /** Coming back from the viewer: the row that was left is the current one again. */

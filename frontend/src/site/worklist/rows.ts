@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { element, icon } from "../dom";
 import { getFragment, messageOf } from "../http";
 import { writeTimes } from "../times";
@@ -251,7 +252,7 @@ export class Rows {
     this.more.hidden = !this.cursor;
     this.slot.parentElement?.querySelector(".grid-end")?.remove();
     if (!this.cursor && this.chunks.length > 1) {
-      const text = `End of the list: ${countText(this.place.size)} studies`;
+      const text = t("End of the list: {place} studies", { place: countText(this.place.size) });
       this.slot.after(element("p", "grid-end", text));
     }
     this.drawPill();
@@ -289,7 +290,7 @@ export class Rows {
   private showRetry(text: string): void {
     this.more.hidden = true;
     this.slot.querySelector(".list-error")?.remove();
-    const again = element("button", "button button-small", icon("rotate-ccw"), "Try again");
+    const again = element("button", "button button-small", icon("rotate-ccw"), t("Try again"));
     again.type = "button";
     const box = element("div", "list-error", element("span", "", text), again);
     box.setAttribute("role", "alert");
@@ -305,7 +306,7 @@ export class Rows {
     this.pill.hidden = this.waiting.size === 0;
     const text = this.pill.querySelector("[data-new-count]");
     if (text) {
-      text.textContent = `${countText(this.waiting.size)} new`;
+      text.textContent = t("{waiting} new", { waiting: countText(this.waiting.size) });
     }
   }
 }
@@ -319,7 +320,7 @@ function rowsOf(content: DocumentFragment): HTMLElement[] {
 }
 
 function newMark(): HTMLElement {
-  return element("span", "tag row-new", icon("arrow-down"), "New");
+  return element("span", "tag row-new", icon("arrow-down"), t("New"));
 }
 
 /** Put the cells that differ into the row; returns whether any did. */

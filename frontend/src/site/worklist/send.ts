@@ -1,3 +1,4 @@
+import { t, tn } from "../../i18n";
 import { element, icon, toast } from "../dom";
 import { messageOf, postJson } from "../http";
 import { countText } from "./address";
@@ -16,22 +17,32 @@ interface Outcome {
 const LAST = "noctis.send.destination";
 
 function studies(count: number): string {
-  return count === 1 ? "1 study" : `${countText(count)} studies`;
+  return tn("{count} study", "{count} studies", count, { count: countText(count) });
 }
 
 /** What a person is told after sending, and whether it is all good. */
 export function outcomeText(outcome: Outcome, where: string): { text: string; isGood: boolean } {
   const sentences = [];
   if (outcome.sent.length) {
-    const are = outcome.sent.length === 1 ? "is on its" : "are on their";
-    sentences.push(`${studies(outcome.sent.length)} ${are} way to ${where}.`);
+    const count = outcome.sent.length;
+    sentences.push(
+      tn(
+        "{count} study is on its way to {where}.",
+        "{count} studies are on their way to {where}.",
+        count,
+        {
+          count: countText(count),
+          where,
+        },
+      ),
+    );
   }
   const reasons = new Map<string, number>();
   for (const refused of outcome.not) {
     reasons.set(refused.reason, (reasons.get(refused.reason) ?? 0) + 1);
   }
   for (const [reason, count] of reasons) {
-    sentences.push(`${studies(count)} not sent: ${reason}`);
+    sentences.push(t("{studies} not sent: {reason}", { studies: studies(count), reason }));
   }
   return { text: sentences.join(" "), isGood: outcome.not.length === 0 };
 }
@@ -54,7 +65,12 @@ export async function askAndSend(
 
 class SendDialog {
   private readonly select = element("select", "");
-  private readonly send = element("button", "button button-primary", icon("radio-tower"), "Send");
+  private readonly send = element(
+    "button",
+    "button button-primary",
+    icon("radio-tower"),
+    t("Send"),
+  );
   private readonly dialog: HTMLDialogElement;
   private readonly back = document.activeElement;
   private wasSent = false;
@@ -65,9 +81,13 @@ class SendDialog {
     private readonly address: string,
     done: (wasSent: boolean) => void,
   ) {
-    const title = element("h2", "", `Send ${studies(ids.length)} to another system`);
+    const title = element(
+      "h2",
+      "",
+      t("Send {studies} to another system", { studies: studies(ids.length) }),
+    );
     title.id = "send-dialog-title";
-    const cancel = element("button", "button", choices.length ? "Cancel" : "Close");
+    const cancel = element("button", "button", choices.length ? t("Cancel") : t("Close"));
     cancel.type = "button";
     const form = element(
       "form",
@@ -118,7 +138,7 @@ class SendDialog {
         this.select.form?.requestSubmit();
       }
     });
-    const label = element("label", "", "Destination");
+    const label = element("label", "", t("Destination"));
     label.htmlFor = this.select.id;
     return element("div", "field", label, this.select);
   }
@@ -126,12 +146,14 @@ class SendDialog {
   private nowhere(): HTMLElement {
     const text =
       this.ids.length === 1
-        ? "No destination is registered that you may send this study to."
-        : "No destination is registered that you may send all of these studies to.";
+        ? t("No destination is registered that you may send this study to.")
+        : t("No destination is registered that you may send all of these studies to.");
     return element(
       "p",
       "dim",
-      `${text} An administrator adds one on the page of a facility, or one of the whole site.`,
+      t("{text} An administrator adds one on the page of a facility, or one of the whole site.", {
+        text,
+      }),
     );
   }
 

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { SiteConfig } from "../config";
 import { element, icon, toast } from "../dom";
 import { getJson, messageOf, postJson } from "../http";
@@ -19,7 +20,10 @@ export class Tabs {
       const remove = element("button", "button-plain tab-remove", icon("x"));
       remove.type = "button";
       remove.dataset.remove = tab.dataset.view ?? "";
-      remove.setAttribute("aria-label", `Remove the view ${tab.dataset.view}`);
+      remove.setAttribute(
+        "aria-label",
+        t("Remove the view {view}", { view: tab.dataset.view ?? "" }),
+      );
       tab.append(remove);
     }
     void this.count();
@@ -52,11 +56,11 @@ export class Tabs {
     input.maxLength = 40;
     input.required = true;
     input.id = "view-name";
-    input.placeholder = "CT of this week";
-    const label = element("label", "", "Name of the view");
+    input.placeholder = t("CT of this week");
+    const label = element("label", "", t("Name of the view"));
     label.htmlFor = "view-name";
-    const keep = element("button", "button button-primary", "Keep the view");
-    const cancel = element("button", "button", "Cancel");
+    const keep = element("button", "button button-primary", t("Keep the view"));
+    const cancel = element("button", "button", t("Cancel"));
     cancel.type = "button";
     const form = element(
       "form",
@@ -65,7 +69,7 @@ export class Tabs {
       element("div", "button-row", keep, cancel),
     );
     const dialog = element("dialog", "", form);
-    dialog.setAttribute("aria-label", "Keep this list as a view");
+    dialog.setAttribute("aria-label", t("Keep this list as a view"));
     cancel.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => dialog.remove());
     form.addEventListener("submit", (event) => {

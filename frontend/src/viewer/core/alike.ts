@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Manifest, SeriesFacts } from "./manifest";
 import { frameAxes, isDocument, type Stack } from "./stack";
 import { cross, dot } from "./vectors";
@@ -46,9 +47,9 @@ export function mostAlike(stack: Stack | null, candidates: readonly Stack[]): St
 }
 
 const IDENTITY = {
-  PatientID: "Patient ID",
+  PatientID: t("Patient ID"),
   PatientName: "name",
-  PatientBirthDate: "birth date",
+  PatientBirthDate: t("birth date"),
   PatientSex: "sex",
 } as const;
 
@@ -57,5 +58,5 @@ export function differences(one: Manifest["patient"], other: Manifest["patient"]
   const found = Object.entries(IDENTITY).flatMap(([keyword, name]) =>
     one[keyword as keyof typeof IDENTITY] === other[keyword as keyof typeof IDENTITY] ? [] : [name],
   );
-  return found.length === 0 && one.id !== other.id ? ["patient record"] : found;
+  return found.length === 0 && one.id !== other.id ? [t("patient record")] : found;
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { UltrasoundRegion, Vec2 } from "./manifest";
 import { framePixelSpacing, isUsableSpacing, type StackFrame } from "./stack";
 
@@ -33,7 +34,7 @@ const UNCALIBRATED: Calibration = {
   pixelSize: [1, 1],
   unit: "px",
   source: "none",
-  note: "Uncalibrated: the file says no pixel size.",
+  note: t("Uncalibrated: the file says no pixel size."),
 };
 
 /** Pixel sizes that a person gave by a calibration line, by SOP Instance UID. */
@@ -93,7 +94,7 @@ export function calibrate(frame: StackFrame, points: readonly Vec2[]): Calibrati
       pixelSize: manual,
       unit: "mm",
       source: "calibration line",
-      note: "Size by a calibration line that somebody drew on this image.",
+      note: t("Size by a calibration line that somebody drew on this image."),
     };
   }
   const regions = frame.image.SequenceOfUltrasoundRegions;
@@ -124,14 +125,16 @@ function fromImager(imager: Vec2, magnification: number | null): Calibration {
       pixelSize: [imager[1] / magnification, imager[0] / magnification],
       unit: "mm",
       source: `ImagerPixelSpacing / magnification ${magnification}`,
-      note: `Size at the patient, by the file's estimated magnification of ${magnification}.`,
+      note: t("Size at the patient, by the file's estimated magnification of {magnification}.", {
+        magnification,
+      }),
     };
   }
   return {
     pixelSize: [imager[1], imager[0]],
     unit: "mm",
     source: "ImagerPixelSpacing",
-    note: "Size at the detector: the patient's is smaller by the unknown magnification.",
+    note: t("Size at the detector: the patient's is smaller by the unknown magnification."),
   };
 }
 
@@ -147,16 +150,16 @@ function fromRegions(regions: readonly UltrasoundRegion[], points: readonly Vec2
   const first = holding[0];
   if (!first) {
     const note = points.some((point) => measuring.some(([, region]) => contains(region, point)))
-      ? "Uncalibrated: the points lie in different ultrasound regions."
-      : "Uncalibrated: outside the calibrated ultrasound regions.";
+      ? t("Uncalibrated: the points lie in different ultrasound regions.")
+      : t("Uncalibrated: outside the calibrated ultrasound regions.");
     return { ...UNCALIBRATED, note };
   }
   const sizes = holding.map(([, region]) => regionPixelSize(region));
   const size = sizes[0];
   if (!size || sizes.some((other) => !other || !same(other, size))) {
     const note = size
-      ? "Uncalibrated: overlapping ultrasound regions disagree here."
-      : "Uncalibrated: this ultrasound region does not measure lengths in both directions.";
+      ? t("Uncalibrated: overlapping ultrasound regions disagree here.")
+      : t("Uncalibrated: this ultrasound region does not measure lengths in both directions.");
     return { ...UNCALIBRATED, note };
   }
   return { pixelSize: size, unit: "mm", source: `ultrasound region ${first[0] + 1}`, note: null };

@@ -1,20 +1,21 @@
+import { t } from "../../i18n";
 import { PALETTES } from "./palettes";
 
 /** Colours for grey pictures: 256 opaque RGBA words of a little-endian canvas, dark to light. */
 export type Colors = Uint32Array;
 
 export const COLOR_MAPS = [
-  { id: "grey", name: "Grey" },
-  { id: "inverse", name: "Grey, inverted" },
-  { id: "hotIron", name: "Hot iron" },
+  { id: "grey", name: t("Grey") },
+  { id: "inverse", name: t("Grey, inverted") },
+  { id: "hotIron", name: t("Hot iron") },
   { id: "pet", name: "PET" },
-  { id: "hotMetalBlue", name: "Hot metal blue" },
-  { id: "pet20Step", name: "PET 20 step" },
-  { id: "rainbow", name: "Rainbow" },
-  { id: "spring", name: "Spring" },
-  { id: "summer", name: "Summer" },
-  { id: "fall", name: "Fall" },
-  { id: "winter", name: "Winter" },
+  { id: "hotMetalBlue", name: t("Hot metal blue") },
+  { id: "pet20Step", name: t("PET 20 step") },
+  { id: "rainbow", name: t("Rainbow") },
+  { id: "spring", name: t("Spring") },
+  { id: "summer", name: t("Summer") },
+  { id: "fall", name: t("Fall") },
+  { id: "winter", name: t("Winter") },
 ] as const;
 
 export type ColorMapId = (typeof COLOR_MAPS)[number]["id"];

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { MeasurementFacts, MeasurementKind } from "./manifest";
 
 import { REGIONS } from "./outline";
@@ -5,28 +6,28 @@ import { REGIONS } from "./outline";
 const THIN_SPACE = "\u2009";
 
 export const KIND_NAMES: Record<MeasurementKind, string> = {
-  length: "Length",
-  angle: "Angle",
-  ellipse: "Ellipse ROI",
-  rectangle: "Rectangle ROI",
-  probe: "Probe",
-  arrow: "Arrow",
-  circle: "Circle ROI",
-  freehand: "Freehand ROI",
-  spline: "Spline ROI",
-  livewire: "Livewire ROI",
-  bidirectional: "Bidirectional",
-  cobb: "Cobb angle",
-  height: "Height",
-  profile: "Density profile",
-  calibration: "Calibration line",
-  text: "Text",
+  length: t("Length"),
+  angle: t("Angle"),
+  ellipse: t("Ellipse ROI"),
+  rectangle: t("Rectangle ROI"),
+  probe: t("Probe"),
+  arrow: t("Arrow"),
+  circle: t("Circle ROI"),
+  freehand: t("Freehand ROI"),
+  spline: t("Spline ROI"),
+  livewire: t("Livewire ROI"),
+  bidirectional: t("Bidirectional"),
+  cobb: t("Cobb angle"),
+  height: t("Height"),
+  profile: t("Density profile"),
+  calibration: t("Calibration line"),
+  text: t("Text"),
 };
 
 /** A person name for people: family first, every writing system the file has (PS3.5 6.2.1). */
 export function personName(value: string | null): string {
   if (!value) {
-    return "No name";
+    return t("No name");
   }
   const groups = value.split("=").map((group) => {
     const [family = "", given = "", middle = "", prefix = "", suffix = ""] = group.split("^");
@@ -37,7 +38,7 @@ export function personName(value: string | null): string {
       .filter(Boolean)
       .join(" ");
   });
-  return groups.filter(Boolean).join(" · ") || "No name";
+  return groups.filter(Boolean).join(" · ") || t("No name");
 }
 
 /** "045Y" to "45 y"; other texts stay as they are. */
@@ -85,12 +86,12 @@ const UNITS: Record<string, string> = {
   MLG: "ml/g",
   "1CM": "1/cm",
   UMOLML: "µmol/ml",
-  PROPCNTS: "proportional to counts",
-  PROPCPS: "proportional to counts/s",
+  PROPCNTS: t("proportional to counts"),
+  PROPCPS: t("proportional to counts/s"),
   MLMINML: "ml/min/ml",
   MLML: "ml/ml",
   GML: "g/ml",
-  STDDEV: "standard deviations",
+  STDDEV: t("standard deviations"),
   NONE: "",
 };
 
@@ -139,7 +140,7 @@ export function measurementLines(item: MeasurementFacts): string[] {
     }
     lines.push(`Area ${valueText(item.value, item.unit)}`);
   } else if (item.kind === "calibration") {
-    lines.push(item.value === null ? "Length?" : `${valueText(item.value, item.unit)} (given)`);
+    lines.push(item.value === null ? t("Length?") : `${valueText(item.value, item.unit)} (given)`);
   } else if (item.kind === "bidirectional") {
     lines.push(...bothAxes(item));
   } else if (item.kind !== "arrow" && item.kind !== "text" && item.value !== null) {
@@ -168,8 +169,13 @@ export function measurementValue(item: MeasurementFacts): string {
   if (found) {
     const unit = unitText(found.unit);
     const mean = `mean ${statisticText(found.mean)}${unit && THIN_SPACE}${unit}`;
-    const spread = `SD ${statisticText(found.sd)}, min ${statisticText(found.min)}, max ${statisticText(found.max)}`;
-    const peak = typeof found.peak === "number" ? `, peak ${statisticText(found.peak)}` : "";
+    const spread = t("SD {sd}, min {min}, max {max}", {
+      sd: statisticText(found.sd),
+      min: statisticText(found.min),
+      max: statisticText(found.max),
+    });
+    const peak =
+      typeof found.peak === "number" ? t(", peak {peak}", { peak: statisticText(found.peak) }) : "";
     return `${valueText(item.value, item.unit)}, ${mean}, ${spread}${peak}`;
   }
   return valueText(item.value, item.unit);

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "./emitter";
 import { unitText } from "./format";
 import type { MachineMark } from "./machine";
@@ -76,7 +77,7 @@ export function foundLines(drawing: FoundDrawing): string[] {
 
 /** Who answers for an object: its author, its maker and its day, as far as it says. */
 export function originText(object: FoundObject): string {
-  const kind = object.kind === "sr" ? "report" : "presentation state";
+  const kind = object.kind === "sr" ? t("report") : t("presentation state");
   const who = [object.author.replace(/\^+/g, " ").trim(), object.Manufacturer].filter(Boolean);
   return [who.join(", ") || `Unnamed ${kind}`, object.at].filter(Boolean).join(" · ");
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "./emitter";
 
 /** Something that a key does. */
@@ -16,10 +17,10 @@ const MOST_KEYS = 4;
 
 /** Keys that mean the same everywhere on the page, and without which it cannot be used by keys. */
 const FIXED: Readonly<Record<string, string>> = {
-  Tab: "moves between the controls of the page",
-  "Shift+Tab": "moves between the controls of the page",
-  Enter: "presses the control in focus and ends outlines",
-  Escape: "gives up what is under way",
+  Tab: t("moves between the controls of the page"),
+  "Shift+Tab": t("moves between the controls of the page"),
+  Enter: t("presses the control in focus and ends outlines"),
+  Escape: t("gives up what is under way"),
 };
 
 /** Why a key cannot be chosen, in words; null when it can. */
@@ -27,17 +28,17 @@ export function keyProblem(key: string): string | null {
   const parts = key.split("+").filter(Boolean);
   const last = key.endsWith("+") ? "+" : (parts.at(-1) ?? "");
   if (/^(Control|Shift|Alt|Meta|AltGraph|Dead|Unidentified|Process)$/.test(last)) {
-    return "Press a key together with it.";
+    return t("Press a key together with it.");
   }
   const use = FIXED[key];
-  return use ? `This key ${use} and stays that.` : null;
+  return use ? t("This key {use} and stays that.", { use }) : null;
 }
 
 /** A key with its modifiers as commands have it: "Control+z", "Shift+ArrowUp", "m", "+". */
 export function keyName(
   event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "shiftKey" | "altKey">,
 ): string {
-  const key = event.key === " " ? "Space" : event.key;
+  const key = event.key === " " ? t("Space") : event.key;
   const isLetter = key.length === 1;
   const parts: string[] = [];
   if (event.ctrlKey || event.metaKey) {
@@ -188,11 +189,11 @@ export function readKeys(text: string): ChosenKeys {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Error("This file is not JSON. Choose one that was exported here.");
+    throw new Error(t("This file is not JSON. Choose one that was exported here."));
   }
   const { kind, shortcuts } = (value ?? {}) as { kind?: unknown; shortcuts?: unknown };
   if (kind !== "noctispro-keys" || typeof shortcuts !== "object" || shortcuts === null) {
-    throw new Error("This file holds no keys. Choose one that was exported here.");
+    throw new Error(t("This file holds no keys. Choose one that was exported here."));
   }
   const chosen: Record<string, string[]> = {};
   for (const [id, keys] of Object.entries(shortcuts)) {

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /** How many viewports a window shows: rows x columns, as "2x3". */
 export type Layout = `${number}x${number}`;
 
@@ -6,9 +7,9 @@ export const MOST_COLUMNS = 4;
 
 /** The layouts that have a name of their own; the grid offers all of them. */
 export const LAYOUTS: readonly { layout: Layout; name: string }[] = [
-  { layout: "1x1", name: "One viewport" },
-  { layout: "1x2", name: "Two viewports" },
-  { layout: "2x2", name: "Four viewports" },
+  { layout: "1x1", name: t("One viewport") },
+  { layout: "1x2", name: t("Two viewports") },
+  { layout: "2x2", name: t("Four viewports") },
 ];
 
 export function layoutOf(rows: number, columns: number): Layout {

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "./emitter";
 import type { FoundDrawing } from "./found";
 
@@ -157,16 +158,20 @@ export function findingWords({ label, value, unit }: FindingFacts): string {
 }
 
 function shortStanding({ decision }: Pick<FindingFacts, "decision">): string {
-  return decision === "open" ? "machine, not reviewed" : `machine, ${decision}`;
+  return decision === "open"
+    ? t("machine, not reviewed")
+    : t("machine, {decision}", {
+        decision: decision === "accepted" ? t("accepted") : t("rejected"),
+      });
 }
 
 /** Whose word it is, always: a program's, and what a person said of it. */
 export function standingText(
   finding: Pick<FindingFacts, "decision" | "decided_by" | "decided_at" | "machine">,
 ): string {
-  const made = `Found by a machine: ${finding.machine}`;
+  const made = t("Found by a machine: {machine}", { machine: finding.machine });
   if (finding.decision === "open") {
-    return `${made}, not reviewed`;
+    return t("{made}, not reviewed", { made });
   }
   const at = finding.decided_at ? new Date(finding.decided_at).toLocaleString() : "";
   const who = [finding.decided_by ?? "somebody", at].filter(Boolean).join(", ");

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /**
  * The study manifest: the shapes of docs/api/viewer.md ("What the viewer asks the server").
  * DICOM attributes keep their PS3.6 keyword; a value that the file lacks is null.
@@ -334,7 +335,7 @@ export function parseManifest(text: string): Manifest {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Error("The study's description in this page is damaged. Reload the page.");
+    throw new Error(t("The study's description in this page is damaged. Reload the page."));
   }
   const manifest = value as Manifest;
   if (
@@ -343,7 +344,7 @@ export function parseManifest(text: string): Manifest {
     !Array.isArray(manifest.series) ||
     !manifest.links
   ) {
-    throw new Error("The study's description in this page is incomplete. Reload the page.");
+    throw new Error(t("The study's description in this page is incomplete. Reload the page."));
   }
   return manifest;
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { PresetFacts } from "./manifest";
 import type { Quantity } from "./quantity";
 import type { StackFrame } from "./stack";
@@ -16,13 +17,13 @@ function linear(center: number, width: number): Window {
 
 /** The first five have the digits that OHIF gives them, so that users move over. */
 const CT: readonly Preset[] = [
-  { name: "Abdomen", window: linear(40, 400), key: "1" },
-  { name: "Lung", window: linear(-600, 1500), key: "2" },
-  { name: "Liver", window: linear(90, 150), key: "3" },
-  { name: "Bone", window: linear(480, 2500), key: "4" },
-  { name: "Brain", window: linear(40, 80), key: "5" },
-  { name: "Mediastinum", window: linear(50, 350), key: "6" },
-  { name: "Angiography", window: linear(300, 600), key: "7" },
+  { name: t("Abdomen"), window: linear(40, 400), key: "1" },
+  { name: t("Lung"), window: linear(-600, 1500), key: "2" },
+  { name: t("Liver"), window: linear(90, 150), key: "3" },
+  { name: t("Bone"), window: linear(480, 2500), key: "4" },
+  { name: t("Brain"), window: linear(40, 80), key: "5" },
+  { name: t("Mediastinum"), window: linear(50, 350), key: "6" },
+  { name: t("Angiography"), window: linear(300, 600), key: "7" },
 ];
 
 /**
@@ -52,7 +53,7 @@ export function presetsFor(
     ...builtIn,
     ...own,
     ...file,
-    { name: "Full range", window: "full-range", key: null } as const,
+    { name: t("Full range"), window: "full-range", key: null } as const,
   ];
   return assignKeys(all, own);
 }
@@ -62,7 +63,7 @@ const UPTAKE_ENDS = [5, 7, 10, 15, 20];
 
 function uptakePresets({ factor }: Quantity): Preset[] {
   return UPTAKE_ENDS.map((end, index) => ({
-    name: `SUV 0 to ${end}`,
+    name: t("SUV 0 to {end}", { end }),
     window: { center: end / 2 / factor, width: end / factor, function: "LINEAR_EXACT" },
     key: String(index + 1),
   }));

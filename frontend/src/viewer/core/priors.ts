@@ -1,3 +1,4 @@
+import { t, tn } from "../../i18n";
 import type { PriorFacts } from "./manifest";
 
 const DAYS_A_YEAR = 365.25;
@@ -6,22 +7,34 @@ const DAYS_A_MONTH = DAYS_A_YEAR / 12;
 /** How long before the study on the screen, as people say it: "3 y before", "2 weeks after". */
 export function intervalText(days: number | null): string {
   if (days === null) {
-    return "date unknown";
+    return t("date unknown");
   }
   if (days === 0) {
-    return "same day";
+    return t("same day");
   }
-  const [size, way] = [Math.abs(days), days > 0 ? "before" : "after"];
-  const [count, unit] =
-    size < 14
-      ? [size, "day"]
-      : size < 2 * DAYS_A_MONTH
-        ? [size / 7, "week"]
-        : size < 2 * DAYS_A_YEAR
-          ? [size / DAYS_A_MONTH, "month"]
-          : [size / DAYS_A_YEAR, "year"];
-  const whole = Math.floor(count);
-  return `${whole} ${unit}${whole === 1 ? "" : "s"} ${way}`;
+  const size = Math.abs(days);
+  const isBefore = days > 0;
+  if (size < 14) {
+    return isBefore
+      ? tn("{count} day before", "{count} days before", size)
+      : tn("{count} day after", "{count} days after", size);
+  }
+  if (size < 2 * DAYS_A_MONTH) {
+    const weeks = Math.floor(size / 7);
+    return isBefore
+      ? tn("{count} week before", "{count} weeks before", weeks)
+      : tn("{count} week after", "{count} weeks after", weeks);
+  }
+  if (size < 2 * DAYS_A_YEAR) {
+    const months = Math.floor(size / DAYS_A_MONTH);
+    return isBefore
+      ? tn("{count} month before", "{count} months before", months)
+      : tn("{count} month after", "{count} months after", months);
+  }
+  const years = Math.floor(size / DAYS_A_YEAR);
+  return isBefore
+    ? tn("{count} year before", "{count} years before", years)
+    : tn("{count} year after", "{count} years after", years);
 }
 
 /** The prior that follows the one opened last; round and round. */

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { frameRescale, frameUnit, type Rescale, type Stack, type StackFrame } from "./stack";
 import type { Window } from "./voi";
 
@@ -6,11 +7,11 @@ import type { Window } from "./voi";
 export type SuvType = "BW" | "LBMJANMA" | "LBMJAMES128" | "BSA" | "IBW";
 
 export const SUV_NAMES: Readonly<Record<SuvType, string>> = {
-  BW: "SUV, body weight",
-  LBMJANMA: "SUV, lean body mass (Janmahasatian)",
-  LBMJAMES128: "SUV, lean body mass (James)",
-  BSA: "SUV, body surface area",
-  IBW: "SUV, ideal body weight",
+  BW: t("SUV, body weight"),
+  LBMJANMA: t("SUV, lean body mass (Janmahasatian)"),
+  LBMJAMES128: t("SUV, lean body mass (James)"),
+  BSA: t("SUV, body surface area"),
+  IBW: t("SUV, ideal body weight"),
 };
 
 export interface UptakeFacts {

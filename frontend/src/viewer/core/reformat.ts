@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { ImageFacts, Vec2, Vec3 } from "./manifest";
 import type { Camera, Crop, RenderPreset } from "./render3d";
 import { frameKey, type Stack, type StackFrame } from "./stack";
@@ -21,9 +22,9 @@ export const STRAIGHT: Readonly<Record<PlaneKind, PlaneAxes>> = {
 };
 
 export const PLANE_NAMES: Readonly<Record<PlaneKind, string>> = {
-  axial: "Axial",
-  coronal: "Coronal",
-  sagittal: "Sagittal",
+  axial: t("Axial"),
+  coronal: t("Coronal"),
+  sagittal: t("Sagittal"),
 };
 
 /** How parallel planes run through the whole volume. */

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Vec3 } from "./manifest";
 import { cross, dot } from "./vectors";
 import { THIN } from "./volume";
@@ -27,7 +28,7 @@ export interface RenderPreset {
 export const CT_PRESETS: readonly RenderPreset[] = [
   {
     id: "bone",
-    name: "Bone",
+    name: t("Bone"),
     isMip: false,
     isRelative: false,
     points: [
@@ -39,7 +40,7 @@ export const CT_PRESETS: readonly RenderPreset[] = [
   },
   {
     id: "skin",
-    name: "Skin and bone",
+    name: t("Skin and bone"),
     isMip: false,
     isRelative: false,
     points: [
@@ -52,7 +53,7 @@ export const CT_PRESETS: readonly RenderPreset[] = [
   },
   {
     id: "vessels",
-    name: "Vessels",
+    name: t("Vessels"),
     isMip: false,
     isRelative: false,
     points: [
@@ -64,7 +65,7 @@ export const CT_PRESETS: readonly RenderPreset[] = [
   },
   {
     id: "lung",
-    name: "Lung",
+    name: t("Lung"),
     isMip: false,
     isRelative: false,
     points: [
@@ -79,7 +80,7 @@ export const CT_PRESETS: readonly RenderPreset[] = [
 export const COMMON_PRESETS: readonly RenderPreset[] = [
   {
     id: "surface",
-    name: "Surface",
+    name: t("Surface"),
     isMip: false,
     isRelative: true,
     points: [

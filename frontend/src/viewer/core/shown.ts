@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "./emitter";
 
 /** What stood shorter than this was never painted by a display. */
@@ -116,12 +117,17 @@ export function unseen(
 
 /** "12 of 300 images of series 3 not shown in full yet". */
 export function unseenText(missing: number, count: number, seriesNumber: number | null): string {
-  const where = seriesNumber === null ? "this series" : `series ${seriesNumber}`;
+  const where =
+    seriesNumber === null ? t("this series") : t("series {number}", { number: seriesNumber });
   if (missing === 0 && count === 1) {
-    return `The only image of ${where} was shown in full.`;
+    return t("The only image of {where} was shown in full.", { where });
   }
   if (missing === 0) {
-    return `All ${count} images of ${where} were shown in full.`;
+    return t("All {count} images of {where} were shown in full.", { count, where });
   }
-  return `${missing} of ${count} images of ${where} not shown in full yet.`;
+  return t("{missing} of {count} images of {where} not shown in full yet.", {
+    missing,
+    count,
+    where,
+  });
 }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Colors } from "./colors";
 import type { Frame, PixelArray } from "./frame";
 import { type LookupTable, tableLevel } from "./lut";
@@ -81,7 +82,7 @@ export function fileWindows(frame: StackFrame): NamedWindow[] {
       }
       const name = names[i]?.trim();
       found.push({
-        name: name || (centers.length > 1 ? `File window ${i + 1}` : "File window"),
+        name: name || (centers.length > 1 ? t("File window {i}", { i: i + 1 }) : t("File window")),
         window: { center, width, function: voiFunction(frame.image.VOILUTFunction) },
       });
     }
@@ -93,7 +94,9 @@ export function fileWindows(frame: StackFrame): NamedWindow[] {
 export function fileTables({ image }: StackFrame): NamedWindow[] {
   const all = image.VOILUTSequence ?? [];
   return all.map(({ LUTExplanation, LUTDescriptor: [count, first] }, lut) => ({
-    name: LUTExplanation?.trim() || (all.length > 1 ? `File VOI LUT ${lut + 1}` : "File VOI LUT"),
+    name:
+      LUTExplanation?.trim() ||
+      (all.length > 1 ? t("File VOI LUT {number}", { number: lut + 1 }) : t("File VOI LUT")),
     window: { center: first + (count - 1) / 2, width: count, function: "LINEAR_EXACT", lut },
   }));
 }

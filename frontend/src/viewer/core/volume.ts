@@ -1,3 +1,4 @@
+import { t, tn } from "../../i18n";
 import type { Vec2, Vec3 } from "./manifest";
 import { subtract, unit } from "./planes";
 import {
@@ -73,16 +74,22 @@ export function planVolume(
   const spacing = first && framePixelSpacing(first);
   if (!first || frames.length < FEWEST_SLICES) {
     return {
-      refusal: `This series has ${frames.length === 1 ? "one image" : `${frames.length} images`}. Reformatting needs at least ${FEWEST_SLICES} slices.`,
+      refusal: tn(
+        "This series has one image. Reformatting needs at least {fewest} slices.",
+        "This series has {count} images. Reformatting needs at least {fewest} slices.",
+        frames.length,
+        { fewest: FEWEST_SLICES },
+      ),
     };
   }
   if (frames.some(isColor)) {
-    return { refusal: "This series is in colour. Only grey pictures can be reformatted." };
+    return { refusal: t("This series is in colour. Only grey pictures can be reformatted.") };
   }
   if (!axes || !spacing || frames.some((frame) => !framePosition(frame))) {
     return {
-      refusal:
+      refusal: t(
         "The files of this series do not say where their pictures lie in the patient, so they cannot be reformatted.",
+      ),
     };
   }
   const row = unit(axes.row);
@@ -90,8 +97,9 @@ export function planVolume(
   const normal = unit(cross(row, column));
   if (!frames.every((frame) => isLike(frame, first, row, column, spacing))) {
     return {
-      refusal:
+      refusal: t(
         "The pictures of this series differ in direction, size or pixel spacing, so they make no volume.",
+      ),
     };
   }
   const placed: Placed[] = frames
@@ -105,8 +113,9 @@ export function planVolume(
     .map(({ location }, at) => location - (placed[at] as Placed).location);
   if (gaps.some((gap) => gap < SAME_PLACE_MM)) {
     return {
-      refusal:
+      refusal: t(
         "Several pictures of this series lie at the same place (phases, echoes or directions). Reformatting needs one picture a place.",
+      ),
     };
   }
   const usual = [...gaps].sort((a, b) => a - b)[Math.floor(gaps.length / 2)] as number;
@@ -174,7 +183,10 @@ function notesOf(
     const tilt = (Math.acos(Math.min(1, Math.abs(dot(along, normal)))) * 180) / Math.PI;
     if (tilt > TILT_DEG) {
       notes.push(
-        `The gantry was tilted by ${numberOf(tilt)}°. The reformatted pictures are straightened by each slice's own position.`,
+        t(
+          "The gantry was tilted by {tilt}°. The reformatted pictures are straightened by each slice's own position.",
+          { tilt: numberOf(tilt) },
+        ),
       );
     }
   }
@@ -182,7 +194,10 @@ function notesOf(
   const narrowest = Math.min(...gaps);
   if (widest - narrowest > UNEVEN_SHARE * usual) {
     notes.push(
-      `The slices are unevenly spaced (${numberOf(narrowest)} to ${numberOf(widest)} mm). Between them values are estimated; look at the original pictures before you trust a detail.`,
+      t(
+        "The slices are unevenly spaced ({narrowest} to {widest} mm). Between them values are estimated; look at the original pictures before you trust a detail.",
+        { narrowest: numberOf(narrowest), widest: numberOf(widest) },
+      ),
     );
   }
   if (shrink > 1) {

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { blend } from "../core/blend";
 import { imageToScreen, type Size, type View } from "../core/view";
 import { type Overlay, paint, type Rendering } from "../core/voi";
@@ -118,7 +119,7 @@ function context2d(
 ): CanvasRenderingContext2D {
   const context = canvas.getContext("2d", settings);
   if (!context) {
-    throw new Error("This browser cannot draw pictures: it has no 2D canvas.");
+    throw new Error(t("This browser cannot draw pictures: it has no 2D canvas."));
   }
   return context;
 }

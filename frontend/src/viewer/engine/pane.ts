@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Affine } from "../core/affine";
 import { type Appearance, INITIAL_APPEARANCE } from "../core/appearance";
 import { calibrate, pixelAspect } from "../core/calibration";
@@ -544,7 +545,7 @@ export class Pane extends Emitter<Events> {
   private explainMissing(frame: StackFrame): void {
     const problem =
       frame.image.transport === null
-        ? { message: frame.image.problem ?? "This object holds no picture.", canRetry: false }
+        ? { message: frame.image.problem ?? t("This object holds no picture."), canRetry: false }
         : this.frames.problem(frame.key);
     if (problem) {
       this.problem = problem;

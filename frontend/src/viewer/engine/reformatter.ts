@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import type { Frame } from "../core/frame";
 import { pixelRange } from "../core/frame";
@@ -320,7 +321,10 @@ export class Reformatter extends Emitter<Events> {
   }
 
   private refuse(key: string, reason: string): void {
-    const problem = { message: `This picture cannot be computed. ${reason}`, canRetry: false };
+    const problem = {
+      message: t("This picture cannot be computed. {reason}", { reason }),
+      canRetry: false,
+    };
     this.problems.set(key, problem);
     this.emit("failed", { key, problem });
   }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import type { Rendering3d } from "../core/reformat";
 import type { Cells } from "../core/render3d";
@@ -56,7 +57,7 @@ export class VolumeRenderer extends Emitter<Events> {
     worker.addEventListener("message", (event: MessageEvent<VolumeAnswer>) =>
       this.receive(event.data),
     );
-    worker.addEventListener("error", () => this.fail("This browser has no memory left for it."));
+    worker.addEventListener("error", () => this.fail(t("This browser has no memory left for it.")));
     return worker;
   }
 

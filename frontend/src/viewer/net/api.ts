@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 /** Why a request failed, in words for the person, with what programs need beside them. */
 export class ApiError extends Error {
   constructor(
@@ -39,18 +40,18 @@ function sentence(status: number, body: unknown): string {
     return detail;
   }
   if (status === 401) {
-    return "Your session is over. Sign in again to go on.";
+    return t("Your session is over. Sign in again to go on.");
   }
   if (status === 403) {
-    return "You may not do this with this study.";
+    return t("You may not do this with this study.");
   }
   if (status === 404) {
-    return "The server no longer has this.";
+    return t("The server no longer has this.");
   }
   if (status >= 500) {
-    return `The server could not do it (${status}).`;
+    return t("The server could not do it ({status}).", { status });
   }
-  return `The server refused the request (${status}).`;
+  return t("The server refused the request ({status}).", { status });
 }
 
 /** Sends a request with the session's cookie; throws `ApiError` unless the answer is a success. */
@@ -81,10 +82,10 @@ export async function request(url: string, options: RequestOptions = {}): Promis
     if (options.signal?.aborted) {
       throw cause;
     }
-    throw new ApiError("The network does not answer.", 0);
+    throw new ApiError(t("The network does not answer."), 0);
   }
   if (response.redirected && new URL(response.url).pathname.startsWith("/accounts/login")) {
-    throw new ApiError("Your session is over. Sign in again to go on.", 401);
+    throw new ApiError(t("Your session is over. Sign in again to go on."), 401);
   }
   if (!response.ok) {
     const body: unknown = await response.json().catch(() => null);

@@ -1,4 +1,5 @@
 import wasmUrl from "@cornerstonejs/codec-openjph/wasm?url";
+import { t } from "../../i18n";
 import type { DecodeAnswer, DecodeFailure, DecodeRequest, DecoderCode } from "./decode-messages";
 
 interface Waiting {
@@ -22,7 +23,10 @@ async function compile(): Promise<DecoderCode> {
   try {
     return { code: await WebAssembly.compileStreaming(fetch(wasmUrl)) };
   } catch (error) {
-    return { code: null, error: `The HTJ2K decoder cannot be started: ${String(error)}` };
+    return {
+      code: null,
+      error: t("The HTJ2K decoder cannot be started: {error}", { error: String(error) }),
+    };
   }
 }
 
@@ -45,7 +49,7 @@ export class DecodePool {
     const id = this.nextId++;
     const [first, ...others] = this.workers;
     if (!first) {
-      return Promise.reject(new Error("The decoder cannot be started in this browser."));
+      return Promise.reject(new Error(t("The decoder cannot be started in this browser.")));
     }
     const worker = others.reduce((one, other) => (other.busy < one.busy ? other : one), first);
     worker.busy += 1;
@@ -91,7 +95,7 @@ export class DecodePool {
     for (const [id, waiting] of this.waiting) {
       if (waiting.worker === dead) {
         this.waiting.delete(id);
-        waiting.reject(new Error("The decoder stopped at this frame."));
+        waiting.reject(new Error(t("The decoder stopped at this frame.")));
       }
     }
   }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import { type Frame, isDtype } from "../core/frame";
 import { batchSize } from "../core/order";
@@ -374,13 +375,13 @@ export class FrameService extends Emitter<Events> {
         if (head.status === 200) {
           work.push(this.receive(frame, head, body, format));
         } else {
-          this.refuse(frame, head.status, head.detail ?? "The server cannot show this frame.");
+          this.refuse(frame, head.status, head.detail ?? t("The server cannot show this frame."));
         }
       }
     }
     parser.end();
     for (const frame of byKey.values()) {
-      this.refuse(frame, 502, "The server left this frame out of its answer.");
+      this.refuse(frame, 502, t("The server left this frame out of its answer."));
     }
     await Promise.all(work);
   }
@@ -393,7 +394,7 @@ export class FrameService extends Emitter<Events> {
   ): Promise<void> {
     const { rows, columns, samples, dtype } = head;
     if (!isDtype(dtype) || rows < 1 || columns < 1 || (samples !== 1 && samples !== 3)) {
-      this.fail(frame, "The server's description of this frame is damaged.", true);
+      this.fail(frame, t("The server's description of this frame is damaged."), true);
       return;
     }
     try {
@@ -414,7 +415,7 @@ export class FrameService extends Emitter<Events> {
         this.underWay.delete(frame.key);
         this.pump();
       } else {
-        this.fail(frame, `This picture cannot be decoded. ${reason}`, true);
+        this.fail(frame, t("This picture cannot be decoded. {reason}", { reason }), true);
       }
     }
   }
@@ -467,7 +468,7 @@ export class FrameService extends Emitter<Events> {
     const message =
       error instanceof ApiError
         ? error.message
-        : "The connection broke while pictures were loading.";
+        : t("The connection broke while pictures were loading.");
     this.emit("network", { kind: "lost", message, retryInMs });
   }
 }

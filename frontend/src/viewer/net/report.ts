@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import { putBelow, type Reference, type ReportText, used } from "../core/report";
 import { randomUuid } from "../core/uuid";
@@ -147,7 +148,9 @@ export class ReportDraft extends Emitter<Events> {
       } catch (error) {
         const isPutAside = error instanceof ApiError && error.status === 409;
         if (!isPutAside) {
-          this.message = `Your text could not be put aside yet. ${(error as Error).message}`;
+          this.message = t("Your text could not be put aside yet. {message}", {
+            message: (error as Error).message,
+          });
           this.emit("change", undefined);
           return;
         }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import type { MeasurementFacts } from "../core/manifest";
 import type { MeasurementList, SaveState } from "../core/measurements";
@@ -297,7 +298,9 @@ export class MeasurementSaver extends Emitter<Events> {
       this.records.delete(key);
       if (record.wanted !== null) {
         this.list.drop(key);
-        this.emit("notice", { message: "Somebody else has removed this measurement meanwhile." });
+        this.emit("notice", {
+          message: t("Somebody else has removed this measurement meanwhile."),
+        });
       }
       this.emit("change", undefined);
       return;
@@ -340,9 +343,12 @@ export class MeasurementSaver extends Emitter<Events> {
       // Two windows completed the same values: nothing of the person's is lost.
       return;
     }
-    const who = theirs.updated_by?.name || theirs.author?.name || "Somebody else";
+    const who = theirs.updated_by?.name || theirs.author?.name || t("Somebody else");
     this.emit("notice", {
-      message: `${who} changed this measurement meanwhile. Theirs is shown; your change was not kept.`,
+      message: t(
+        "{who} changed this measurement meanwhile. Theirs is shown; your change was not kept.",
+        { who },
+      ),
     });
   }
 

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { apply, invert } from "../core/affine";
 import type { Vec2, Vec3 } from "../core/manifest";
 import { cutLine, nearestFrame, offPlane, onPicture, planeOf, planePoint } from "../core/planes";
@@ -24,7 +25,9 @@ export function placeCrosshair(workspace: Workspace, pane: Pane, at: Vec2): void
     workspace.notify({
       id: "crosshair",
       kind: "info",
-      text: "Crosshairs need to know where the picture lies in the patient, and this file does not say it.",
+      text: t(
+        "Crosshairs need to know where the picture lies in the patient, and this file does not say it.",
+      ),
     });
     return;
   }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { type ColorMapId, colorsOf } from "../core/colors";
 import { Emitter } from "../core/emitter";
 import { planeOf } from "../core/planes";
@@ -77,11 +78,18 @@ export class Fusion extends Emitter<{ change: undefined }> {
     const plan = planVolume(overlay);
     const refusal =
       "refusal" in plan
-        ? `${nameOf(overlay)} cannot be laid over another series. ${plan.refusal}`
+        ? t("{overlay} cannot be laid over another series. {refusal}", {
+            overlay: nameOf(overlay),
+            refusal: plan.refusal,
+          })
         : base.frames.some(isColor)
-          ? `${nameOf(base)} is in colour. Only grey pictures are laid over each other.`
+          ? t("{base} is in colour. Only grey pictures are laid over each other.", {
+              base: nameOf(base),
+            })
           : base.frames.every((frame) => planeOf(frame) === null)
-            ? `${nameOf(base)} does not say where its pictures lie, so nothing can be laid over it.`
+            ? t("{base} does not say where its pictures lie, so nothing can be laid over it.", {
+                base: nameOf(base),
+              })
             : null;
     if (refusal !== null || "refusal" in plan) {
       workspace.notify({ id: NOTICE, kind: "info", text: refusal ?? "" });
@@ -91,8 +99,11 @@ export class Fusion extends Emitter<{ change: undefined }> {
       workspace.notify({
         id: NOTICE,
         kind: "warning",
-        text: `${nameOf(overlay)} and ${nameOf(base)} have different Frames of Reference: nobody vouches that the same position is the same place in the patient. They are not laid over each other.`,
-        action: { label: "Lay over anyway", run: () => this.open(overlay, true) },
+        text: t(
+          "{overlay} and {base} have different Frames of Reference: nobody vouches that the same position is the same place in the patient. They are not laid over each other.",
+          { overlay: nameOf(overlay), base: nameOf(base) },
+        ),
+        action: { label: t("Lay over anyway"), run: () => this.open(overlay, true) },
       });
       return;
     }
@@ -140,7 +151,7 @@ export class Fusion extends Emitter<{ change: undefined }> {
     if (best) {
       this.open(best);
     } else {
-      const text = "This study has no other series that could be laid over this one.";
+      const text = t("This study has no other series that could be laid over this one.");
       this.workspace.notify({ id: NOTICE, kind: "info", text });
     }
     this.emit("change", undefined);
@@ -182,8 +193,10 @@ export class Fusion extends Emitter<{ change: undefined }> {
       return null;
     }
     const { overlay, isForced } = state;
-    const title = `${overlay.series.SeriesDescription ?? "Another series"} is laid over this one.`;
-    return { text: `Fused with ${nameOf(overlay)}`, title, isForced };
+    const title = t("{series} is laid over this one.", {
+      series: overlay.series.SeriesDescription ?? t("Another series"),
+    });
+    return { text: t("Fused with {overlay}", { overlay: nameOf(overlay) }), title, isForced };
   }
 
   /** What is laid over a frame; null while its values are on their way. */
@@ -284,6 +297,6 @@ function firstWindow(overlay: Stack): Window | null {
 
 /** A series in a sentence: "PT series 3". */
 export function nameOf({ series }: Stack): string {
-  const number = series.SeriesNumber === null ? "without number" : series.SeriesNumber;
-  return `${series.Modality ?? "Pictures"} series ${number}`;
+  const number = series.SeriesNumber === null ? t("without number") : series.SeriesNumber;
+  return t("{kind} series {number}", { kind: series.Modality ?? t("Pictures"), number });
 }

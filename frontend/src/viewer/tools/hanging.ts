@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { mostAlike } from "../core/alike";
 import { calibrate } from "../core/calibration";
 import { Emitter } from "../core/emitter";
@@ -247,8 +248,8 @@ export class Hanging extends Emitter<{ change: undefined }> {
       workspace.notify({
         id: `prior-${id}`,
         kind: "warning",
-        text: `The prior could not be opened. ${reason}`,
-        action: { label: "Try again", run: () => this.retry(pane, id, choose) },
+        text: t("The prior could not be opened. {reason}", { reason }),
+        action: { label: t("Try again"), run: () => this.retry(pane, id, choose) },
       });
     }
     workspace.refocus();

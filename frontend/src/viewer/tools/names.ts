@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { MeasurementKind } from "../core/manifest";
 
 export type NavigationTool =
@@ -18,36 +19,36 @@ export interface ToolInfo {
 }
 
 export const NAVIGATION_TOOLS: readonly ToolInfo[] = [
-  { tool: "window", name: "Window/Level", key: "w" },
-  { tool: "scroll", name: "Scroll", key: "s" },
-  { tool: "pan", name: "Pan", key: "_" },
-  { tool: "zoom", name: "Zoom", key: "z" },
-  { tool: "crosshair", name: "Crosshairs", key: "x" },
+  { tool: "window", name: t("Window/Level"), key: "w" },
+  { tool: "scroll", name: t("Scroll"), key: "s" },
+  { tool: "pan", name: t("Pan"), key: "_" },
+  { tool: "zoom", name: t("Zoom"), key: "z" },
+  { tool: "crosshair", name: t("Crosshairs"), key: "x" },
 ];
 
 export const MEASUREMENT_TOOLS: readonly ToolInfo[] = [
-  { tool: "length", name: "Length", key: "m" },
-  { tool: "angle", name: "Angle", key: "a" },
-  { tool: "ellipse", name: "Ellipse ROI", key: "e" },
-  { tool: "rectangle", name: "Rectangle ROI", key: "b" },
-  { tool: "probe", name: "Probe", key: "o" },
-  { tool: "arrow", name: "Arrow", key: "d" },
+  { tool: "length", name: t("Length"), key: "m" },
+  { tool: "angle", name: t("Angle"), key: "a" },
+  { tool: "ellipse", name: t("Ellipse ROI"), key: "e" },
+  { tool: "rectangle", name: t("Rectangle ROI"), key: "b" },
+  { tool: "probe", name: t("Probe"), key: "o" },
+  { tool: "arrow", name: t("Arrow"), key: "d" },
 ];
 
 /** Offered in a menu of their own. */
 export const MORE_TOOLS: readonly ToolInfo[] = [
-  { tool: "magnify", name: "Magnify", key: "g" },
-  { tool: "region", name: "Window of a region", key: ":" },
-  { tool: "bidirectional", name: "Bidirectional", key: "j" },
-  { tool: "cobb", name: "Cobb angle", key: "," },
-  { tool: "height", name: "Height", key: "." },
-  { tool: "circle", name: "Circle ROI", key: ";" },
-  { tool: "freehand", name: "Freehand ROI", key: "u" },
-  { tool: "spline", name: "Spline ROI", key: "'" },
-  { tool: "livewire", name: "Livewire ROI", key: "/" },
-  { tool: "profile", name: "Density profile", key: "\\" },
-  { tool: "text", name: "Text", key: '"' },
-  { tool: "calibration", name: "Calibration line", key: "*" },
+  { tool: "magnify", name: t("Magnify"), key: "g" },
+  { tool: "region", name: t("Window of a region"), key: ":" },
+  { tool: "bidirectional", name: t("Bidirectional"), key: "j" },
+  { tool: "cobb", name: t("Cobb angle"), key: "," },
+  { tool: "height", name: t("Height"), key: "." },
+  { tool: "circle", name: t("Circle ROI"), key: ";" },
+  { tool: "freehand", name: t("Freehand ROI"), key: "u" },
+  { tool: "spline", name: t("Spline ROI"), key: "'" },
+  { tool: "livewire", name: t("Livewire ROI"), key: "/" },
+  { tool: "profile", name: t("Density profile"), key: "\\" },
+  { tool: "text", name: t("Text"), key: '"' },
+  { tool: "calibration", name: t("Calibration line"), key: "*" },
 ];
 
 export const TOOLS: readonly ToolInfo[] = [

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { personName } from "../core/format";
 import { hiddenTexts } from "../core/hidden";
 import type { NetworkState } from "../net/frames";
@@ -36,7 +37,10 @@ export class Notices {
       : {
           id: "strangers",
           kind: "error",
-          text: `Two patient records are shown in this window: ${own}; and ${[...shown.values()].join("; ")}. They were linked as one person.`,
+          text: t(
+            "Two patient records are shown in this window: {own}; and {join}. They were linked as one person.",
+            { own, join: [...shown.values()].join("; ") },
+          ),
         };
   }
 
@@ -45,7 +49,12 @@ export class Notices {
     const series = this.workspace.visible.flatMap(({ pane }) => pane.stack?.series ?? []);
     const found = series.flatMap(({ id, SeriesNumber, warning }) =>
       warning
-        ? [{ id: `series-${id}`, text: `Series ${SeriesNumber ?? "without number"}: ${warning}` }]
+        ? [
+            {
+              id: `series-${id}`,
+              text: `Series ${SeriesNumber ?? t("without number")}: ${warning}`,
+            },
+          ]
         : [],
     );
     const { warning } = this.workspace.manifest.study;
@@ -90,16 +99,16 @@ export class Notices {
       this.notify({
         id: "network",
         kind: "error",
-        text: `${state.message} What is on the screen stays.`,
-        action: { label: "Sign in", href: `/accounts/login/?next=${next}` },
+        text: t("{message} What is on the screen stays.", { message: state.message }),
+        action: { label: t("Sign in"), href: `/accounts/login/?next=${next}` },
       });
     } else {
       const seconds = Math.round(state.retryInMs / 1000);
       this.notify({
         id: "network",
         kind: "warning",
-        text: `${state.message} Trying again in ${seconds} s.`,
-        action: { label: "Try now", run: () => this.workspace.retry() },
+        text: t("{message} Trying again in {seconds} s.", { message: state.message, seconds }),
+        action: { label: t("Try now"), run: () => this.workspace.retry() },
       });
     }
   }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { differences } from "../core/alike";
 import { Emitter } from "../core/emitter";
 import { type Manifest, type PriorFacts, parseManifest } from "../core/manifest";
@@ -58,7 +59,7 @@ export class OtherStudies extends Emitter<{ change: undefined }> {
   private async fetch(id: string): Promise<OtherStudy> {
     const facts = this.facts(id);
     if (!facts) {
-      throw new ApiError("This study is not among the other studies of the person.", 404);
+      throw new ApiError(t("This study is not among the other studies of the person."), 404);
     }
     const response = await request(facts.manifest_url);
     const manifest = parseManifest(await response.text());

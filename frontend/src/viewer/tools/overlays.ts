@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Affine } from "../core/affine";
 import { contourDistance, outlinesOn } from "../core/contours";
 import {
@@ -589,7 +590,7 @@ export function numberText(value: number): string {
 
 export function volumeText(millilitres: number | null): string {
   if (millilitres === null) {
-    return "no volume";
+    return t("no volume");
   }
   const digits = millilitres >= 100 ? 0 : millilitres >= 10 ? 1 : millilitres >= 1 ? 2 : 3;
   return `${millilitres.toFixed(digits)} ml`;

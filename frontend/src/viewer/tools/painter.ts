@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { apply } from "../core/affine";
 import { pixelAspect } from "../core/calibration";
 import { Emitter } from "../core/emitter";
@@ -16,16 +17,16 @@ export type PaintTool = "brush" | "eraser" | "scissors" | "rectangle";
 export type CutAction = "fill-inside" | "erase-inside" | "erase-outside";
 
 export const PAINT_TOOLS: readonly { tool: PaintTool; name: string }[] = [
-  { tool: "brush", name: "Brush" },
-  { tool: "eraser", name: "Eraser" },
-  { tool: "scissors", name: "Freehand scissors" },
-  { tool: "rectangle", name: "Rectangle scissors" },
+  { tool: "brush", name: t("Brush") },
+  { tool: "eraser", name: t("Eraser") },
+  { tool: "scissors", name: t("Freehand scissors") },
+  { tool: "rectangle", name: t("Rectangle scissors") },
 ];
 
 export const CUT_ACTIONS: readonly { action: CutAction; name: string }[] = [
-  { action: "fill-inside", name: "Fill inside" },
-  { action: "erase-inside", name: "Erase inside" },
-  { action: "erase-outside", name: "Erase outside" },
+  { action: "fill-inside", name: t("Fill inside") },
+  { action: "erase-inside", name: t("Erase inside") },
+  { action: "erase-outside", name: t("Erase outside") },
 ];
 
 export interface PaintOptions {
@@ -80,7 +81,7 @@ export class Painter extends Emitter<{ change: undefined }> {
       return { move: () => {}, end: () => {}, cancel: () => {} };
     }
     if (!series.draft.segment(series.draft.active) && !series.addSegment()) {
-      this.say("A segmentation holds at most 100 segments.");
+      this.say(t("A segmentation holds at most 100 segments."));
       return null;
     }
     return this.tool === "brush" || this.tool === "eraser"
@@ -127,21 +128,21 @@ export class Painter extends Emitter<{ change: undefined }> {
   private seriesOf(pane: Pane): SeriesDraft | null {
     const frame = pane.shownFrame;
     if (!frame || isComputed(pane.stack)) {
-      this.say("Segments are drawn on the series itself. Press q to leave the planes.");
+      this.say(t("Segments are drawn on the series itself. Press q to leave the planes."));
       return null;
     }
     if (!this.workspace.isOwn(pane)) {
-      this.say("Segments are drawn on the study that was opened. Open this one to draw on it.");
+      this.say(t("Segments are drawn on the study that was opened. Open this one to draw on it."));
       return null;
     }
     const series = this.draftOf(pane);
     if (!series?.isLoaded) {
-      this.say("The segments of this series are still being fetched. Try again in a moment.");
+      this.say(t("The segments of this series are still being fetched. Try again in a moment."));
       return null;
     }
     const size = pane.pictureSize;
     if (size?.columns !== series.draft.columns || size.rows !== series.draft.rows) {
-      this.say("This picture differs in size from the others of its series.");
+      this.say(t("This picture differs in size from the others of its series."));
       return null;
     }
     return series;
@@ -265,12 +266,12 @@ export class Painter extends Emitter<{ change: undefined }> {
       return () => true;
     }
     if (isColor(frame)) {
-      this.say("A range of values needs grey pictures. Draw without it.");
+      this.say(t("A range of values needs grey pictures. Draw without it."));
       return null;
     }
     const pixels = this.workspace.frames.peek(frame.key);
     if (!pixels) {
-      this.say("Not all images are here yet. Wait until the series is complete and try again.");
+      this.say(t("Not all images are here yet. Wait until the series is complete and try again."));
       return null;
     }
     const { slope, intercept } = frameRescale(frame);

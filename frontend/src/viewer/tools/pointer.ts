@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { MeasurementFacts, Vec2 } from "../core/manifest";
 import { OUTLINES } from "../core/outline";
 import { zoomAt } from "../core/view";
@@ -150,7 +151,9 @@ export class PointerController {
       workspace.list.select(null);
       const { tool } = workspace;
       if (isMeasurementTool(tool) && !workspace.isOwn(pane)) {
-        const text = "Measure in the prior's own window: open it from the list of other studies.";
+        const text = t(
+          "Measure in the prior's own window: open it from the list of other studies.",
+        );
         workspace.notify({ id: "prior-drawing", kind: "info", text });
       } else if (isMeasurementTool(tool)) {
         this.drawing = OUTLINES.has(tool)

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { fetchAhead } from "../net/ahead";
 import { requestJson } from "../net/api";
 import type { Workspace } from "./workspace";
@@ -38,7 +39,10 @@ export class ReadingList {
 
   /** Opens the next or previous study of the list in this window. */
   async go(way: "next" | "previous"): Promise<void> {
-    let text = `This is the ${way === "next" ? "last" : "first"} study of the list.`;
+    let text =
+      way === "next"
+        ? t("This is the last study of the list.")
+        : t("This is the first study of the list.");
     try {
       const found = (await this.neighbours())[way];
       if (found) {

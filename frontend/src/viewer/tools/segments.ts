@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { apply, invert } from "../core/affine";
 import type { DerivedObject, Drawn } from "../core/derived";
 import { Emitter } from "../core/emitter";
@@ -109,7 +110,7 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
       workspace.notify({
         id: "segments",
         kind: "info",
-        text: `${part.facts.name} lies on no picture of this study.`,
+        text: t("{name} lies on no picture of this study.", { name: part.facts.name }),
       });
       return;
     }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { DerivedObject, Drawn, MaskPlane } from "../core/derived";
 import { Draft, type Segment } from "../core/draft";
 import { Emitter } from "../core/emitter";
@@ -107,12 +108,12 @@ export class SeriesDraft extends Emitter<{ change: undefined }> {
       const frame = this.stack.frames[index];
       const spacing = frame && planeOf(frame) ? framePixelSpacing(frame) : null;
       if (!spacing || this.sliceDistance === null) {
-        return { millilitres: null, source: "The files do not say how large a voxel is." };
+        return { millilitres: null, source: t("The files do not say how large a voxel is.") };
       }
       area += count * spacing[0] * spacing[1];
     }
     if (this.sliceDistance === null) {
-      return { millilitres: null, source: "The files do not say how large a voxel is." };
+      return { millilitres: null, source: t("The files do not say how large a voxel is.") };
     }
     const shown = Number(this.sliceDistance.toFixed(3));
     return {
@@ -132,7 +133,7 @@ export class SeriesDraft extends Emitter<{ change: undefined }> {
     window.clearTimeout(this.timer);
     await this.save();
     if (this.isDirty) {
-      throw new Error(this.message || "The segments could not be saved.");
+      throw new Error(this.message || t("The segments could not be saved."));
     }
   }
 

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { type ShownTimes, unseen, unseenText } from "../core/shown";
 import { isComputed } from "../core/stack";
 import { randomUuid } from "../core/uuid";
@@ -97,7 +98,7 @@ export function sayUnseen(workspace: Workspace): void {
     text: unseenText(missing.length, count, stack.series.SeriesNumber),
     ...(next === undefined
       ? {}
-      : { action: { label: "Go to the next", run: () => goToUnseen(workspace) } }),
+      : { action: { label: t("Go to the next"), run: () => goToUnseen(workspace) } }),
   });
 }
 

@@ -1,3 +1,4 @@
+import { tn } from "../../i18n";
 import { Emitter } from "../core/emitter";
 import { isComputed, type Stack } from "../core/stack";
 import { planVolume, type VolumePlan } from "../core/volume";
@@ -24,11 +25,14 @@ export abstract class VolumeView extends Emitter<{ change: undefined }> {
   /** What readers must know of the volume as it is now. */
   get notes(): readonly string[] {
     const { failed } = this.workspace.pictures.reformatter;
-    const lacking = failed === 1 ? "One slice" : `${failed} slices`;
     return failed === 0
       ? []
       : [
-          `${lacking} of this series cannot be shown. What lies there is estimated from the neighbours.`,
+          tn(
+            "One slice of this series cannot be shown. What lies there is estimated from the neighbours.",
+            "{count} slices of this series cannot be shown. What lies there is estimated from the neighbours.",
+            failed,
+          ),
         ];
   }
 

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Vec2, Vec3 } from "../core/manifest";
 import { type Rendering3d, renderedStack, rotate } from "../core/reformat";
 import { type Camera, FRONT, presetsOf, type RenderPreset, WHOLE } from "../core/render3d";
@@ -11,12 +12,12 @@ const RADIANS_PER_PIXEL = Math.PI / 400;
 
 /** Where people look from, in LPS. */
 export const VIEWS: readonly { name: string; camera: Camera }[] = [
-  { name: "Front", camera: FRONT },
-  { name: "Back", camera: { right: [-1, 0, 0], down: [0, 0, -1] } },
-  { name: "Left", camera: { right: [0, 1, 0], down: [0, 0, -1] } },
-  { name: "Right", camera: { right: [0, -1, 0], down: [0, 0, -1] } },
-  { name: "Head", camera: { right: [-1, 0, 0], down: [0, 1, 0] } },
-  { name: "Feet", camera: { right: [1, 0, 0], down: [0, 1, 0] } },
+  { name: t("Front"), camera: FRONT },
+  { name: t("Back"), camera: { right: [-1, 0, 0], down: [0, 0, -1] } },
+  { name: t("Left"), camera: { right: [0, 1, 0], down: [0, 0, -1] } },
+  { name: t("Right"), camera: { right: [0, -1, 0], down: [0, 0, -1] } },
+  { name: t("Head"), camera: { right: [-1, 0, 0], down: [0, 1, 0] } },
+  { name: t("Feet"), camera: { right: [1, 0, 0], down: [0, 1, 0] } },
 ];
 
 interface Before {

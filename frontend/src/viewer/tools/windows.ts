@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Vec3 } from "../core/manifest";
 import { middleOf, nearestFrame, planeOf } from "../core/planes";
 import { dot } from "../core/vectors";
@@ -51,7 +52,7 @@ export class Windows {
     const name = `noctis-${workspace.manifest.study.id}-${number}`;
     const features = `popup,width=${screen.availWidth},height=${screen.availHeight}`;
     if (!window.open(address, name, features)) {
-      const text = "The browser has blocked the second window. Allow pop-ups for this site.";
+      const text = t("The browser has blocked the second window. Allow pop-ups for this site.");
       workspace.notify({ id: "second-window", kind: "warning", text });
     }
   }

@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { KIND_NAMES, measurementValue } from "../core/format";
 import type { MeasurementFacts } from "../core/manifest";
 import type { Reference } from "../core/report";
@@ -7,8 +8,8 @@ import type { Workspace } from "./workspace";
 
 function placeWords(workspace: Workspace, place: { seriesIndex: number; index: number }): string {
   const number = workspace.stacks[place.seriesIndex]?.series.SeriesNumber ?? null;
-  const where = number === null ? "a series without number" : `series ${number}`;
-  return `image ${place.index + 1} of ${where}`;
+  const where = number === null ? t("a series without number") : t("series {number}", { number });
+  return t("image {index} of {where}", { index: place.index + 1, where });
 }
 
 /** "image 12 of series 3"; null when the study has it no more. */

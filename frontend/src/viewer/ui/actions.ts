@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 import { openTrueSize } from "./true-size";
 
@@ -33,7 +34,7 @@ export function toggleFullScreen(workspace: Workspace): void {
     workspace.notify({
       id: "full-screen",
       kind: "info",
-      text: "This browser does not let the page fill the screen. Its own menu may.",
+      text: t("This browser does not let the page fill the screen. Its own menu may."),
     });
   });
 }
@@ -48,35 +49,43 @@ export function toggleCine(workspace: Workspace): void {
 }
 
 export const PICTURE_ACTIONS = {
-  rotateLeft: { name: "Rotate left", keys: ["l"], run: (w) => w.active.turn("rotateLeft") },
-  rotateRight: { name: "Rotate right", keys: ["r"], run: (w) => w.active.turn("rotateRight") },
+  rotateLeft: { name: t("Rotate left"), keys: ["l"], run: (w) => w.active.turn("rotateLeft") },
+  rotateRight: { name: t("Rotate right"), keys: ["r"], run: (w) => w.active.turn("rotateRight") },
   flipHorizontal: {
-    name: "Flip horizontal",
+    name: t("Flip horizontal"),
     keys: ["h"],
     run: (w) => w.active.turn("flipHorizontal"),
   },
-  flipVertical: { name: "Flip vertical", keys: ["v"], run: (w) => w.active.turn("flipVertical") },
-  invert: { name: "Invert", keys: ["i"], run: (w) => w.active.toggleInvert() },
-  zoomIn: { name: "Zoom in", keys: ["+"], run: (w) => zoom(w, ZOOM_STEP) },
-  zoomOut: { name: "Zoom out", keys: ["-"], run: (w) => zoom(w, 1 / ZOOM_STEP) },
-  fit: { name: "Fit", keys: ["="], run: (w) => w.active.fit() },
-  trueSize: { name: "True size", keys: ["%"], run: openTrueSize },
+  flipVertical: {
+    name: t("Flip vertical"),
+    keys: ["v"],
+    run: (w) => w.active.turn("flipVertical"),
+  },
+  invert: { name: t("Invert"), keys: ["i"], run: (w) => w.active.toggleInvert() },
+  zoomIn: { name: t("Zoom in"), keys: ["+"], run: (w) => zoom(w, ZOOM_STEP) },
+  zoomOut: { name: t("Zoom out"), keys: ["-"], run: (w) => zoom(w, 1 / ZOOM_STEP) },
+  fit: { name: t("Fit"), keys: ["="], run: (w) => w.active.fit() },
+  trueSize: { name: t("True size"), keys: ["%"], run: openTrueSize },
   oneToOne: { name: "1:1", keys: ["#"], run: (w) => w.active.oneToOne() },
-  reset: { name: "Reset", keys: ["Space"], run: (w) => w.active.reset() },
+  reset: { name: t("Reset"), keys: ["Space"], run: (w) => w.active.reset() },
   colors: {
-    name: "Colours and fusion",
+    name: t("Colours and fusion"),
     keys: ["$"],
     run: (w) => w.fusion.setBar(!w.fusion.isBarOpen),
   },
-  fusion: { name: "Fusion on or off", keys: ["&"], run: (w) => w.fusion.toggle() },
+  fusion: { name: t("Fusion on or off"), keys: ["&"], run: (w) => w.fusion.toggle() },
   fadeOut: {
-    name: "Fusion: less of what is laid over",
+    name: t("Fusion: less of what is laid over"),
     keys: ["("],
     run: (w) => w.fusion.fade(-1),
   },
-  fadeIn: { name: "Fusion: more of what is laid over", keys: [")"], run: (w) => w.fusion.fade(1) },
-  cine: { name: "Cine", keys: ["c"], run: toggleCine },
-  fullScreen: { name: "Full screen", keys: ["f"], run: toggleFullScreen },
+  fadeIn: {
+    name: t("Fusion: more of what is laid over"),
+    keys: [")"],
+    run: (w) => w.fusion.fade(1),
+  },
+  cine: { name: t("Cine"), keys: ["c"], run: toggleCine },
+  fullScreen: { name: t("Full screen"), keys: ["f"], run: toggleFullScreen },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
 function turnPlanes(workspace: Workspace, radians: number): void {
@@ -88,71 +97,71 @@ function turnPlanes(workspace: Workspace, radians: number): void {
 }
 
 export const STACK_ACTIONS = {
-  previousImage: { name: "Previous image", keys: ["ArrowUp"], run: (w) => w.active.step(-1) },
-  nextImage: { name: "Next image", keys: ["ArrowDown"], run: (w) => w.active.step(1) },
+  previousImage: { name: t("Previous image"), keys: ["ArrowUp"], run: (w) => w.active.step(-1) },
+  nextImage: { name: t("Next image"), keys: ["ArrowDown"], run: (w) => w.active.step(1) },
   previousTen: {
-    name: "Ten images back",
+    name: t("Ten images back"),
     keys: ["Shift+ArrowUp"],
     run: (w) => w.active.step(-10),
   },
-  nextTen: { name: "Ten images on", keys: ["Shift+ArrowDown"], run: (w) => w.active.step(10) },
-  firstImage: { name: "First image", keys: ["Home"], run: (w) => w.active.go(0) },
+  nextTen: { name: t("Ten images on"), keys: ["Shift+ArrowDown"], run: (w) => w.active.step(10) },
+  firstImage: { name: t("First image"), keys: ["Home"], run: (w) => w.active.go(0) },
   lastImage: {
-    name: "Last image",
+    name: t("Last image"),
     keys: ["End"],
     run: (w) => w.active.go(Number.MAX_SAFE_INTEGER),
   },
-  previousSeries: { name: "Previous series", keys: ["PageUp"], run: (w) => w.stepSeries(-1) },
-  nextSeries: { name: "Next series", keys: ["PageDown"], run: (w) => w.stepSeries(1) },
+  previousSeries: { name: t("Previous series"), keys: ["PageUp"], run: (w) => w.stepSeries(-1) },
+  nextSeries: { name: t("Next series"), keys: ["PageDown"], run: (w) => w.stepSeries(1) },
   previousViewport: {
-    name: "Previous viewport",
+    name: t("Previous viewport"),
     keys: ["ArrowLeft"],
     run: (w) => w.activateNext(-1),
   },
   linkScroll: {
-    name: "Scroll viewports together",
+    name: t("Scroll viewports together"),
     keys: ["y"],
     run: (w) => w.links.set({ scroll: NEXT_LINK[w.links.state.scroll] }),
   },
   mpr: { name: "MPR", keys: ["q"], run: (w) => w.mpr.toggle() },
   volume3d: { name: "3D", keys: ["Shift+Enter"], run: (w) => w.volume3d.toggle() },
   turnPlanesLeft: {
-    name: "Turn the other planes or the volume left",
+    name: t("Turn the other planes or the volume left"),
     keys: ["["],
     run: (w) => turnPlanes(w, -TURN_STEP),
   },
   turnPlanesRight: {
-    name: "Turn the other planes or the volume right",
+    name: t("Turn the other planes or the volume right"),
     keys: ["]"],
     run: (w) => turnPlanes(w, TURN_STEP),
   },
-  nextViewport: { name: "Next viewport", keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
+  nextViewport: { name: t("Next viewport"), keys: ["ArrowRight"], run: (w) => w.activateNext(1) },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
 export const LAYOUT_ACTIONS = {
   nextStage: {
-    name: "Next stage of the layout",
+    name: t("Next stage of the layout"),
     keys: ["Shift+PageDown"],
     run: (w) => w.hanging.step(1),
   },
   previousStage: {
-    name: "Previous stage of the layout",
+    name: t("Previous stage of the layout"),
     keys: ["Shift+PageUp"],
     run: (w) => w.hanging.step(-1),
   },
-  compare: { name: "Compare with the prior", keys: ["0"], run: compareWithPrior },
+  compare: { name: t("Compare with the prior"), keys: ["0"], run: compareWithPrior },
   secondWindow: {
-    name: "Second window",
+    name: t("Second window"),
     keys: ["!"],
     run: (w) => w.windows.openSecond(),
   },
   nextStudy: {
-    name: "Next study of the list",
+    name: t("Next study of the list"),
     keys: ["n"],
     run: (w) => void w.readingList.go("next"),
   },
   previousStudy: {
-    name: "Previous study of the list",
+    name: t("Previous study of the list"),
     keys: ["p"],
     run: (w) => void w.readingList.go("previous"),
   },
@@ -167,16 +176,16 @@ function compareWithPrior(workspace: Workspace): void {
   if (prior) {
     void workspace.hanging.compare(prior.id);
   } else {
-    const text = "There is no other study of this person to compare with.";
+    const text = t("There is no other study of this person to compare with.");
     workspace.notify({ id: "no-prior", kind: "info", text });
   }
 }
 
 export const DRAWING_ACTIONS = {
-  undo: { name: "Undo", keys: ["Control+z"], run: (w) => w.undo() },
-  redo: { name: "Redo", keys: ["Control+y", "Control+Shift+z"], run: (w) => w.redo() },
+  undo: { name: t("Undo"), keys: ["Control+z"], run: (w) => w.undo() },
+  redo: { name: t("Redo"), keys: ["Control+y", "Control+Shift+z"], run: (w) => w.redo() },
   remove: {
-    name: "Delete the selected measurement",
+    name: t("Delete the selected measurement"),
     keys: ["Backspace", "Delete"],
     run: (w) => {
       if (w.list.selected) {
@@ -184,7 +193,7 @@ export const DRAWING_ACTIONS = {
       }
     },
   },
-  texts: { name: "Texts", keys: ["t"], run: (w) => w.setTexts(!w.showsTexts) },
+  texts: { name: t("Texts"), keys: ["t"], run: (w) => w.setTexts(!w.showsTexts) },
 } as const satisfies Record<string, Omit<Action, "group" | "id">>;
 
 type Named = Record<string, Omit<Action, "group" | "id">>;
@@ -195,9 +204,9 @@ function inGroup(group: string, actions: Named): Action[] {
 
 export function allActions(): Action[] {
   return [
-    ...inGroup("Picture", PICTURE_ACTIONS),
-    ...inGroup("Images", STACK_ACTIONS),
-    ...inGroup("Layout", LAYOUT_ACTIONS),
-    ...inGroup("Measurements", DRAWING_ACTIONS),
+    ...inGroup(t("Picture"), PICTURE_ACTIONS),
+    ...inGroup(t("Images"), STACK_ACTIONS),
+    ...inGroup(t("Layout"), LAYOUT_ACTIONS),
+    ...inGroup(t("Measurements"), DRAWING_ACTIONS),
   ];
 }

@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { type ColorMapId, colorsOf } from "../core/colors";
 import type { ColorBarFacts } from "./colors";
 
@@ -11,7 +12,7 @@ export function drawnBars(bars: readonly ColorBarFacts[]): TemplateResult {
       ({ map, name, low, high, unit }) => html`<div
         class="color-bar"
         role="img"
-        aria-label=${`Colours: ${name}, from ${low} to ${high} ${unit}`}
+        aria-label=${t("Colours: {name}, from {low} to {high} {unit}", { name, low, high, unit })}
       >
         <span>${high}</span>
         <canvas width="1" height=${LEVELS} data-map=${map}></canvas>

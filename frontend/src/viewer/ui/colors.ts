@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { COLOR_MAPS, type ColorMapId, colorMapName } from "../core/colors";
 import { numberText, unitText } from "../core/format";
 import {
@@ -24,20 +25,20 @@ export function colorsAndFusionBar(workspace: Workspace): TemplateResult | typeo
   const base = fusion.baseOf(active);
   const frame = active.shownFrame ?? active.wantedFrame;
   const isGrey = base !== null && frame !== null && !isColor(frame);
-  return html`<div class="mode-bar" role="group" aria-label="Colours and fusion">
-    <b>Colours</b>
-    ${mapSelect("Picture", "Colours of the picture", active.colorMap, !isGrey, (map) =>
+  return html`<div class="mode-bar" role="group" aria-label=${t("Colours and fusion")}>
+    <b>${t("Colours")}</b>
+    ${mapSelect(t("Picture"), t("Colours of the picture"), active.colorMap, !isGrey, (map) =>
       active.setColorMap(map),
     )}
     ${base ? valuesSelect(workspace, base) : nothing}
-    <b>Fusion</b>
+    <b>${t("Fusion")}</b>
     ${overlaySelect(workspace, base)}
     ${overlayControls(workspace, base)}
     <button
       type="button"
       class="tool"
-      aria-label="Close colours and fusion"
-      title="Close; what is laid over stays"
+      aria-label=${t("Close colours and fusion")}
+      title=${t("Close; what is laid over stays")}
       @click=${() => fusion.setBar(false)}
     >
       ${icon("close")}
@@ -45,8 +46,7 @@ export function colorsAndFusionBar(workspace: Workspace): TemplateResult | typeo
     ${
       fusion.state?.isForced && fusion.state.base === base
         ? html`<span class="note" data-note="unregistered"
-            >${icon("warning")}Not registered: the two series have different Frames of Reference.
-            What lies over each other need not be the same place.</span
+            >${icon("warning")}${t("Not registered: the two series have different Frames of Reference. What lies over each other need not be the same place.")}</span
           >`
         : nothing
     }
@@ -86,9 +86,9 @@ function valuesSelect(workspace: Workspace, base: Stack): TemplateResult | typeo
   const first = base.frames[0];
   const reason = facts.refusals.BW;
   return html`<label
-      >Values
+      >${t("Values")}
       <select
-        aria-label="Unit of the values"
+        aria-label=${t("Unit of the values")}
         title=${facts.source}
         @change=${(event: Event) => {
           const { value } = event.target as HTMLSelectElement;
@@ -109,13 +109,13 @@ function valuesSelect(workspace: Workspace, base: Stack): TemplateResult | typeo
           </option>`;
         })}
         <option value="" .selected=${chosen === ""}>
-          As the file says${first ? ` (${unitText(first.image.Units ?? null) || "no unit"})` : ""}
+          ${t("As the file says")}${first ? ` (${unitText(first.image.Units ?? null) || t("no unit")})` : ""}
         </option>
       </select>
     </label>
     ${
       facts.types.length === 0
-        ? html`<span class="note">${icon("warning")}No uptake values: ${reason ?? "unknown"}</span>`
+        ? html`<span class="note">${icon("warning")}${t("No uptake values: {reason}", { reason: reason ?? t("unknown") })}</span>`
         : nothing
     }`;
 }
@@ -125,9 +125,9 @@ function overlaySelect(workspace: Workspace, base: Stack | null): TemplateResult
   const choices = fusion.choices(active);
   const isOver = fusion.state !== null && fusion.state.base === base;
   return html`<label
-    >Lay over
+    >${t("Lay over")}
     <select
-      aria-label="Series laid over the picture"
+      aria-label=${t("Series laid over the picture")}
       ?disabled=${choices.length === 0}
       @change=${(event: Event) => {
         const select = event.target as HTMLSelectElement;
@@ -141,7 +141,7 @@ function overlaySelect(workspace: Workspace, base: Stack | null): TemplateResult
         }
       }}
     >
-      <option value="" .selected=${!isOver}>Nothing</option>
+      <option value="" .selected=${!isOver}>${t("Nothing")}</option>
       ${choices.map((stack) => {
         const isSame = base !== null && fusion.isSameSpace(base, stack);
         const { series } = stack;
@@ -166,36 +166,40 @@ function overlayControls(
     return nothing;
   }
   if (state.base !== base) {
-    return html`<span class="dim">${nameOf(state.overlay)} lies over ${nameOf(state.base)}</span>`;
+    return html`<span class="dim">${t("{overlay} lies over {base}", { overlay: nameOf(state.overlay), base: nameOf(state.base) })}</span>`;
   }
   const percent = Math.round(state.opacity * 100);
   return html`<label
-      >Opacity
+      >${t("Opacity")}
       <input
         type="range"
         min="0"
         max="100"
         step="5"
-        aria-label="Opacity of what is laid over"
-        aria-valuetext=${`${percent} percent`}
+        aria-label=${t("Opacity of what is laid over")}
+        aria-valuetext=${t("{percent} percent", { percent })}
         .value=${String(percent)}
         @input=${(event: Event) =>
           fusion.set({ opacity: Number((event.target as HTMLInputElement).value) / 100 })}
       />
       <span class="dim percent">${percent} %</span></label
     >
-    ${mapSelect("Colours", "Colours of what is laid over", state.colorMap, false, (colorMap) =>
-      fusion.set({ colorMap }),
+    ${mapSelect(
+      t("Colours"),
+      t("Colours of what is laid over"),
+      state.colorMap,
+      false,
+      (colorMap) => fusion.set({ colorMap }),
     )}
     ${limits(workspace, state.overlay)}
     <button
       type="button"
       class="button"
       aria-pressed=${String(fusion.isShownIn(active))}
-      title="Show what is laid over in the active viewport, or the picture alone"
+      title=${t("Show what is laid over in the active viewport, or the picture alone")}
       @click=${() => fusion.toggleIn(active)}
     >
-      In this viewport
+      ${t("In this viewport")}
     </button>
     <span class="dim" data-overlay-loaded=${fusion.loaded} data-overlay-total=${fusion.total}
       >${fusion.loaded < fusion.total ? `Volume ${fusion.loaded}/${fusion.total}` : `${fusion.total} slices`}</span
@@ -224,20 +228,20 @@ function limits(workspace: Workspace, overlay: Stack): TemplateResult {
     input.value = rounded(isLow ? low : high);
   };
   return html`<label
-      >From
+      >${t("From")}
       <input
         type="number"
         step="any"
-        aria-label="Lowest value of the colours"
+        aria-label=${t("Lowest value of the colours")}
         .value=${rounded(low)}
         @change=${(event: Event) => take(event, true)}
     /></label>
     <label
-      >to
+      >${t("to")}
       <input
         type="number"
         step="any"
-        aria-label="Highest value of the colours"
+        aria-label=${t("Highest value of the colours")}
         .value=${rounded(high)}
         @change=${(event: Event) => take(event, false)}
       />

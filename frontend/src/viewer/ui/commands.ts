@@ -1,3 +1,4 @@
+import { t } from "../../i18n";
 import { type Command, KeyMap } from "../core/keys";
 import { TOOLS } from "../tools/names";
 import { goToUnseen, sayUnseen } from "../tools/shown";
@@ -29,7 +30,7 @@ function toolCommands(): PageCommand[] {
   return TOOLS.map(({ tool, name, key }) => ({
     id: `tool-${tool}`,
     name,
-    group: "Tools",
+    group: t("Tools"),
     keys: key ? [key] : [],
     run: (workspace) => workspace.setTool(tool),
   }));
@@ -38,8 +39,8 @@ function toolCommands(): PageCommand[] {
 function presetCommands(): PageCommand[] {
   return Array.from({ length: 9 }, (_, index) => String(index + 1)).map((digit) => ({
     id: `preset-${digit}`,
-    name: `Window preset ${digit}`,
-    group: "Window presets",
+    name: t("Window preset {digit}", { digit }),
+    group: t("Window presets"),
     keys: [digit],
     run: (workspace) => choosePreset(workspace, digit),
   }));
@@ -48,67 +49,67 @@ function presetCommands(): PageCommand[] {
 const PAGE_COMMANDS: readonly PageCommand[] = [
   {
     id: "point",
-    name: "Point by keys: arrows move, Enter sets, Esc ends",
-    group: "Measurements",
+    name: t("Point by keys: arrows move, Enter sets, Esc ends"),
+    group: t("Measurements"),
     keys: ["Shift+Space"],
     run: (_, hooks) => hooks.point(),
   },
   {
     id: "unseen",
-    name: "How many images were not shown in full yet",
-    group: "Images",
+    name: t("How many images were not shown in full yet"),
+    group: t("Images"),
     keys: [">"],
     run: sayUnseen,
   },
   {
     id: "nextUnseen",
-    name: "Next image not shown in full yet",
-    group: "Images",
+    name: t("Next image not shown in full yet"),
+    group: t("Images"),
     keys: ["<"],
     run: goToUnseen,
   },
   {
     id: "report",
-    name: "Report: write, and back to the picture",
-    group: "Report",
+    name: t("Report: write, and back to the picture"),
+    group: t("Report"),
     keys: ["F2"],
     inText: true,
     run: (_, hooks) => hooks.report(),
   },
   {
     id: "keyImage",
-    name: "Key image: put the image into the report",
-    group: "Report",
+    name: t("Key image: put the image into the report"),
+    group: t("Report"),
     keys: ["k", "F9"],
     inText: true,
     run: (_, hooks) => hooks.keyImage(),
   },
   {
     id: "insertMeasurement",
-    name: "Put the selected measurement into the report",
-    group: "Report",
+    name: t("Put the selected measurement into the report"),
+    group: t("Report"),
     keys: ["F8"],
     inText: true,
     run: (_, hooks) => hooks.insertMeasurement(),
   },
   {
     id: "segments",
-    name: "Segments and structures",
-    group: "Segments",
+    name: t("Segments and structures"),
+    group: t("Segments"),
     keys: ["F4"],
     run: (_, hooks) => hooks.segments(),
   },
   {
     id: "machine",
-    name: "Machine findings",
-    group: "Segments",
+    name: t("Machine findings"),
+    group: t("Segments"),
     keys: ["Shift+F4"],
     run: (_, hooks) => hooks.machine(),
   },
   {
     id: "share",
-    name: "Share the study by a link",
-    group: "Page",
+    name: t("Share the study by a link"),
+    group: t("Page"),
     keys: [],
     run: ({ manifest }) => {
       if (manifest.links.share) {
@@ -116,11 +117,11 @@ const PAGE_COMMANDS: readonly PageCommand[] = [
       }
     },
   },
-  { id: "help", name: "Help", group: "Page", keys: ["?"], run: (_, hooks) => hooks.help() },
+  { id: "help", name: t("Help"), group: t("Page"), keys: ["?"], run: (_, hooks) => hooks.help() },
   {
     id: "keys",
-    name: "Change the keys",
-    group: "Page",
+    name: t("Change the keys"),
+    group: t("Page"),
     keys: ["Control+,"],
     run: (_, hooks) => hooks.keys(),
   },

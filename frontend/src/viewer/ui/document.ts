@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { ImageFacts, SeriesFacts } from "../core/manifest";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
@@ -47,17 +48,17 @@ export class DocumentElement extends ViewerElement {
         ${all.length > 1 ? this.choice(all, shown) : nothing}
         <span class="document-links">
           <a class="button" href=${shown.document_url} target="_blank" rel="noopener"
-            >${icon("open")} Open in a tab</a
+            >${icon("open")} ${t("Open in a tab")}</a
           >
           ${
             isPdf
               ? html`<a class="button" href=${`${shown.document_url}?download`}
-                  >${icon("download")} PDF</a
+                  >${icon("download")} ${t("PDF")}</a
                 >`
               : nothing
           }
           <a class="button" href=${shown.file_url} download=${`${shown.SOPInstanceUID}.dcm`}
-            >${icon("download")} DICOM file</a
+            >${icon("download")} ${t("DICOM file")}</a
           >
         </span>
       </header>
@@ -67,7 +68,7 @@ export class DocumentElement extends ViewerElement {
 
   private choice(all: readonly ImageFacts[], shown: ImageFacts): TemplateResult {
     return html`<select
-      aria-label="Which of the series"
+      aria-label=${t("Which of the series")}
       @change=${(event: Event) => {
         this.chosen = (event.target as HTMLSelectElement).value;
       }}
@@ -75,7 +76,7 @@ export class DocumentElement extends ViewerElement {
       ${all.map(
         (image, index) =>
           html`<option value=${image.id} ?selected=${image === shown}>
-            ${index + 1} of ${all.length}
+            ${t("{index} of {length}", { index: index + 1, length: all.length })}
           </option>`,
       )}
     </select>`;
@@ -84,9 +85,9 @@ export class DocumentElement extends ViewerElement {
   private pdf(image: ImageFacts): TemplateResult {
     // The browser's PDF viewer has a process of its own and refuses to start in a sandbox.
     return navigator.pdfViewerEnabled
-      ? html`<iframe class="document-frame" src=${image.document_url} title="PDF document"></iframe>`
+      ? html`<iframe class="document-frame" src=${image.document_url} title=${t("PDF document")}></iframe>`
       : html`<div class="document-none">
-          <p>This browser shows no PDF inside a page. Open it in a tab, or download it.</p>
+          <p>${t("This browser shows no PDF inside a page. Open it in a tab, or download it.")}</p>
         </div>`;
   }
 

@@ -1,4 +1,5 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { type Affine, apply } from "../core/affine";
 import { type FoundDrawing, foundLines, originText } from "../core/found";
 import type { MachineMark } from "../core/machine";
@@ -82,8 +83,8 @@ export function foundSection(workspace: Workspace): TemplateResult | typeof noth
   if (found.objects.length === 0) {
     return nothing;
   }
-  return html`<section class="found-list" aria-label="From other systems">
-    <h3>From other systems</h3>
+  return html`<section class="found-list" aria-label=${t("From other systems")}>
+    <h3>${t("From other systems")}</h3>
     ${found.objects.map(
       (object) => html`<h4>
           ${originText(object)}
@@ -113,14 +114,14 @@ export function standing(
 
 function row(workspace: Workspace, drawing: FoundDrawing): TemplateResult {
   const image = imageOf(workspace, drawing.SOPInstanceUID);
-  const text = foundLines(drawing).join(", ") || "Drawing";
+  const text = foundLines(drawing).join(", ") || t("Drawing");
   return html`<li>
     <button
       type="button"
       class="link"
       aria-pressed=${String(workspace.found.selected === drawing.id)}
       ?disabled=${!image}
-      title=${image ? "Show the picture" : "The picture is not in this study"}
+      title=${image ? t("Show the picture") : t("The picture is not in this study")}
       @click=${() => {
         workspace.found.select(drawing.id);
         if (image) {
@@ -130,7 +131,7 @@ function row(workspace: Workspace, drawing: FoundDrawing): TemplateResult {
     >
       ${text}
     </button>
-    ${image ? nothing : html`<span class="dim">picture not in this study</span>`}
+    ${image ? nothing : html`<span class="dim">${t("picture not in this study")}</span>`}
   </li>`;
 }
 

@@ -1,14 +1,15 @@
 import { html, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
 
 const OPTIONS = [
-  ["patient", "Keep age, sex, size and weight"],
-  ["descriptors", "Keep descriptions, without names"],
-  ["device", "Keep the device's identity"],
-  ["uids", "Keep UIDs"],
-  ["private", "Keep safe private attributes"],
-  ["pixels", "Blank ultrasound outside its regions"],
+  ["patient", t("Keep age, sex, size and weight")],
+  ["descriptors", t("Keep descriptions, without names")],
+  ["device", t("Keep the device's identity")],
+  ["uids", t("Keep UIDs")],
+  ["private", t("Keep safe private attributes")],
+  ["pixels", t("Blank ultrasound outside its regions")],
 ] as const;
 
 /** The study as one file: as it is for a disc, or without whose it is. */
@@ -29,19 +30,19 @@ export class ExportDownloadElement extends ViewerElement {
   }
 
   override render(): TemplateResult {
-    return html`<section class="export-part" aria-label="Download the study">
-      <h3>Download the study</h3>
+    return html`<section class="export-part" aria-label=${t("Download the study")}>
+      <h3>${t("Download the study")}</h3>
       <form @submit=${(event: SubmitEvent) => this.download(event)}>
         <label>
           <input type="radio" name="kind" value="disc" ?checked=${!this.isAnonymised}
-            @change=${() => this.choose(false)} /> As it is, for a disc (DICOMDIR)
+            @change=${() => this.choose(false)} /> ${t("As it is, for a disc (DICOMDIR)")}
         </label>
         <label>
           <input type="radio" name="kind" value="anonymised" ?checked=${this.isAnonymised}
-            @change=${() => this.choose(true)} /> Anonymised (PS3.15 Annex E)
+            @change=${() => this.choose(true)} /> ${t("Anonymised (PS3.15 Annex E)")}
         </label>
         ${this.isAnonymised ? anonymising() : disc()}
-        <p class="row"><button class="button primary">Download</button></p>
+        <p class="row"><button class="button primary">${t("Download")}</button></p>
       </form>
       ${this.message ? html`<p role="status" class="export-done">${this.message}</p>` : ""}
     </section>`;
@@ -72,26 +73,26 @@ export class ExportDownloadElement extends ViewerElement {
     link.href = query.size > 0 ? `${url}?${query}` : url;
     link.download = "";
     link.click();
-    this.message = "The download has begun. Your browser shows how far it is.";
+    this.message = t("The download has begun. Your browser shows how far it is.");
   }
 }
 
 function disc(): TemplateResult {
   return html`<fieldset>
-    <label><input type="checkbox" name="viewer" value="1" checked /> With a page to look at the pictures</label>
-    <p class="dim">The page opens from the disc in any browser, without a network.</p>
+    <label><input type="checkbox" name="viewer" value="1" checked /> ${t("With a page to look at the pictures")}</label>
+    <p class="dim">${t("The page opens from the disc in any browser, without a network.")}</p>
   </fieldset>`;
 }
 
 function anonymising(): TemplateResult {
   return html`<fieldset>
-    <label>New name <input type="text" name="subject" maxlength="64" pattern="[A-Za-z0-9 ._\\-]*"
-      title="Letters, digits, spaces, dots, hyphens and underscores" placeholder="made by itself" /></label>
-    <label>Dates
+    <label>${t("New name")} <input type="text" name="subject" maxlength="64" pattern="[A-Za-z0-9 ._\\-]*"
+      title=${t("Letters, digits, spaces, dots, hyphens and underscores")} placeholder=${t("made by itself")} /></label>
+    <label>${t("Dates")}
       <select name="dates">
-        <option value="removed">removed</option>
-        <option value="shifted">shifted, intervals kept</option>
-        <option value="kept">kept</option>
+        <option value="removed">${t("removed")}</option>
+        <option value="shifted">${t("shifted, intervals kept")}</option>
+        <option value="kept">${t("kept")}</option>
       </select>
     </label>
     ${OPTIONS.map(
@@ -99,7 +100,7 @@ function anonymising(): TemplateResult {
         html`<label><input type="checkbox" name=${name} value="1" /> ${words}</label>`,
     )}
     <p class="dim">
-      Reports, and pictures that may show a name, are left out; README.TXT says how many and why.
+      ${t("Reports, and pictures that may show a name, are left out; README.TXT says how many and why.")}
     </p>
   </fieldset>`;
 }

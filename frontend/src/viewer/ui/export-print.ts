@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { StackFrame } from "../core/stack";
 import type { Pane } from "../engine/pane";
 import { ApiError, request } from "../net/api";
@@ -41,34 +42,34 @@ export class ExportPrintElement extends ViewerElement {
   override render(): TemplateResult {
     const { active, visible } = this.workspace;
     const count = active.stack?.frames.length ?? 0;
-    return html`<section class="export-part" aria-label="Print">
-      <h3>Print</h3>
+    return html`<section class="export-part" aria-label=${t("Print")}>
+      <h3>${t("Print")}</h3>
       <form @submit=${(event: SubmitEvent) => this.print(event)}>
-        <label>Pictures
+        <label>${t("Pictures")}
           <select name="what">
-            <option value="view">the image on the screen</option>
-            <option value="views" ?disabled=${visible.length < 2}>all viewports</option>
-            <option value="series" ?disabled=${count < 2}>the series (${Math.min(count, MOST_PICTURES)} images)</option>
+            <option value="view">${t("the image on the screen")}</option>
+            <option value="views" ?disabled=${visible.length < 2}>${t("all viewports")}</option>
+            <option value="series" ?disabled=${count < 2}>${t("the series ({MOST_PICTURES} images)", { MOST_PICTURES: Math.min(count, MOST_PICTURES) })}</option>
           </select>
         </label>
-        <label>Sheet
-          <input type="number" name="rows" min="1" max="8" value="1" required aria-label="Rows" /> ×
-          <input type="number" name="columns" min="1" max="8" value="1" required aria-label="Columns" />
+        <label>${t("Sheet")}
+          <input type="number" name="rows" min="1" max="8" value="1" required aria-label=${t("Rows")} /> ×
+          <input type="number" name="columns" min="1" max="8" value="1" required aria-label=${t("Columns")} />
         </label>
-        <label>Paper
-          <select name="paper"><option>A4</option><option>A3</option><option value="letter">Letter</option></select>
-          <select name="way" aria-label="Way round">
-            <option value="upright">upright</option><option value="landscape">landscape</option>
+        <label>${t("Paper")}
+          <select name="paper"><option>A4</option><option>A3</option><option value="letter">${t("Letter")}</option></select>
+          <select name="way" aria-label=${t("Way round")}>
+            <option value="upright">${t("upright")}</option><option value="landscape">${t("landscape")}</option>
           </select>
         </label>
-        <label>File
-          <select name="form"><option value="pdf">PDF</option><option value="png">PNG</option><option value="jpg">JPEG</option></select>
+        <label>${t("File")}
+          <select name="form"><option value="pdf">${t("PDF")}</option><option value="png">${t("PNG")}</option><option value="jpg">${t("JPEG")}</option></select>
         </label>
-        <label><input type="checkbox" name="drawings" checked /> With measurements</label>
-        <label><input type="checkbox" name="true" /> In true size</label>
+        <label><input type="checkbox" name="drawings" checked /> ${t("With measurements")}</label>
+        <label><input type="checkbox" name="true" /> ${t("In true size")}</label>
         <p class="row">
           <button class="button primary" ?disabled=${this.isBusy || !active.shownFrame}>
-            ${this.isBusy ? "Drawing…" : "Make"}
+            ${this.isBusy ? t("Drawing…") : t("Make")}
           </button>
         </p>
       </form>
@@ -123,9 +124,9 @@ export class ExportPrintElement extends ViewerElement {
       link.download = `sheet.${String(data.get("form"))}`;
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 60_000);
-      this.message = { text: "The sheet is in your downloads.", isError: false };
+      this.message = { text: t("The sheet is in your downloads."), isError: false };
     } catch (error) {
-      const text = error instanceof ApiError ? error.message : "The sheet could not be made.";
+      const text = error instanceof ApiError ? error.message : t("The sheet could not be made.");
       this.message = { text, isError: true };
     } finally {
       this.isBusy = false;

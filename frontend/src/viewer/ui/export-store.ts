@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t, tn } from "../../i18n";
 import { ApiError, requestJson } from "../net/api";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
@@ -52,28 +53,28 @@ export class ExportStoreElement extends ViewerElement {
     const { manifest, list } = this.workspace;
     const isEmpty = list.all().length === 0;
     const shown = this.workspace.active.shownFrame;
-    return html`<section class="export-part" aria-label="Store in the study">
-      <h3>Store in the study</h3>
+    return html`<section class="export-part" aria-label=${t("Store in the study")}>
+      <h3>${t("Store in the study")}</h3>
       ${
         manifest.user.can_write
           ? html`<form @submit=${(event: SubmitEvent) => this.store(event)}>
-              <label><input type="checkbox" name="sr" ?checked=${!isEmpty} ?disabled=${isEmpty} /> Measurements as a report (SR)</label>
-              <label><input type="checkbox" name="gsps" ?checked=${!isEmpty} ?disabled=${isEmpty} /> Drawings as presentation states (GSPS)</label>
-              <label>Key images (KO)
+              <label><input type="checkbox" name="sr" ?checked=${!isEmpty} ?disabled=${isEmpty} /> ${t("Measurements as a report (SR)")}</label>
+              <label><input type="checkbox" name="gsps" ?checked=${!isEmpty} ?disabled=${isEmpty} /> ${t("Drawings as presentation states (GSPS)")}</label>
+              <label>${t("Key images (KO)")}
                 <select name="ko">
-                  <option value="">none</option>
-                  <option value="measured" ?disabled=${isEmpty}>every measured image</option>
-                  <option value="shown" ?disabled=${!shown}>the image on the screen</option>
+                  <option value="">${t("none")}</option>
+                  <option value="measured" ?disabled=${isEmpty}>${t("every measured image")}</option>
+                  <option value="shown" ?disabled=${!shown}>${t("the image on the screen")}</option>
                 </select>
               </label>
-              ${isEmpty ? html`<p class="dim">Nothing is measured yet: only key images can be stored.</p>` : nothing}
+              ${isEmpty ? html`<p class="dim">${t("Nothing is measured yet: only key images can be stored.")}</p>` : nothing}
               <p class="row">
                 <button class="button primary" ?disabled=${this.isBusy}>
-                  ${this.isBusy ? "Storing…" : "Store"}
+                  ${this.isBusy ? t("Storing…") : t("Store")}
                 </button>
               </p>
             </form>`
-          : html`<p class="dim">Your role looks at studies and does not store results in them.</p>`
+          : html`<p class="dim">${t("Your role looks at studies and does not store results in them.")}</p>`
       }
       ${
         this.message
@@ -89,12 +90,12 @@ export class ExportStoreElement extends ViewerElement {
   private history(): TemplateResult | typeof nothing {
     return this.stored.length === 0
       ? nothing
-      : html`<ul class="plain export-history" aria-label="Stored before">
+      : html`<ul class="plain export-history" aria-label=${t("Stored before")}>
           ${this.stored.map(
             (row) => html`<li>
-              <span>${row.name}, series ${row.SeriesNumber ?? "?"}</span>
+              <span>${t("{name}, series {number}", { name: row.name, number: row.SeriesNumber ?? "?" })}</span>
               <span class="dim">${row.author}, ${new Date(row.created_at).toLocaleString()}</span>
-              <a href=${row.file_url} download>File</a>
+              <a href=${row.file_url} download>${t("File")}</a>
             </li>`,
           )}
         </ul>`;
@@ -114,7 +115,7 @@ export class ExportStoreElement extends ViewerElement {
     }
     const { results } = this.workspace.manifest.links;
     if (kinds.length === 0 || !results) {
-      this.message = { text: "Choose what to store.", isError: true };
+      this.message = { text: t("Choose what to store."), isError: true };
       return;
     }
     this.isBusy = true;
@@ -125,8 +126,11 @@ export class ExportStoreElement extends ViewerElement {
         body: { kinds, key_images: keys },
       });
       this.stored = [...this.stored, ...stored];
-      const count = stored.length === 1 ? "One object is" : `${stored.length} objects are`;
-      const text = `${count} stored in the study. Reload the page to see the new series.`;
+      const text = tn(
+        "One object is stored in the study. Reload the page to see the new series.",
+        "{count} objects are stored in the study. Reload the page to see the new series.",
+        stored.length,
+      );
       this.message = { text, isError: false };
     } catch (error) {
       this.say(error);
@@ -136,7 +140,7 @@ export class ExportStoreElement extends ViewerElement {
   }
 
   private say(error: unknown): void {
-    const text = error instanceof ApiError ? error.message : "The server could not be asked.";
+    const text = error instanceof ApiError ? error.message : t("The server could not be asked.");
     this.message = { text, isError: true };
   }
 }

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
 import "./export-download";
@@ -18,11 +19,11 @@ export class ExportElement extends ViewerElement {
   }
 
   override render(): TemplateResult {
-    return html`<dialog class="sheet export" id="export" aria-label="Export" @click=${closeOutside}>
+    return html`<dialog class="sheet export" id="export" aria-label=${t("Export")} @click=${closeOutside}>
       <header>
-        <h2>Export</h2>
+        <h2>${t("Export")}</h2>
         <form method="dialog">
-          <button class="tool" aria-label="Close" title="Close (Esc)">${icon("close")}</button>
+          <button class="tool" aria-label=${t("Close")} title=${t("Close (Esc)")}>${icon("close")}</button>
         </form>
       </header>
       <div class="export-parts">

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import {
   type KeptPlace,
   type KeptStage,
@@ -30,9 +31,9 @@ const SIDES = [
   ["B", "both"],
 ] as const;
 const FITS: readonly [HungStage["fit"], string][] = [
-  ["", "each as large as fits"],
-  ["scale", "all at one scale"],
-  ["chest wall", "breasts back to back, at one scale"],
+  ["", t("each as large as fits")],
+  ["scale", t("all at one scale")],
+  ["chest wall", t("breasts back to back, at one scale")],
 ];
 
 /** "Use this layout for studies like this": what it is for and what it does, in words. */
@@ -79,8 +80,8 @@ export class KeepLayoutElement extends ViewerElement {
     const { layouts } = workspace.manifest.links;
     return html`<dialog class="sheet keep-layout" aria-labelledby="keep-layout-title" @click=${closeOutside}>
       <header>
-        <h2 id="keep-layout-title">Use this layout for studies like this</h2>
-        <button type="button" class="tool" aria-label="Close" title="Close (Esc)" @click=${() => this.close()}>
+        <h2 id="keep-layout-title">${t("Use this layout for studies like this")}</h2>
+        <button type="button" class="tool" aria-label=${t("Close")} title=${t("Close (Esc)")} @click=${() => this.close()}>
           ${icon("close")}
         </button>
       </header>
@@ -94,9 +95,9 @@ export class KeepLayoutElement extends ViewerElement {
             : nothing
         }
         <p class="row">
-          ${layouts ? html`<a class="button" href=${layouts}>All layouts</a>` : nothing}
-          <button type="button" class="button" @click=${() => this.close()}>Close</button>
-          <button class="button primary" ?disabled=${this.isBusy}>${this.isBusy ? "Keeping…" : "Keep"}</button>
+          ${layouts ? html`<a class="button" href=${layouts}>${t("All layouts")}</a>` : nothing}
+          <button type="button" class="button" @click=${() => this.close()}>${t("Close")}</button>
+          <button class="button primary" ?disabled=${this.isBusy}>${this.isBusy ? t("Keeping…") : t("Keep")}</button>
         </p>
       </form>
     </dialog>`;
@@ -108,18 +109,18 @@ export class KeepLayoutElement extends ViewerElement {
       ({ is_site }) => !is_site || manifest.user.is_administrator === true,
     );
     return html`<fieldset>
-      <legend>Keep</legend>
-      <label>Name <input name="name" required maxlength="64" .value=${nameOf(likeness, layout)} /></label>
-      <label>As
+      <legend>${t("Keep")}</legend>
+      <label>${t("Name")} <input name="name" required maxlength="64" .value=${nameOf(likeness, layout)} /></label>
+      <label>${t("As")}
         <select name="target">
-          <option value="">a layout of its own</option>
-          ${own.map(({ id, name, is_site }) => html`<option value=${id}>the next stage of “${name}”${is_site ? " (site)" : ""}</option>`)}
+          <option value="">${t("a layout of its own")}</option>
+          ${own.map(({ id, name, is_site }) => html`<option value=${id}>${is_site ? t("the next stage of “{name}” (site)", { name }) : t("the next stage of “{name}”", { name })}</option>`)}
         </select>
       </label>
       ${
         manifest.user.is_administrator
-          ? html`<label>For
-              <select name="whose"><option value="me">me</option><option value="site">everybody</option></select>
+          ? html`<label>${t("For")}
+              <select name="whose"><option value="me">${t("me")}</option><option value="site">${t("everybody")}</option></select>
             </label>`
           : nothing
       }
@@ -128,22 +129,22 @@ export class KeepLayoutElement extends ViewerElement {
 
   private purpose(likeness: Likeness): TemplateResult {
     const text = (label: string, name: keyof Likeness, most: number): TemplateResult => html`<label
-      >${label} <input name=${name} maxlength=${most} placeholder="any" .value=${likeness[name]} />
+      >${label} <input name=${name} maxlength=${most} placeholder=${t("any")} .value=${likeness[name]} />
     </label>`;
     return html`<fieldset>
-      <legend>For studies with</legend>
-      ${text("Modality", "Modality", 16)} ${text("Body part", "BodyPartExamined", 64)}
-      ${text("Description with", "StudyDescription", 255)}
-      <label>Side
+      <legend>${t("For studies with")}</legend>
+      ${text(t("Modality"), "Modality", 16)} ${text(t("Body part"), "BodyPartExamined", 64)}
+      ${text(t("Description with"), "StudyDescription", 255)}
+      <label>${t("Side")}
         <select name="Laterality">
           ${SIDES.map(([value, name]) => html`<option value=${value} ?selected=${likeness.Laterality === value}>${name}</option>`)}
         </select>
       </label>
-      ${text("View", "ViewPosition", 16)}
-      <label>Priors, at least
+      ${text(t("View"), "ViewPosition", 16)}
+      <label>${t("Priors, at least")}
         <input name="priors" type="number" min="0" max="8" required .value=${String(this.priors())} />
       </label>
-      <p class="dim">What is empty fits every study. Words parted by commas: one of them is enough.</p>
+      <p class="dim">${t("What is empty fits every study. Words parted by commas: one of them is enough.")}</p>
     </fieldset>`;
   }
 
@@ -151,13 +152,13 @@ export class KeepLayoutElement extends ViewerElement {
     const { workspace } = this;
     const isFacing = workspace.visible.some(({ pane }) => pane.hanging?.placement?.edge);
     return html`<fieldset>
-      <legend>In the viewports, row by row</legend>
+      <legend>${t("In the viewports, row by row")}</legend>
       <ol class="places">
         ${workspace.visible.map(({ pane }) => html`<li>${placeWords(this.place(pane, true))}</li>`)}
       </ol>
-      <label class="check"><input type="checkbox" name="windows" checked /> with the windows that were set here</label>
-      <label class="check"><input type="checkbox" name="links" checked /> linked as they are linked now</label>
-      <label>Pictures
+      <label class="check"><input type="checkbox" name="windows" checked /> ${t("with the windows that were set here")}</label>
+      <label class="check"><input type="checkbox" name="links" checked /> ${t("linked as they are linked now")}</label>
+      <label>${t("Pictures")}
         <select name="fit">
           ${FITS.map(([value, name]) => html`<option value=${value} ?selected=${value === (isFacing ? "chest wall" : "")}>${name}</option>`)}
         </select>
@@ -248,7 +249,7 @@ export class KeepLayoutElement extends ViewerElement {
   }
 
   private say(error: unknown): void {
-    const text = error instanceof ApiError ? error.message : "The server could not be asked.";
+    const text = error instanceof ApiError ? error.message : t("The server could not be asked.");
     this.message = { text, isError: true };
   }
 
@@ -264,10 +265,10 @@ function placeWords(place: KeptPlace): string {
     place.SeriesDescription && `“${place.SeriesDescription}”`,
     place.Laterality && (place.Laterality === "L" ? "left" : "right"),
     place.ViewPosition,
-    place.prior > 0 && `of prior ${place.prior}`,
+    place.prior > 0 && t("of prior {prior}", { prior: place.prior }),
     center !== null && width !== null && `at W ${Math.round(width)} L ${Math.round(center)}`,
   ].filter(Boolean);
-  return parts.join(" ") || "what is left";
+  return parts.join(" ") || t("what is left");
 }
 
 function closeOutside(event: MouseEvent): void {

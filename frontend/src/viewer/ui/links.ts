@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { LinkState, ScrollLink } from "../tools/links";
 import type { Workspace } from "../tools/workspace";
 import { menuButton, place } from "./menu";
@@ -6,19 +7,19 @@ import { menuButton, place } from "./menu";
 export function linkButton(workspace: Workspace): TemplateResult {
   const { scroll, window, view } = workspace.links.state;
   const isLinked = scroll !== "off" || window || view;
-  return menuButton("link-menu", "Link viewports", isLinked ? "link" : "unlink");
+  return menuButton("link-menu", t("Link viewports"), isLinked ? "link" : "unlink");
 }
 
 const SCROLLS: readonly { scroll: ScrollLink; name: string }[] = [
-  { scroll: "off", name: "Scroll each alone" },
-  { scroll: "position", name: "Scroll together by position" },
-  { scroll: "offset", name: "Scroll together by offset" },
+  { scroll: "off", name: t("Scroll each alone") },
+  { scroll: "position", name: t("Scroll together by position") },
+  { scroll: "offset", name: t("Scroll together by offset") },
 ];
 
 const SWITCHES: readonly { name: string; of: "window" | "view" | "referenceLines" }[] = [
-  { name: "Window/Level together", of: "window" },
-  { name: "Zoom and pan together", of: "view" },
-  { name: "Reference lines", of: "referenceLines" },
+  { name: t("Window/Level together"), of: "window" },
+  { name: t("Zoom and pan together"), of: "view" },
+  { name: t("Reference lines"), of: "referenceLines" },
 ];
 
 /** What viewports do together. */
@@ -38,7 +39,7 @@ export function linkMenu(workspace: Workspace): TemplateResult {
   >
     <span class="check" aria-hidden="true">${checked ? "✓" : ""}</span><span>${name}</span>
   </button>`;
-  return html`<div id="link-menu" class="menu" popover role="menu" aria-label="Link viewports" @beforetoggle=${place}>
+  return html`<div id="link-menu" class="menu" popover role="menu" aria-label=${t("Link viewports")} @beforetoggle=${place}>
     ${SCROLLS.map(({ scroll, name }) =>
       item("menuitemradio", name, links.state.scroll === scroll, { scroll }),
     )}

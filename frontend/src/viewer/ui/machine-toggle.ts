@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 import { leaveFocus } from "./button";
 import { keyMap } from "./commands";
@@ -12,14 +13,14 @@ export function machineToggle(
   run: () => void,
 ): TemplateResult {
   const { openCount } = machine;
-  const name = "Machine findings";
+  const name = t("Machine findings");
   const key = keyMap.current("Shift+F4");
-  const said = openCount > 0 ? `${name}, ${openCount} not reviewed` : name;
+  const said = openCount > 0 ? t("{name}, {openCount} not reviewed", { name, openCount }) : name;
   return html`<button
     type="button"
     class="tool has-badge"
     aria-label=${name}
-    aria-description=${openCount > 0 ? `${openCount} not reviewed` : nothing}
+    aria-description=${openCount > 0 ? t("{openCount} not reviewed", { openCount }) : nothing}
     aria-pressed=${String(isShown)}
     title=${key ? `${said} (${keyWords(key)})` : said}
     @click=${(event: MouseEvent) => {

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import {
   type Decision,
   type FindingFacts,
@@ -15,11 +16,11 @@ import { ViewerElement } from "./element";
 import { icon } from "./icons";
 
 const STATE_TEXTS = {
-  waiting: "Waiting",
-  running: "Running",
-  done: "Done",
-  failed: "Failed",
-  cancelled: "Cancelled",
+  waiting: t("Waiting"),
+  running: t("Running"),
+  done: t("Done"),
+  failed: t("Failed"),
+  cancelled: t("Cancelled"),
 } as const;
 
 /** The pane of what programs found: each a machine's word until a person accepts or rejects it. */
@@ -57,8 +58,8 @@ export class MachineElement extends ViewerElement {
     const { findings } = this;
     return html`
       <header class="pane-head">
-        <h2>Machine findings</h2>
-        <button type="button" class="tool" aria-label="Close machine findings" @click=${this.close}>
+        <h2>${t("Machine findings")}</h2>
+        <button type="button" class="tool" aria-label=${t("Close machine findings")} @click=${this.close}>
           ${icon("close")}
         </button>
       </header>
@@ -70,7 +71,7 @@ export class MachineElement extends ViewerElement {
               .checked=${findings.isDrawn}
               @change=${(event: Event) =>
                 findings.set({ isDrawn: (event.target as HTMLInputElement).checked })}
-            />Draw on the pictures</label
+            />${t("Draw on the pictures")}</label
           >
           <label
             ><input
@@ -78,14 +79,14 @@ export class MachineElement extends ViewerElement {
               .checked=${findings.showsRejected}
               @change=${(event: Event) =>
                 findings.set({ showsRejected: (event.target as HTMLInputElement).checked })}
-            />Rejected ones, too</label
+            />${t("Rejected ones, too")}</label
           >
         </div>
         <p class="machine-message" role="status">${this.message}</p>
         ${this.list()}
         ${
           findings.pageUrl
-            ? html`<p><a href=${findings.pageUrl} target="_blank" rel="noopener">Start an analysis</a></p>`
+            ? html`<p><a href=${findings.pageUrl} target="_blank" rel="noopener">${t("Start an analysis")}</a></p>`
             : nothing
         }
       </div>
@@ -105,14 +106,14 @@ export class MachineElement extends ViewerElement {
     if (findings.problem) {
       return html`<p class="problem" role="alert">
         ${icon("warning")}<span>${findings.problem}</span>
-        <button type="button" class="button" @click=${() => void this.refresh()}>Try again</button>
+        <button type="button" class="button" @click=${() => void this.refresh()}>${t("Try again")}</button>
       </p>`;
     }
     if (!findings.isLoaded) {
-      return html`<p class="empty">Looking for them…</p>`;
+      return html`<p class="empty">${t("Looking for them…")}</p>`;
     }
     if (findings.runs.length === 0) {
-      return html`<p class="empty">No program has looked at this study.</p>`;
+      return html`<p class="empty">${t("No program has looked at this study.")}</p>`;
     }
     return html`${findings.runs.map((run) => this.run(run))}`;
   }
@@ -131,7 +132,7 @@ export class MachineElement extends ViewerElement {
       ${run.message ? html`<p class="problem">${icon("warning")}<span>${run.message}</span></p>` : nothing}
       ${
         run.state === "done" && run.findings.length === 0
-          ? html`<p class="empty">It found nothing to say.</p>`
+          ? html`<p class="empty">${t("It found nothing to say.")}</p>`
           : nothing
       }
       <ul class="plain-list">
@@ -140,7 +141,7 @@ export class MachineElement extends ViewerElement {
       ${
         rejected.length > 0
           ? html`<details>
-              <summary>${rejected.length} rejected</summary>
+              <summary>${t("{length} rejected", { length: rejected.length })}</summary>
               <ul class="plain-list">
                 ${rejected.map((finding) => this.finding(finding))}
               </ul>
@@ -165,7 +166,7 @@ export class MachineElement extends ViewerElement {
               type="button"
               class="link"
               aria-pressed=${String(isChosen)}
-              title="Show the picture"
+              title=${t("Show the picture")}
               @click=${() => this.show(finding)}
             >
               ${words}
@@ -185,16 +186,16 @@ export class MachineElement extends ViewerElement {
     return html`<span class="machine-actions">
         ${
           isOpen
-            ? html`${this.button("Accept", words, () => this.decide(finding, "accepted"))}
-              ${this.button("Reject", words, () => this.decide(finding, "rejected"))}`
-            : this.button("Take back", words, () => this.decide(finding, "open"))
+            ? html`${this.button(t("Accept"), words, () => this.decide(finding, "accepted"))}
+              ${this.button(t("Reject"), words, () => this.decide(finding, "rejected"))}`
+            : this.button(t("Take back"), words, () => this.decide(finding, "open"))
         }
-        ${this.button("Comment", words, () => {
+        ${this.button(t("Comment"), words, () => {
           this.writing = this.writing === finding.id ? null : finding.id;
         })}
         ${
           this.report && finding.decision === "accepted"
-            ? this.button("Into the report", words, () =>
+            ? this.button(t("Into the report"), words, () =>
                 this.report?.(reportText(finding), this.placeOf(finding)),
               )
             : nothing
@@ -207,10 +208,10 @@ export class MachineElement extends ViewerElement {
                 name="comment"
                 rows="2"
                 maxlength="1024"
-                aria-label=${`Comment on ${words}`}
+                aria-label=${t("Comment on {words}", { words })}
                 .value=${finding.comment}
               ></textarea>
-              <button type="submit" class="button small-button">Keep the comment</button>
+              <button type="submit" class="button small-button">${t("Keep the comment")}</button>
             </form>`
           : nothing
       }`;
@@ -253,11 +254,13 @@ export class MachineElement extends ViewerElement {
 
   private decide(finding: FindingFacts, decision: Decision, comment?: string): void {
     const words = findingWords(finding);
-    const said = { open: "not reviewed", accepted: "accepted", rejected: "rejected" }[decision];
+    const said = { open: t("not reviewed"), accepted: t("accepted"), rejected: t("rejected") }[
+      decision
+    ];
     decide(this.findings, finding, decision, comment).then(
       () => {
         this.writing = null;
-        this.message = comment === undefined ? `${words}: ${said}.` : "The comment is kept.";
+        this.message = comment === undefined ? `${words}: ${said}.` : t("The comment is kept.");
       },
       (error: unknown) => {
         this.message = error instanceof Error ? error.message : String(error);
@@ -269,7 +272,7 @@ export class MachineElement extends ViewerElement {
 function objectText({ object }: FindingFacts): string {
   return object === null
     ? ""
-    : `Series ${object.SeriesNumber ?? "?"}, ${object.SeriesDescription || "without description"}`;
+    : `Series ${object.SeriesNumber ?? "?"}, ${object.SeriesDescription || t("without description")}`;
 }
 
 customElements.define("noctis-machine", MachineElement);

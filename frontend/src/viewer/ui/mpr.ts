@@ -1,13 +1,14 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { SlabMode } from "../core/volume";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
 
 const MODES: readonly { mode: SlabMode; name: string }[] = [
-  { mode: "thin", name: "Thin plane" },
+  { mode: "thin", name: t("Thin plane") },
   { mode: "mip", name: "MIP" },
-  { mode: "minip", name: "MinIP" },
-  { mode: "average", name: "Average" },
+  { mode: "minip", name: t("MinIP") },
+  { mode: "average", name: t("Average") },
 ];
 
 /** The bar of the reformatted planes: slab, turning back, how much of the volume is here. */
@@ -18,12 +19,12 @@ export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
     return nothing;
   }
   const total = plan.frames.length;
-  return html`<div class="mode-bar" role="group" aria-label="MPR">
-    <b>MPR</b>
+  return html`<div class="mode-bar" role="group" aria-label=${t("MPR")}>
+    <b>${t("MPR")}</b>
     <label
-      >Slab
+      >${t("Slab")}
       <select
-        aria-label="Slab"
+        aria-label=${t("Slab")}
         @change=${(event: Event) =>
           mpr.setSlab({ mode: (event.target as HTMLSelectElement).value as SlabMode })}
       >
@@ -34,18 +35,18 @@ export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
       </select>
     </label>
     <label
-      >Thickness
+      >${t("Thickness")}
       <input
         type="number"
         min="1"
         max="100"
         step="1"
-        aria-label="Slab thickness in mm"
+        aria-label=${t("Slab thickness in mm")}
         .value=${String(slab.thickness)}
         ?disabled=${slab.mode === "thin"}
         @change=${(event: Event) => setThickness(workspace, event.target as HTMLInputElement)}
       />
-      mm</label
+      ${t("mm")}</label
     >
     <button
       type="button"
@@ -53,12 +54,12 @@ export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
       ?disabled=${!mpr.isOblique}
       @click=${() => mpr.straighten()}
     >
-      Straighten
+      ${t("Straighten")}
     </button>
     <span class="dim" data-volume-loaded=${mpr.loaded} data-volume-total=${total}
       >${mpr.loaded < total ? `Volume ${mpr.loaded}/${total}` : `${total} slices`}</span
     >
-    <button type="button" class="tool" aria-label="Close MPR" title="Close MPR" @click=${() => mpr.close()}>
+    <button type="button" class="tool" aria-label=${t("Close MPR")} title=${t("Close MPR")} @click=${() => mpr.close()}>
       ${icon("close")}
     </button>
     ${[...plan.notes, ...mpr.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}

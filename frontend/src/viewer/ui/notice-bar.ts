@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t, tn } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
 
@@ -7,28 +8,28 @@ export function saveSign({ saver, list }: Workspace): TemplateResult | typeof no
   const state = saver.overall;
   if (state === "saved") {
     return list.all().length > 0
-      ? html`<span class="save-sign" data-state="saved" title="Everything drawn is saved"
-          >${icon("saved")}<span class="word">Saved</span></span
+      ? html`<span class="save-sign" data-state="saved" title=${t("Everything drawn is saved")}
+          >${icon("saved")}<span class="word">${t("Saved")}</span></span
         >`
       : nothing;
   }
   if (state === "saving") {
-    return html`<span class="save-sign" data-state="saving">${icon("saving")}<span class="word">Saving</span></span>`;
+    return html`<span class="save-sign" data-state="saving">${icon("saving")}<span class="word">${t("Saving")}</span></span>`;
   }
   const message = saver.overallMessage ?? "";
   if (state === "local") {
     return html`<span class="save-sign" data-state="local" title=${message}
-      >${icon("unsaved")}<span class="word">Not kept</span></span
+      >${icon("unsaved")}<span class="word">${t("Not kept")}</span></span
     >`;
   }
   return html`<button
     type="button"
     class="save-sign"
     data-state=${state}
-    title=${`${message} Press to try again now.`}
+    title=${t("{message} Press to try again now.", { message })}
     @click=${() => saver.retry()}
   >
-    ${icon("unsaved")}<span class="word">Not saved</span>
+    ${icon("unsaved")}<span class="word">${t("Not saved")}</span>
   </button>`;
 }
 
@@ -46,8 +47,8 @@ export function noticeBar(workspace: Workspace): TemplateResult | typeof nothing
     notices.push({
       id: "unsaved",
       kind: "warning",
-      text: `${saver.unsaved === 1 ? "One measurement is" : `${saver.unsaved} measurements are`} not saved. ${saver.overallMessage ?? ""}`,
-      action: { label: "Try now", run: () => workspace.retry() },
+      text: `${tn("One measurement is not saved.", "{count} measurements are not saved.", saver.unsaved)} ${saver.overallMessage ?? ""}`,
+      action: { label: t("Try now"), run: () => workspace.retry() },
     });
   }
   return notices.length === 0
@@ -74,7 +75,7 @@ export function noticeBar(workspace: Workspace): TemplateResult | typeof nothing
                 : html`<button
                     type="button"
                     class="tool"
-                    aria-label="Dismiss"
+                    aria-label=${t("Dismiss")}
                     @click=${() => workspace.dismiss(id)}
                   >
                     ${icon("close")}

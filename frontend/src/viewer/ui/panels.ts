@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { PriorFacts, SeriesFacts } from "../core/manifest";
 import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
@@ -6,37 +7,37 @@ import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
 
 const CLASS_NAMES: Record<string, string> = {
-  "1.2.840.10008.5.1.4.1.1.104.1": "PDF document",
-  "1.2.840.10008.5.1.4.1.1.104.2": "CDA document",
-  "1.2.840.10008.5.1.4.1.1.104.3": "STL model",
-  "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation",
-  "1.2.840.10008.5.1.4.1.1.481.3": "Radiotherapy structure set",
-  "1.2.840.10008.5.1.4.1.1.481.5": "Radiotherapy plan",
-  "1.2.840.10008.5.1.4.1.1.11.1": "Presentation state",
+  "1.2.840.10008.5.1.4.1.1.104.1": t("PDF document"),
+  "1.2.840.10008.5.1.4.1.1.104.2": t("CDA document"),
+  "1.2.840.10008.5.1.4.1.1.104.3": t("STL model"),
+  "1.2.840.10008.5.1.4.1.1.66.4": t("Segmentation"),
+  "1.2.840.10008.5.1.4.1.1.481.3": t("Radiotherapy structure set"),
+  "1.2.840.10008.5.1.4.1.1.481.5": t("Radiotherapy plan"),
+  "1.2.840.10008.5.1.4.1.1.11.1": t("Presentation state"),
 };
 
 const MODALITY_NAMES: Record<string, string> = {
-  SR: "Structured report",
-  PR: "Presentation state",
-  KO: "Key objects",
-  DOC: "Document",
-  ECG: "Electrocardiogram",
-  RTSTRUCT: "Radiotherapy structure set",
-  RTPLAN: "Radiotherapy plan",
-  SEG: "Segmentation",
+  SR: t("Structured report"),
+  PR: t("Presentation state"),
+  KO: t("Key objects"),
+  DOC: t("Document"),
+  ECG: t("Electrocardiogram"),
+  RTSTRUCT: t("Radiotherapy structure set"),
+  RTPLAN: t("Radiotherapy plan"),
+  SEG: t("Segmentation"),
 };
 
 const KIND_NAMES = {
-  document: "Document",
-  waveform: "Waveform",
-  image: "Picture that cannot be shown",
-  other: "No picture",
+  document: t("Document"),
+  waveform: t("Waveform"),
+  image: t("Picture that cannot be shown"),
+  other: t("No picture"),
 };
 
 export function kindName(series: SeriesFacts): string {
   const uid = series.images[0]?.SOPClassUID ?? "";
   if (videosOf(series).length > 0) {
-    return "Video";
+    return t("Video");
   }
   return (
     CLASS_NAMES[uid] ??
@@ -47,7 +48,7 @@ export function kindName(series: SeriesFacts): string {
 }
 
 function downloadLink(url: string, name: string): TemplateResult {
-  return html`<a class="button" href=${url} download=${name}>${icon("download")} Download</a>`;
+  return html`<a class="button" href=${url} download=${name}>${icon("download")} ${t("Download")}</a>`;
 }
 
 /** A series that holds no picture says what it is, why nothing is drawn, and offers its files. */
@@ -58,11 +59,11 @@ export function documentPanel(series: SeriesFacts): TemplateResult {
     ${icon("document")}
     <h2>${kindName(series)}</h2>
     <p>${series.SeriesDescription ?? ""}</p>
-    <p>${reason ?? "This series holds no picture to draw. Download the file to open it elsewhere."}</p>
+    <p>${reason ?? t("This series holds no picture to draw. Download the file to open it elsewhere.")}</p>
     <ul class="plain">
       ${series.images.map(
         (image, index) => html`<li>
-          ${many ? html`<span>File ${image.InstanceNumber ?? index + 1}</span>` : nothing}
+          ${many ? html`<span>${t("File {number}", { number: image.InstanceNumber ?? index + 1 })}</span>` : nothing}
           ${downloadLink(image.file_url, `${image.SOPInstanceUID}.dcm`)}
         </li>`,
       )}
@@ -76,13 +77,13 @@ export function problemPanel(workspace: Workspace, pane: Pane): TemplateResult {
   const problem = pane.problem;
   return html`<div class="panel" role="alert">
     ${icon("warning")}
-    <h2>Image ${pane.index + 1} cannot be shown</h2>
+    <h2>${t("Image {index} cannot be shown", { index: pane.index + 1 })}</h2>
     <p>${problem?.message ?? ""}</p>
     <p class="row">
       ${
         problem?.canRetry
           ? html`<button type="button" class="button" @click=${() => workspace.retry()}>
-              ${icon("reset")} Try again
+              ${icon("reset")} ${t("Try again")}
             </button>`
           : nothing
       }
@@ -94,19 +95,19 @@ export function problemPanel(workspace: Workspace, pane: Pane): TemplateResult {
 /** Stands where a prior will hang as soon as it is here. */
 export function waitingPanel(prior: PriorFacts | null): TemplateResult {
   return html`<div class="panel" role="status">
-    <h2>Opening the prior</h2>
-    <p>${[prior?.StudyDate, prior?.StudyDescription].filter(Boolean).join(" · ") || "One moment."}</p>
+    <h2>${t("Opening the prior")}</h2>
+    <p>${[prior?.StudyDate, prior?.StudyDescription].filter(Boolean).join(" · ") || t("One moment.")}</p>
   </div>`;
 }
 
 export function emptyPanel(manifestHasSeries: boolean): TemplateResult {
   return html`<div class="panel">
-    <h2>${manifestHasSeries ? "No series here yet" : "This study has no series"}</h2>
+    <h2>${manifestHasSeries ? t("No series here yet") : t("This study has no series")}</h2>
     <p>
       ${
         manifestHasSeries
-          ? "Click a series on the left, or drag it here."
-          : "Nothing has arrived for it so far. Reload the page when the sender has finished."
+          ? t("Click a series on the left, or drag it here.")
+          : t("Nothing has arrived for it so far. Reload the page when the sender has finished.")
       }
     </p>
   </div>`;
@@ -117,12 +118,12 @@ export function cineBar(pane: Pane): TemplateResult | typeof nothing {
     return nothing;
   }
   const { isPlaying, fps, loops, bounces } = pane.cine;
-  return html`<div class="cine" role="group" aria-label="Cine">
+  return html`<div class="cine" role="group" aria-label=${t("Cine")}>
     <button
       type="button"
       class="tool"
-      aria-label=${isPlaying ? "Pause" : "Play"}
-      title=${isPlaying ? "Pause (C)" : "Play (C)"}
+      aria-label=${isPlaying ? t("Pause") : t("Play")}
+      title=${isPlaying ? t("Pause (C)") : t("Play (C)")}
       @click=${() => (isPlaying ? pane.stop() : pane.play())}
     >
       ${icon(isPlaying ? "pause" : "play")}
@@ -133,18 +134,18 @@ export function cineBar(pane: Pane): TemplateResult | typeof nothing {
         min="0.5"
         max="60"
         step="0.5"
-        aria-label="Frames per second"
+        aria-label=${t("Frames per second")}
         .value=${String(fps)}
         @change=${(event: Event) => setFps(pane, event.target as HTMLInputElement)}
       />
-      fps
+      ${t("fps")}
     </label>
     <button
       type="button"
       class="tool"
-      aria-label="Loop"
+      aria-label=${t("Loop")}
       aria-pressed=${String(loops)}
-      title="Loop"
+      title=${t("Loop")}
       @click=${() => pane.setCine({ loops: !loops })}
     >
       ${icon("repeat")}
@@ -152,9 +153,9 @@ export function cineBar(pane: Pane): TemplateResult | typeof nothing {
     <button
       type="button"
       class="tool"
-      aria-label="To and fro"
+      aria-label=${t("To and fro")}
       aria-pressed=${String(bounces)}
-      title="To and fro"
+      title=${t("To and fro")}
       @click=${() => pane.setCine({ bounces: !bounces })}
     >
       ${icon("bounce")}

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t, tn } from "../../i18n";
 import type { PriorFacts } from "../core/manifest";
 import { intervalText, nextPrior } from "../core/priors";
 import type { Workspace } from "../tools/workspace";
@@ -31,11 +32,11 @@ export class PriorsElement extends ViewerElement {
 
   override render(): TemplateResult | typeof nothing {
     const priors = this.workspace.manifest.priors ?? [];
-    return html`<section class="priors" aria-label="Other studies">
-      <h3>Other studies</h3>
+    return html`<section class="priors" aria-label=${t("Other studies")}>
+      <h3>${t("Other studies")}</h3>
       ${
         priors.length === 0
-          ? html`<p class="dim">No other study of this person.</p>`
+          ? html`<p class="dim">${t("No other study of this person.")}</p>`
           : html`<ul class="plain">${priors.map((prior) => html`<li>${this.entry(prior)}</li>`)}</ul>`
       }
     </section>`;
@@ -44,7 +45,7 @@ export class PriorsElement extends ViewerElement {
   private entry(prior: PriorFacts): TemplateResult {
     const images = prior.NumberOfStudyRelatedInstances ?? 0;
     return html`<div class="prior-entry">${this.link(prior, images)}${iconButton({
-      name: `Compare with ${prior.StudyDate ?? "the study without date"}`,
+      name: t("Compare with {date}", { date: prior.StudyDate ?? t("the study without date") }),
       icon: "two",
       run: () => void this.workspace.hanging.compare(prior.id),
     })}</div>`;
@@ -56,15 +57,15 @@ export class PriorsElement extends ViewerElement {
       href=${prior.viewer_url}
       target=${WINDOW}
       aria-current=${prior.id === this.opened ? "true" : nothing}
-      title=${`${prior.reasons.join(", ")}. Opens beside this window (Tab: the next)`}
+      title=${t("{join}. Opens beside this window (Tab: the next)", { join: prior.reasons.join(", ") })}
       @click=${() => {
         this.opened = prior.id;
       }}
     >
       <b>${intervalText(prior.interval_days)}</b>
       <span class="modality">${prior.ModalitiesInStudy.join(", ")}</span>
-      <span class="name">${prior.StudyDescription ?? "No description"}</span>
-      <span class="dim">${prior.StudyDate ?? "no date"} · ${images} ${images === 1 ? "image" : "images"}</span>
+      <span class="name">${prior.StudyDescription ?? t("No description")}</span>
+      <span class="dim">${prior.StudyDate ?? t("no date")} · ${tn("{count} image", "{count} images", images)}</span>
     </a>`;
   }
 

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import {
   insert,
   nextMark,
@@ -21,12 +22,12 @@ import { icon } from "./icons";
 import { keyWords } from "./shortcuts";
 
 const STATE_TEXTS = {
-  loading: "Asking for the report",
-  saved: "Saved",
-  saving: "Saving",
-  waiting: "Not saved yet",
-  failed: "Not saved",
-  conflict: "Two texts",
+  loading: t("Asking for the report"),
+  saved: t("Saved"),
+  saving: t("Saving"),
+  waiting: t("Not saved yet"),
+  failed: t("Not saved"),
+  conflict: t("Two texts"),
 } as const;
 
 export type Dock = "right" | "bottom";
@@ -87,7 +88,7 @@ export class ReportElement extends ViewerElement {
   insertMeasurement(key: string | null): void {
     const facts = key === null ? null : this.workspace.list.get(key)?.facts;
     if (!facts) {
-      this.say("Select a measurement first: in the picture, or in the list of measurements.");
+      this.say(t("Select a measurement first: in the picture, or in the list of measurements."));
       return;
     }
     const words = shortened(measurementWords(this.workspace, facts));
@@ -105,7 +106,7 @@ export class ReportElement extends ViewerElement {
     const pane = this.workspace.active;
     const frame = pane.shownFrame;
     if (!frame || !this.workspace.isOwn(pane) || isComputed(pane.stack)) {
-      this.say("There is no image of this study in the viewport to put into the report.");
+      this.say(t("There is no image of this study in the viewport to put into the report."));
       return;
     }
     this.insert({
@@ -122,7 +123,7 @@ export class ReportElement extends ViewerElement {
     const { draft } = this;
     const words = place && imageWords(this.workspace, place.SOPInstanceUID, place.frame_number);
     if (draft.state === "loading") {
-      this.say("The report is not here yet. Try again in a moment.");
+      this.say(t("The report is not here yet. Try again in a moment."));
       return;
     }
     if (!place || !words) {
@@ -133,29 +134,29 @@ export class ReportElement extends ViewerElement {
       const reference = { mark, kind: "image" as const, SOPInstanceUID, frame_number, words };
       this.put(`${text} ${phrase(reference)}`, [...used(draft), reference]);
     }
-    this.say("The finding is in the report.");
+    this.say(t("The finding is in the report."));
   }
 
   override render(): TemplateResult {
     const { draft } = this;
     return html`
       <header class="pane-head">
-        <h2>Report</h2>
+        <h2>${t("Report")}</h2>
         <span class="report-state" role="status" data-state=${draft.state}>${STATE_TEXTS[draft.state]}</span>
         ${
           this.turn
             ? html`<button
                 type="button"
                 class="tool"
-                aria-label=${this.dock === "right" ? "Report below the pictures" : "Report beside the pictures"}
-                title=${this.dock === "right" ? "Below the pictures" : "Beside the pictures"}
+                aria-label=${this.dock === "right" ? t("Report below the pictures") : t("Report beside the pictures")}
+                title=${this.dock === "right" ? t("Below the pictures") : t("Beside the pictures")}
                 @click=${this.turn}
               >
                 ${icon(this.dock === "right" ? "dockBottom" : "dockRight")}
               </button>`
             : nothing
         }
-        <button type="button" class="tool" aria-label="Close the report" @click=${this.close}>
+        <button type="button" class="tool" aria-label=${t("Close the report")} @click=${this.close}>
           ${icon("close")}
         </button>
       </header>
@@ -164,10 +165,10 @@ export class ReportElement extends ViewerElement {
           ${this.conflict()} ${this.trouble()}
           <textarea
             class="report-text"
-            aria-label="Text of the report"
+            aria-label=${t("Text of the report")}
             spellcheck="true"
             maxlength="60000"
-            placeholder="Write here. Everything is kept by itself."
+            placeholder=${t("Write here. Everything is kept by itself.")}
             ?disabled=${draft.state === "loading"}
             .value=${draft.text}
             @input=${this.typed}
@@ -175,12 +176,12 @@ export class ReportElement extends ViewerElement {
             @keydown=${this.leave}
           ></textarea>
           <p class="report-actions">
-            ${this.actionButton("Measurement", "insertMeasurement", () =>
+            ${this.actionButton(t("Measurement"), "insertMeasurement", () =>
               this.insertMeasurement(this.workspace.list.selected),
             )}
-            ${this.actionButton("Key image", "keyImage", () => this.insertImage())}
+            ${this.actionButton(t("Key image"), "keyImage", () => this.insertImage())}
             <button type="button" class="button small-button" @click=${() => this.insertShown()}>
-              What was shown
+              ${t("What was shown")}
             </button>
           </p>
           <p class="report-message" role="status">${this.message}</p>
@@ -208,7 +209,7 @@ export class ReportElement extends ViewerElement {
       type="button"
       class="button small-button"
       aria-label=${`Insert: ${name}`}
-      title=${key ? `Insert (${keyWords(key)})` : "Insert"}
+      title=${key ? `Insert (${keyWords(key)})` : t("Insert")}
       @mousedown=${(event: Event) => event.preventDefault()}
       @click=${run}
     >
@@ -239,12 +240,14 @@ export class ReportElement extends ViewerElement {
   private insert(reference: Reference): void {
     const { draft } = this;
     if (draft.state === "loading") {
-      this.say("The report is not here yet. Try again in a moment.");
+      this.say(t("The report is not here yet. Try again in a moment."));
       return;
     }
     const references = [...used(draft), reference];
     this.put(phrase(reference), references);
-    this.say(`${reference.words} is in the report as ${reference.mark}.`);
+    this.say(
+      t("{words} is in the report as {mark}.", { words: reference.words, mark: reference.mark }),
+    );
   }
 
   private insertShown(): void {
@@ -256,7 +259,7 @@ export class ReportElement extends ViewerElement {
         return unseenText(missing, count, series.SeriesNumber);
       });
     this.put(lines.join(" "), this.draft.references);
-    this.say("What was shown to you is in the report.");
+    this.say(t("What was shown to you is in the report."));
   }
 
   private put(added: string, references: readonly Reference[]): void {
@@ -289,14 +292,14 @@ export class ReportElement extends ViewerElement {
     return html`<div class="report-conflict" role="alert">
       <p>${draft.message}</p>
       <details>
-        <summary>The text of ${draft.theirs.updated_by?.name ?? "the other"}</summary>
+        <summary>${t("The text of {person}", { person: draft.theirs.updated_by?.name ?? t("the other") })}</summary>
         <pre class="report-other">${draft.theirs.text}</pre>
       </details>
       <p class="row">
         <button type="button" class="button primary" @click=${() => draft.putBelowTheirs()}>
-          Put mine below theirs
+          ${t("Put mine below theirs")}
         </button>
-        <button type="button" class="button" @click=${() => void draft.takeTheirs()}>Take theirs</button>
+        <button type="button" class="button" @click=${() => void draft.takeTheirs()}>${t("Take theirs")}</button>
       </p>
     </div>`;
   }
@@ -305,9 +308,9 @@ export class ReportElement extends ViewerElement {
     const { draft } = this;
     return draft.state === "waiting" || draft.state === "failed"
       ? html`<div class="report-conflict" role="alert">
-          <p>${draft.message} The text stays here until it is saved.</p>
+          <p>${t("{message} The text stays here until it is saved.", { message: draft.message })}</p>
           <p class="row">
-            <button type="button" class="button" @click=${() => draft.retry()}>Try now</button>
+            <button type="button" class="button" @click=${() => draft.retry()}>${t("Try now")}</button>
           </p>
         </div>`
       : nothing;
@@ -317,8 +320,8 @@ export class ReportElement extends ViewerElement {
     const all = used(this.draft);
     return all.length === 0
       ? nothing
-      : html`<section aria-label="Marks in the text">
-          <h3>Marks in the text</h3>
+      : html`<section aria-label=${t("Marks in the text")}>
+          <h3>${t("Marks in the text")}</h3>
           <ul class="report-marks">
             ${all.map((reference) => this.reference(reference))}
           </ul>
@@ -340,17 +343,17 @@ export class ReportElement extends ViewerElement {
       <span>${reference.words}</span>
       ${
         found.state === "changed"
-          ? html`<span class="report-changed">Changed: ${found.words}</span>
+          ? html`<span class="report-changed">${t("Changed: {words}", { words: found.words })}</span>
               <button
                 type="button"
                 class="button small-button"
                 aria-label=${`Update ${mark}`}
                 @click=${() => this.draft.write(update(this.draft, mark, found.words))}
               >
-                Update
+                ${t("Update")}
               </button>`
           : found.state === "gone"
-            ? html`<span class="report-changed">Not in the study any more</span>`
+            ? html`<span class="report-changed">${t("Not in the study any more")}</span>`
             : nothing
       }
     </li>`;
@@ -358,17 +361,17 @@ export class ReportElement extends ViewerElement {
 
   private history(): TemplateResult {
     return html`<details class="report-history" @toggle=${this.listEarlier}>
-      <summary>Earlier texts</summary>
+      <summary>${t("Earlier texts")}</summary>
       ${
         this.earlier === null
           ? nothing
           : this.earlier.length === 0
-            ? html`<p class="dim">Nothing has been saved yet.</p>`
+            ? html`<p class="dim">${t("Nothing has been saved yet.")}</p>`
             : html`<ul class="report-revisions">
                 ${this.earlier.map(
                   (row) => html`<li>
                     <button type="button" class="link-button" @click=${() => this.openEarlier(row)}>
-                      ${row.is_aside ? "Put aside" : `Version ${row.version}`},
+                      ${row.is_aside ? t("Put aside") : `Version ${row.version}`},
                       ${row.user.name}, ${new Date(row.at).toLocaleString()}
                     </button>
                   </li>`,
@@ -377,10 +380,10 @@ export class ReportElement extends ViewerElement {
       }
       ${
         this.opened
-          ? html`<section aria-label="Earlier text">
+          ? html`<section aria-label=${t("Earlier text")}>
               <pre class="report-other" tabindex="0">${this.opened.report.text || "(empty)"}</pre>
               <button type="button" class="button small-button" @click=${() => this.takeUp()}>
-                Put it below the text
+                ${t("Put it below the text")}
               </button>
             </section>`
           : nothing
@@ -411,7 +414,7 @@ export class ReportElement extends ViewerElement {
     if (this.opened) {
       this.draft.putBelow(this.opened.report);
       this.opened = null;
-      this.say("The earlier text stands below.");
+      this.say(t("The earlier text stands below."));
     }
   }
 }

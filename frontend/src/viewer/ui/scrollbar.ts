@@ -1,4 +1,5 @@
 import { html, type PropertyValues, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
@@ -33,13 +34,13 @@ export class ScrollbarElement extends ViewerElement {
       class="track"
       role="slider"
       tabindex="0"
-      aria-label="Image"
+      aria-label=${t("Image")}
       aria-orientation="vertical"
       aria-valuemin="1"
       aria-valuemax=${count}
       aria-valuenow=${this.pane.index + 1}
-      aria-valuetext=${`Image ${this.pane.index + 1} of ${count}`}
-      title="Left: which images are here. Right: which were shown in full."
+      aria-valuetext=${t("Image {index} of {count}", { index: this.pane.index + 1, count })}
+      title=${t("Left: which images are here. Right: which were shown in full.")}
       @pointerdown=${this.press}
       @pointermove=${this.drag}
     >

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t, tn } from "../../i18n";
 import type { Segment } from "../core/draft";
 import { volumeText } from "../tools/overlays";
 import {
@@ -24,10 +25,10 @@ const TOOL_ICONS: Record<PaintTool, IconName> = {
 };
 const STATE_TEXTS = {
   none: "",
-  saved: "Saved",
-  saving: "Saving",
-  waiting: "Not saved yet",
-  failed: "Not saved",
+  saved: t("Saved"),
+  saving: t("Saving"),
+  waiting: t("Not saved yet"),
+  failed: t("Not saved"),
 } as const;
 
 export function drawnHere(segments: Segments): TemplateResult | typeof nothing {
@@ -36,14 +37,14 @@ export function drawnHere(segments: Segments): TemplateResult | typeof nothing {
     return nothing;
   }
   if (!current) {
-    return html`<section class="segments-drawing" aria-label="Draw segments">
-      <p class="empty">Hang a series with pictures into the viewport to draw segments on it.</p>
+    return html`<section class="segments-drawing" aria-label=${t("Draw segments")}>
+      <p class="empty">${t("Hang a series with pictures into the viewport to draw segments on it.")}</p>
     </section>`;
   }
   const { draft } = current;
-  return html`<section class="segments-drawing" aria-label="Draw segments">
+  return html`<section class="segments-drawing" aria-label=${t("Draw segments")}>
     <header>
-      <h3>Drawn here</h3>
+      <h3>${t("Drawn here")}</h3>
       <span class="save-state" data-state=${current.state} role="status" title=${current.message}
         >${STATE_TEXTS[current.state]}</span
       >
@@ -55,7 +56,7 @@ export function drawnHere(segments: Segments): TemplateResult | typeof nothing {
     }
     ${
       draft.isEmpty
-        ? html`<p class="empty">Choose Brush and draw on the picture, or add a segment.</p>`
+        ? html`<p class="empty">${t("Choose Brush and draw on the picture, or add a segment.")}</p>`
         : html`<ul class="plain-list">
             ${draft.segments.map((segment) => segmentRow(segments, current, segment))}
           </ul>`
@@ -67,7 +68,7 @@ export function drawnHere(segments: Segments): TemplateResult | typeof nothing {
         ?disabled=${!current.isLoaded}
         @click=${() => current.addSegment()}
       >
-        Add segment
+        ${t("Add segment")}
       </button>
     </div>
     ${tools(segments, current)} ${options(segments.painter)} ${storing(segments, current)}
@@ -84,13 +85,13 @@ function segmentRow(segments: Segments, series: SeriesDraft, segment: Segment): 
     <input
       type="radio"
       name="active-segment"
-      aria-label=${`Draw in ${name}`}
+      aria-label=${t("Draw in {name}", { name })}
       .checked=${isActive}
       @change=${() => draft.activate(number)}
     />
     <input
       type="color"
-      aria-label=${`Colour of ${name}`}
+      aria-label=${t("Colour of {name}", { name })}
       .value=${colour}
       @change=${(event: Event) =>
         series.change(number, { colour: (event.target as HTMLInputElement).value })}
@@ -98,7 +99,7 @@ function segmentRow(segments: Segments, series: SeriesDraft, segment: Segment): 
     <input
       type="text"
       maxlength="64"
-      aria-label=${`Name of segment ${number}`}
+      aria-label=${t("Name of segment {number}", { number })}
       .value=${name}
       @change=${(event: Event) => rename(series, segment, event.target as HTMLInputElement)}
     />
@@ -119,7 +120,7 @@ function segmentRow(segments: Segments, series: SeriesDraft, segment: Segment): 
       ${icon("remove")}
     </button>
     <select
-      aria-label=${`What ${name} is`}
+      aria-label=${t("What {name} is", { name })}
       @change=${(event: Event) =>
         series.change(number, { property: (event.target as HTMLSelectElement).value })}
     >
@@ -145,7 +146,7 @@ function rename(series: SeriesDraft, segment: Segment, input: HTMLInputElement):
 }
 
 function tools({ painter }: Segments, { draft, isLoaded }: SeriesDraft): TemplateResult {
-  return html`<div class="paint-tools" role="toolbar" aria-label="Segment tools">
+  return html`<div class="paint-tools" role="toolbar" aria-label=${t("Segment tools")}>
     ${PAINT_TOOLS.map(({ tool, name }) =>
       iconButton({
         name,
@@ -156,13 +157,13 @@ function tools({ painter }: Segments, { draft, isLoaded }: SeriesDraft): Templat
       }),
     )}
     ${iconButton({
-      name: "Undo segment change",
+      name: t("Undo segment change"),
       icon: "undo",
       disabled: !draft.canUndo,
       run: () => draft.undo(),
     })}
     ${iconButton({
-      name: "Redo segment change",
+      name: t("Redo segment change"),
       icon: "redo",
       disabled: !draft.canRedo,
       run: () => draft.redo(),
@@ -182,7 +183,7 @@ function options(painter: Painter): TemplateResult | typeof nothing {
     ${
       isBrush
         ? html`<label
-            >Radius ${now.radius} px
+            >${t("Radius {radius} px", { radius: now.radius })}
             <input
               type="range"
               min="1"
@@ -192,7 +193,7 @@ function options(painter: Painter): TemplateResult | typeof nothing {
             />
           </label>`
         : html`<label
-              >Scissors
+              >${t("Scissors")}
               <select
                 .value=${now.action}
                 @change=${(event: Event) =>
@@ -209,7 +210,7 @@ function options(painter: Painter): TemplateResult | typeof nothing {
                 .checked=${now.isAllSlices}
                 @change=${(event: Event) =>
                   painter.setOptions({ isAllSlices: (event.target as HTMLInputElement).checked })}
-              />All slices</label
+              />${t("All slices")}</label
             >`
     }
     ${
@@ -220,18 +221,18 @@ function options(painter: Painter): TemplateResult | typeof nothing {
                 .checked=${now.isRanged}
                 @change=${(event: Event) =>
                   painter.setOptions({ isRanged: (event.target as HTMLInputElement).checked })}
-              />Only values from</label
+              />${t("Only values from")}</label
             >
             <input
               type="number"
-              aria-label="Lowest value"
+              aria-label=${t("Lowest value")}
               .value=${String(now.low)}
               @change=${(event: Event) => painter.setOptions({ low: numberOf(event) })}
             />
-            <span>to</span>
+            <span>${t("to")}</span>
             <input
               type="number"
-              aria-label="Highest value"
+              aria-label=${t("Highest value")}
               .value=${String(now.high)}
               @change=${(event: Event) => painter.setOptions({ high: numberOf(event) })}
             />`
@@ -257,7 +258,7 @@ function storing(segments: Segments, series: SeriesDraft): TemplateResult | type
       workspace.notify({
         id: "segments",
         kind: "info",
-        text: "Stored as a DICOM segmentation: a new series of this study.",
+        text: t("Stored as a DICOM segmentation: a new series of this study."),
       });
       await segments.list();
     } catch (error) {
@@ -270,35 +271,37 @@ function storing(segments: Segments, series: SeriesDraft): TemplateResult | type
       <button
         type="button"
         class="button"
-        title="Fills the slices between those that the segment is drawn on"
+        title=${t("Fills the slices between those that the segment is drawn on")}
         ?disabled=${draft.counts(draft.active).size < 2}
         @click=${() => {
           const count = segments.painter.fillBetween(series);
-          const text = `${count === 1 ? "One slice was" : `${count} slices were`} filled.`;
+          const text = tn("One slice was filled.", "{count} slices were filled.", count);
           workspace.notify({ id: "segments", kind: "info", text });
         }}
       >
-        Fill between slices
+        ${t("Fill between slices")}
       </button>
     </div>
     <form class="store-form" @submit=${run}>
       <label
-        >Name of the series
-        <input name="description" maxlength="64" placeholder="Segmentation" autocomplete="off" />
+        >${t("Name of the series")}
+        <input name="description" maxlength="64" placeholder=${t("Segmentation")} autocomplete="off" />
       </label>
       <div class="row-buttons">
         <button type="submit" class="button primary" ?disabled=${draft.drawnFrames.length === 0}>
-          Store as DICOM SEG
+          ${t("Store as DICOM SEG")}
         </button>
         <button type="button" class="button" @click=${() => discard(segments, series)}>
-          Discard
+          ${t("Discard")}
         </button>
       </div>
     </form>`;
 }
 
 function discard({ workspace }: Segments, series: SeriesDraft): void {
-  if (!window.confirm("Delete all segments that you have drawn on this series and not stored?")) {
+  if (
+    !window.confirm(t("Delete all segments that you have drawn on this series and not stored?"))
+  ) {
     return;
   }
   series.drop().catch((error: unknown) => {

@@ -1,4 +1,5 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { barOf } from "../core/isolines";
 import type { Pane } from "../engine/pane";
 import {
@@ -18,10 +19,10 @@ import { icon } from "./icons";
 import { drawnHere } from "./segments-drawing";
 
 const KIND_NAMES = {
-  segmentation: "Segmentation",
-  structures: "Structures",
-  dose: "Dose",
-  parametric: "Parametric map",
+  segmentation: t("Segmentation"),
+  structures: t("Structures"),
+  dose: t("Dose"),
+  parametric: t("Parametric map"),
 } as const;
 const MOST_IN_LEGEND = 12;
 /** From this width on a viewport has room for a whole legend between its corner texts. */
@@ -59,11 +60,11 @@ export class SegmentsElement extends ViewerElement {
     const segments = this.segments as Segments;
     return html`
       <header class="pane-head">
-        <h2>Segments and structures</h2>
+        <h2>${t("Segments and structures")}</h2>
         <button
           type="button"
           class="tool"
-          aria-label="Close segments and structures"
+          aria-label=${t("Close segments and structures")}
           @click=${this.close}
         >
           ${icon("close")}
@@ -71,8 +72,8 @@ export class SegmentsElement extends ViewerElement {
       </header>
       <div class="segments-body">
         ${this.looks(segments)} ${drawnHere(segments)}
-        <section class="segments-list" aria-label="In the study">
-          <h3>In the study</h3>
+        <section class="segments-list" aria-label=${t("In the study")}>
+          <h3>${t("In the study")}</h3>
           ${this.list(segments)}
         </section>
       </div>
@@ -82,7 +83,7 @@ export class SegmentsElement extends ViewerElement {
   private looks({ overlays }: Segments): TemplateResult {
     return html`<div class="segments-looks">
       <label
-        >Opacity
+        >${t("Opacity")}
         <input
           type="range"
           min="0"
@@ -94,14 +95,14 @@ export class SegmentsElement extends ViewerElement {
         />
       </label>
       <label
-        >Show as
+        >${t("Show as")}
         <select
           .value=${overlays.fill}
           @change=${(event: Event) => overlays.setFill((event.target as HTMLSelectElement).value as Fill)}
         >
-          <option value="both">Fill and outline</option>
-          <option value="fill">Fill</option>
-          <option value="outline">Outline</option>
+          <option value="both">${t("Fill and outline")}</option>
+          <option value="fill">${t("Fill")}</option>
+          <option value="outline">${t("Outline")}</option>
         </select>
       </label>
     </div>`;
@@ -111,16 +112,15 @@ export class SegmentsElement extends ViewerElement {
     if (segments.problem) {
       return html`<p class="problem" role="alert">
         ${icon("warning")}<span>${segments.problem}</span>
-        <button type="button" class="button" @click=${() => void segments.list()}>Try again</button>
+        <button type="button" class="button" @click=${() => void segments.list()}>${t("Try again")}</button>
       </p>`;
     }
     if (!segments.isListed) {
-      return html`<p class="empty">Looking for them…</p>`;
+      return html`<p class="empty">${t("Looking for them…")}</p>`;
     }
     if (segments.listed.length === 0) {
       return html`<p class="empty">
-        This study has no segmentation, structure set, dose or map. What other systems send of it
-        appears here.
+        ${t("This study has no segmentation, structure set, dose or map. What other systems send of it appears here.")}
       </p>`;
     }
     return html`${segments.listed.map((layer) => this.layer(segments, layer))}`;
@@ -134,7 +134,7 @@ export class SegmentsElement extends ViewerElement {
     return html`<article class="segments-object" data-kind=${object.kind} data-state=${layer.state}>
       <header>
         <h4>${name}</h4>
-        <span class="dim">${KIND_NAMES[object.kind]}, series ${object.SeriesNumber ?? "?"}</span>
+        <span class="dim">${t("{name}, series {number}", { name: KIND_NAMES[object.kind], number: object.SeriesNumber ?? "?" })}</span>
         <span class="dim">${who.filter(Boolean).join(" · ")}</span>
       </header>
       ${standing(this.workspace, object)}
@@ -157,7 +157,7 @@ export class SegmentsElement extends ViewerElement {
                     null,
                     (event.target as HTMLInputElement).checked,
                   )}
-              />Show all ${layer.parts.length}</label
+              />${t("Show all {length}", { length: layer.parts.length })}</label
             >`
           : nothing
       }
@@ -195,8 +195,8 @@ export class SegmentsElement extends ViewerElement {
       <button
         type="button"
         class="tool"
-        aria-label=${`Go to ${facts.name}`}
-        title=${`Go to the middle of ${facts.name}`}
+        aria-label=${t("Go to {name}", { name: facts.name })}
+        title=${t("Go to the middle of {name}", { name: facts.name })}
         ?disabled=${layer.state !== "ready"}
         @click=${() => segments.jump(layer, part)}
       >
@@ -218,7 +218,7 @@ function scale(layer: Layer, hasLevels = true): TemplateResult | typeof nothing 
   const kind = layer.object.kind === "dose" ? "dose" : "parametric";
   const { low, high } = rangeOf(layer);
   const { unit, quantity } = layer.drawn;
-  return html`<div class="scale" role="img" aria-label=${`${quantity}: ${numberText(low)} to ${numberText(high)} ${unit}`}>
+  return html`<div class="scale" role="img" aria-label=${t("{quantity}: {low} to {high} {unit}", { quantity, low: numberText(low), high: numberText(high), unit })}>
     <svg class="bar" preserveAspectRatio="none" viewBox="0 0 100 1" aria-hidden="true">
       ${stripes(kind)}
     </svg>
@@ -267,14 +267,14 @@ function legend(segments: Segments, pane: Pane): TemplateResult | typeof nothing
   return html`<div class="segments-legend" data-small=${String(isSmall)}>
     ${
       named.length > 0
-        ? html`<ul class="plain-list" aria-label="Segments on this picture">
+        ? html`<ul class="plain-list" aria-label=${t("Segments on this picture")}>
             ${named.slice(0, MOST_IN_LEGEND).map(
               ({ facts, colour }) => html`<li>
                 <svg class="swatch" aria-hidden="true"><rect width="100%" height="100%" fill=${colour}></rect></svg
                 >${facts.name}
               </li>`,
             )}
-            ${named.length > MOST_IN_LEGEND ? html`<li>and ${named.length - MOST_IN_LEGEND} more</li>` : nothing}
+            ${named.length > MOST_IN_LEGEND ? html`<li>${t("and {MOST_IN_LEGEND} more", { MOST_IN_LEGEND: named.length - MOST_IN_LEGEND })}</li>` : nothing}
           </ul>`
         : nothing
     }

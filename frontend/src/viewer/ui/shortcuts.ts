@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { type Command, keyName, keyProblem, readKeys, writeKeys } from "../core/keys";
 import { request } from "../net/api";
 import { keyText } from "./button";
@@ -51,19 +52,18 @@ export class ShortcutsElement extends ViewerElement {
     return html`<dialog
       class="sheet"
       id="shortcuts"
-      aria-label="Change the keys"
+      aria-label=${t("Change the keys")}
       @keydown=${this.press}
       @cancel=${this.stopListening}
     >
       <header>
-        <h2>Change the keys</h2>
+        <h2>${t("Change the keys")}</h2>
         <form method="dialog">
-          <button class="tool" aria-label="Close" title="Close (Esc)">${icon("close")}</button>
+          <button class="tool" aria-label=${t("Close")} title=${t("Close (Esc)")}>${icon("close")}</button>
         </form>
       </header>
       <p class="dim">
-        Press Change, then the key. Your keys are kept for you on every computer of this site.
-        Tab, Enter and Esc stay as they are.
+        ${t("Press Change, then the key. Your keys are kept for you on every computer of this site. Tab, Enter and Esc stay as they are.")}
       </p>
       ${this.messageLine()}
       <div class="columns">
@@ -77,13 +77,13 @@ export class ShortcutsElement extends ViewerElement {
         )}
       </div>
       <p class="row key-actions">
-        <button type="button" class="button" @click=${this.save}>${icon("download")} Export</button>
+        <button type="button" class="button" @click=${this.save}>${icon("download")} ${t("Export")}</button>
         <label class="button file-button"
-          >Import
+          >${t("Import")}
           <input type="file" class="visually-hidden" accept="application/json,.json" @change=${this.read} />
         </label>
         <button type="button" class="button" @click=${() => this.change(() => keyMap.reset())}>
-          ${icon("reset")} All as they were
+          ${icon("reset")} ${t("All as they were")}
         </button>
       </p>
     </dialog>`;
@@ -95,7 +95,7 @@ export class ShortcutsElement extends ViewerElement {
       ${message ? html`<span>${message.text}</span>` : nothing}
       ${
         message?.take
-          ? html`<button type="button" class="button" @click=${message.take}>Take it</button>
+          ? html`<button type="button" class="button" @click=${message.take}>${t("Take it")}</button>
               <button
                 type="button"
                 class="button"
@@ -103,7 +103,7 @@ export class ShortcutsElement extends ViewerElement {
                   this.message = null;
                 }}
               >
-                Leave it
+                ${t("Leave it")}
               </button>`
           : nothing
       }
@@ -119,10 +119,10 @@ export class ShortcutsElement extends ViewerElement {
       <span class="key-keys">
         ${
           isListening
-            ? html`<span class="key-waiting">Press a key</span>`
+            ? html`<span class="key-waiting">${t("Press a key")}</span>`
             : keys.length > 0
               ? keyCaps(keys)
-              : html`<span class="dim">no key</span>`
+              : html`<span class="dim">${t("no key")}</span>`
         }
       </span>
       ${
@@ -130,8 +130,8 @@ export class ShortcutsElement extends ViewerElement {
           ? html`<button
               type="button"
               class="tool"
-              aria-label=${`${name}: as it was`}
-              title="As it was"
+              aria-label=${t("{name}: as it was", { name })}
+              title=${t("As it was")}
               @click=${() => this.change(() => keyMap.reset(id))}
             >
               ${icon("undo")}
@@ -141,16 +141,19 @@ export class ShortcutsElement extends ViewerElement {
       <button
         type="button"
         class="button small-button"
-        aria-label=${`${name}: change the key`}
+        aria-label=${t("{name}: change the key", { name })}
         aria-pressed=${String(isListening)}
         @click=${() => {
           this.listening = isListening ? null : id;
           this.message = isListening
             ? null
-            : { text: `Press the key for ${name}. Esc leaves it as it is.`, isError: false };
+            : {
+                text: t("Press the key for {name}. Esc leaves it as it is.", { name }),
+                isError: false,
+              };
         }}
       >
-        Change
+        ${t("Change")}
       </button>
     </li>`;
   }
@@ -176,7 +179,7 @@ export class ShortcutsElement extends ViewerElement {
     const other = keyMap.clash(id, key);
     if (other) {
       this.message = {
-        text: `${keyWords(key)} is the key of ${other.name}.`,
+        text: t("{key} is the key of {name}.", { key: keyWords(key), name: other.name }),
         isError: true,
         take: () => this.change(() => keyMap.assign(id, key)),
       };
@@ -195,22 +198,22 @@ export class ShortcutsElement extends ViewerElement {
 
   private change(make: () => void): void {
     make();
-    this.message = { text: "Keeping it.", isError: false };
+    this.message = { text: t("Keeping it."), isError: false };
     void this.keep();
   }
 
   private async keep(): Promise<void> {
     if (!this.url) {
-      this.message = { text: "Kept in this window.", isError: false };
+      this.message = { text: t("Kept in this window."), isError: false };
       return;
     }
     try {
       const body = { shortcuts: keyMap.chosen };
       await request(this.url, { method: "PUT", body, keepalive: true });
-      this.message = { text: "Kept.", isError: false };
+      this.message = { text: t("Kept."), isError: false };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.message = { text: `Kept in this window only. ${reason}`, isError: true };
+      this.message = { text: t("Kept in this window only. {reason}", { reason }), isError: true };
     }
   }
 

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { SeriesFacts } from "../core/manifest";
 import { isDocument } from "../core/stack";
 import { videosOf } from "../core/video";
@@ -43,7 +44,7 @@ export class StripElement extends ViewerElement {
   }
 
   override render(): TemplateResult {
-    return html`<ol class="series-list" aria-label="Series">
+    return html`<ol class="series-list" aria-label=${t("Series")}>
       ${this.workspace.manifest.series.map((series) => html`<li>${this.entry(series)}</li>`)}
     </ol>`;
   }
@@ -54,7 +55,7 @@ export class StripElement extends ViewerElement {
     const isActive = workspace.active.stack?.series === series;
     const number = series.SeriesNumber === null ? "" : `${series.SeriesNumber}`;
     const document = isDocument(series);
-    const name = series.SeriesDescription || (document ? kindName(series) : "No description");
+    const name = series.SeriesDescription || (document ? kindName(series) : t("No description"));
     const loaded = workspace.loadedOf(series);
     const total = workspace.stacks.find((stack) => stack.series === series)?.frames.length ?? 0;
     return html`<button
@@ -63,7 +64,7 @@ export class StripElement extends ViewerElement {
       draggable="true"
       aria-current=${isActive ? "true" : nothing}
       data-shown=${String(isShown)}
-      title=${`${name}${document ? "" : `, ${loaded} of ${total} images loaded`}`}
+      title=${`${name}${document ? "" : t(", {loaded} of {total} images loaded", { loaded, total })}`}
       @click=${() => this.open(series)}
       @dragstart=${(event: DragEvent) =>
         event.dataTransfer?.setData("application/x-noctis-series", series.id)}
@@ -80,7 +81,7 @@ export class StripElement extends ViewerElement {
         document
           ? nothing
           : html`<progress
-              aria-label=${`Loaded of series ${number}`}
+              aria-label=${t("Loaded of series {number}", { number })}
               max=${total}
               value=${loaded}
               data-complete=${String(loaded >= total)}

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { KIND_NAMES, measurementValue, sourceText } from "../core/format";
 import type { Item } from "../core/measurements";
 import { renamed } from "../tools/drawing";
@@ -10,10 +11,10 @@ import { icon } from "./icons";
 
 const STATE_TEXTS = {
   saved: "",
-  saving: "Saving",
-  waiting: "Not saved",
-  failed: "Not saved",
-  local: "Not kept",
+  saving: t("Saving"),
+  waiting: t("Not saved"),
+  failed: t("Not saved"),
+  local: t("Not kept"),
 } as const;
 
 /** The pane of measurements: one row each, with its value, the unit's source and its saving state. */
@@ -42,16 +43,15 @@ export class MeasurementTableElement extends ViewerElement {
     const items = this.workspace.list.all();
     return html`
       <header class="pane-head">
-        <h2>Measurements</h2>
-        <button type="button" class="tool" aria-label="Close measurements" @click=${this.close}>
+        <h2>${t("Measurements")}</h2>
+        <button type="button" class="tool" aria-label=${t("Close measurements")} @click=${this.close}>
           ${icon("close")}
         </button>
       </header>
       ${
         items.length === 0
           ? html`<p class="empty">
-              No measurements yet. Choose Length (M), Angle (A) or Ellipse ROI (E) and draw on the
-              picture. Everything is saved by itself.
+              ${t("No measurements yet. Choose Length (M), Angle (A) or Ellipse ROI (E) and draw on the picture. Everything is saved by itself.")}
             </p>`
           : this.table(items)
       }
@@ -61,13 +61,13 @@ export class MeasurementTableElement extends ViewerElement {
 
   private table(items: readonly Item[]): TemplateResult {
     return html`<div class="table-scroll">
-      <table class="measurements" aria-label="Measurements">
+      <table class="measurements" aria-label=${t("Measurements")}>
         <thead>
           <tr>
-            <th scope="col">Tool</th>
-            <th scope="col">Value</th>
-            <th scope="col">Unit from</th>
-            <th scope="col"><span class="visually-hidden">Actions</span></th>
+            <th scope="col">${t("Tool")}</th>
+            <th scope="col">${t("Value")}</th>
+            <th scope="col">${t("Unit from")}</th>
+            <th scope="col"><span class="visually-hidden">${t("Actions")}</span></th>
           </tr>
         </thead>
         <tbody>
@@ -89,7 +89,7 @@ export class MeasurementTableElement extends ViewerElement {
       @click=${() => this.workspace.showMeasurement(key)}
     >
       <td>
-        <button type="button" class="link" aria-label=${`Show measurement ${number}`}>${number}</button>
+        <button type="button" class="link" aria-label=${t("Show measurement {number}", { number })}>${number}</button>
         <b>${name}</b>
         <span class="place">${place}</span>
       </td>
@@ -109,8 +109,8 @@ export class MeasurementTableElement extends ViewerElement {
         <button
           type="button"
           class="tool"
-          aria-label=${`Rename measurement ${number}`}
-          title="Rename"
+          aria-label=${t("Rename measurement {number}", { number })}
+          title=${t("Rename")}
           @click=${(event: Event) => {
             event.stopPropagation();
             this.editing = key;
@@ -121,8 +121,8 @@ export class MeasurementTableElement extends ViewerElement {
         <button
           type="button"
           class="tool"
-          aria-label=${`Delete measurement ${number}`}
-          title="Delete"
+          aria-label=${t("Delete measurement {number}", { number })}
+          title=${t("Delete")}
           @click=${(event: Event) => {
             event.stopPropagation();
             list.remove(key);
@@ -153,7 +153,7 @@ export class MeasurementTableElement extends ViewerElement {
       class="rename"
       type="text"
       maxlength="200"
-      aria-label="Name of the measurement"
+      aria-label=${t("Name of the measurement")}
       .value=${item.facts.label}
       @click=${(event: Event) => event.stopPropagation()}
       @blur=${(event: Event) => keep(event.target as HTMLInputElement)}
@@ -180,7 +180,7 @@ export class MeasurementTableElement extends ViewerElement {
       const index = stack.frames.findIndex((frame) => belongs(facts, frame));
       if (index >= 0) {
         const number = stack.series.SeriesNumber;
-        const where = facts.plane ? "reformatted near image" : "image";
+        const where = facts.plane ? t("reformatted near image") : "image";
         return `${number === null ? "" : `series ${number}, `}${where} ${index + 1}`;
       }
     }

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { calibrate } from "../core/calibration";
 import { ageAt, ageText, numberText, personName, sexText } from "../core/format";
 import type { Manifest } from "../core/manifest";
@@ -24,7 +25,7 @@ function patientLines(manifest: Manifest): string[] {
   ];
 }
 
-const MODE_NAMES = { mip: "MIP", minip: "MinIP", average: "Average" } as const;
+const MODE_NAMES = { mip: "MIP", minip: "MinIP", average: t("Average") } as const;
 
 /** Side and view of a projection. */
 function viewText(pane: Pane): string {
@@ -92,7 +93,7 @@ function displayLines(pane: Pane): string[] {
       (isColor(frame) || fileTables(frame).length > 0))
       ? ""
       : windowText(pane),
-    `Zoom ${numberText(pane.zoomFactor * 100, 0)}${THIN_SPACE}%`,
+    t("Zoom {zoomFactor} %", { zoomFactor: numberText(pane.zoomFactor * 100, 0) }),
   ];
 }
 
@@ -101,43 +102,49 @@ function marks(pane: Pane): TemplateResult[] {
   const frame = pane.shownFrame;
   const all: [string, string, string][] = [];
   if (pane.state === "preview") {
-    all.push(["preview", "Preview", "The exact picture is on its way."]);
+    all.push(["preview", t("Preview"), t("The exact picture is on its way.")]);
   }
   if (frame && pane.shownIndex !== pane.index) {
-    all.push(["loading", `Loading image ${pane.index + 1}`, "The picture before is still shown."]);
+    all.push([
+      "loading",
+      t("Loading image {index}", { index: pane.index + 1 }),
+      t("The picture before is still shown."),
+    ]);
   }
   if (frame?.image.LossyImageCompression) {
-    all.push(["lossy", "Lossy", "The file was compressed with loss before it came here."]);
+    all.push(["lossy", t("Lossy"), t("The file was compressed with loss before it came here.")]);
   }
   if (frame && !pane.stack?.rendering && !frame.image.SequenceOfUltrasoundRegions?.length) {
     const { unit, note } = calibrate(frame, []);
     if (unit === "px") {
-      all.push(["uncalibrated", "Uncalibrated", note ?? ""]);
+      all.push(["uncalibrated", t("Uncalibrated"), note ?? ""]);
     }
   }
   const reformat = pane.stack?.reformat;
   if (reformat) {
     const { mode, thickness } = reformat.slab;
     const thick = mode === "thin" ? "" : ` ${MODE_NAMES[mode]} ${thickness}${THIN_SPACE}mm`;
-    all.push(["reformatted", `Reformatted${thick}`, "Computed from the slices of the series."]);
+    all.push(["reformatted", `Reformatted${thick}`, t("Computed from the slices of the series.")]);
   }
   if (pane.stack?.rendering) {
-    all.push(["rendered", "3D view", "Computed and coarse: measure in the slices."]);
+    all.push(["rendered", t("3D view"), t("Computed and coarse: measure in the slices.")]);
   }
   const fused = pane.overlays?.describe(pane);
   if (fused) {
     all.push(["fused", fused.text, fused.title]);
     if (fused.isForced) {
-      const title = "The two series have different Frames of Reference: positions need not agree.";
-      all.push(["unregistered", "Not registered", title]);
+      const title = t(
+        "The two series have different Frames of Reference: positions need not agree.",
+      );
+      all.push(["unregistered", t("Not registered"), title]);
     }
   }
   const uptake = pane.stack && quantities.factsOf(pane.stack.series.SeriesInstanceUID);
   if (uptake?.types.length === 0) {
-    all.push(["no-suv", "No SUV", uptake.refusals.BW ?? ""]);
+    all.push(["no-suv", t("No SUV"), uptake.refusals.BW ?? ""]);
   }
   if (pane.invert) {
-    all.push(["inverted", "Inverted", "Light and dark are exchanged."]);
+    all.push(["inverted", t("Inverted"), t("Light and dark are exchanged.")]);
   }
   return all.map(
     ([kind, text, title]) =>
@@ -152,7 +159,9 @@ function lines(all: readonly string[]): TemplateResult[] {
 /** What a picture of another study is, so that nobody takes it for the one that is read. */
 function priorText(own: Manifest, manifest: Manifest): string {
   const prior = own.priors?.find(({ id }) => id === manifest.study.id);
-  return manifest === own ? "" : `Prior · ${intervalText(prior?.interval_days ?? null)}`;
+  return manifest === own
+    ? ""
+    : t("Prior · {interval_days}", { interval_days: intervalText(prior?.interval_days ?? null) });
 }
 
 /** The texts in the four corners and the letters at the edges; `own` is the window's study. */
@@ -175,7 +184,7 @@ export function cornerTexts(manifest: Manifest, pane: Pane, own = manifest): Tem
     </div>
     ${
       letters
-        ? html`<div class="letters" aria-label="Orientation">
+        ? html`<div class="letters" aria-label=${t("Orientation")}>
             <span class="edge left">${letters.left}</span>
             <span class="edge right">${letters.right}</span>
             <span class="edge top">${letters.top}</span>
@@ -213,7 +222,7 @@ function scaleBar(pane: Pane): TemplateResult | typeof nothing {
   }
   const pixels = Math.round(length * perMm);
   const label = length >= 10 ? `${length / 10}${THIN_SPACE}cm` : `${length}${THIN_SPACE}mm`;
-  return html`<div class="scale-bar" title=${`Scale from ${source}`}>
+  return html`<div class="scale-bar" title=${t("Scale from {source}", { source })}>
     <svg width="9" height=${pixels} aria-hidden="true">
       <path d=${`M0,0.5H9M4.5,0V${pixels}M0,${pixels - 0.5}H9M2,${pixels / 2}H7`}></path>
     </svg>

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { LAYOUTS, layoutOf, MOST_COLUMNS, MOST_ROWS } from "../core/layout";
 import type { MeasurementKind } from "../core/manifest";
 import { toldWindow } from "../core/quantity";
@@ -85,23 +86,23 @@ export class ToolbarElement extends ViewerElement {
   override render(): TemplateResult {
     const { workspace, hooks } = this;
     const pane = workspace.active;
-    return html`<div class="tools" role="toolbar" aria-label="Tools">
-      ${group("Navigation", [...NAVIGATION_TOOLS.map((info) => this.tool(info)), this.presetsButton()])}
-      ${group("Measure", [
+    return html`<div class="tools" role="toolbar" aria-label=${t("Tools")}>
+      ${group(t("Navigation"), [...NAVIGATION_TOOLS.map((info) => this.tool(info)), this.presetsButton()])}
+      ${group(t("Measure"), [
         ...MEASUREMENT_TOOLS.map((info) => this.tool(info)),
         this.moreButton(),
         this.action("undo", { disabled: !workspace.list.canUndo }),
         this.action("redo", { disabled: !workspace.list.canRedo }),
       ])}
-      ${group("Picture", [
+      ${group(t("Picture"), [
         this.action("invert", { pressed: pane.invert }),
         this.action("fit"),
         this.action("reset"),
-        menuButton("turn-menu", "Rotate and flip", "rotateRight"),
+        menuButton("turn-menu", t("Rotate and flip"), "rotateRight"),
       ])}
-      ${group("View", [
+      ${group(t("View"), [
         iconButton({
-          name: "Cine",
+          name: t("Cine"),
           icon: "cine",
           key: "c",
           pressed: this.showsCine || pane.cine.isPlaying,
@@ -127,7 +128,7 @@ export class ToolbarElement extends ViewerElement {
           pressed: workspace.volume3d.isOpen,
           run: () => workspace.volume3d.toggle(),
         }),
-        menuButton("display-menu", "Appearance", "settings"),
+        menuButton("display-menu", t("Appearance"), "settings"),
       ])}
       ${this.presetsMenu()} ${this.layoutMenu()} ${linkMenu(workspace)} ${this.moreMenu()}
       ${this.turnMenu()} ${this.displayMenu()}
@@ -164,16 +165,16 @@ export class ToolbarElement extends ViewerElement {
     ] as const;
     return buttonMenu(
       "turn-menu",
-      "Rotate and flip",
+      t("Rotate and flip"),
       ids.map((id) => this.actionButton(id)),
     );
   }
 
   private displayMenu(): TemplateResult {
     const { workspace } = this;
-    return buttonMenu("display-menu", "Appearance", [
+    return buttonMenu("display-menu", t("Appearance"), [
       {
-        name: "Texts",
+        name: t("Texts"),
         icon: "texts",
         key: "t",
         pressed: workspace.showsTexts,
@@ -181,16 +182,16 @@ export class ToolbarElement extends ViewerElement {
       },
       this.actionButton("fullScreen"),
       {
-        name: "Colours and fusion",
+        name: t("Colours and fusion"),
         icon: "colors",
         key: "$",
         pressed: workspace.fusion.isBarOpen,
         run: () => workspace.fusion.setBar(!workspace.fusion.isBarOpen),
       },
-      { name: "Light or dark", icon: "theme", run: this.hooks.toggleTheme },
-      { name: "Change the keys", icon: "keyboard", key: "Control+,", run: this.hooks.showKeys },
+      { name: t("Light or dark"), icon: "theme", run: this.hooks.toggleTheme },
+      { name: t("Change the keys"), icon: "keyboard", key: "Control+,", run: this.hooks.showKeys },
       {
-        name: "Test pattern",
+        name: t("Test pattern"),
         icon: "pattern",
         run: () => window.open("/viewer/test-pattern/", "_blank", "noopener"),
       },
@@ -199,7 +200,7 @@ export class ToolbarElement extends ViewerElement {
 
   private moreButton(): TemplateResult {
     const held = MORE_TOOLS.find(({ tool }) => tool === this.workspace.tool);
-    const name = "More tools";
+    const name = t("More tools");
     return html`<span class="held" data-held=${String(held !== undefined)}
       >${menuButton("more-menu", name, held ? TOOL_ICONS[held.tool] : "more")}</span
     >`;
@@ -226,27 +227,27 @@ export class ToolbarElement extends ViewerElement {
         class="menu-item"
         popovertarget="more-menu"
         popovertargetaction="hide"
-        aria-label="Render on the server"
+        aria-label=${t("Render on the server")}
         @click=${() => openReconstructions(workspace)}
       >
-        ${icon("volume")}<span>Render on the server</span><kbd></kbd>
+        ${icon("volume")}<span>${t("Render on the server")}</span><kbd></kbd>
       </button>
       <button
         type="button"
         class="menu-item"
         popovertarget="more-menu"
         popovertargetaction="hide"
-        aria-label="Analyses"
+        aria-label=${t("Analyses")}
         @click=${() =>
           open(`/worklist/studies/${workspace.manifest.study.id}/findings/`, "_blank", "noopener")}
       >
-        ${icon("table")}<span>Analyses</span><kbd></kbd>
+        ${icon("table")}<span>${t("Analyses")}</span><kbd></kbd>
       </button>
     </div>`;
   }
 
   private presetsButton(): TemplateResult {
-    return menuButton("presets-menu", "Window presets", "presets");
+    return menuButton("presets-menu", t("Window presets"), "presets");
   }
 
   private presetsMenu(): TemplateResult {
@@ -275,7 +276,7 @@ export class ToolbarElement extends ViewerElement {
         popovertargetaction="hide"
         @click=${() => workspace.active.setWindow(null)}
       >
-        <span>As the file says</span>
+        <span>${t("As the file says")}</span>
       </button>
       <button
         type="button"
@@ -284,7 +285,7 @@ export class ToolbarElement extends ViewerElement {
         popovertargetaction="hide"
         @click=${this.hooks.showWindow}
       >
-        <span>Enter numbers…</span>
+        <span>${t("Enter numbers…")}</span>
       </button>
     </div>`;
   }
@@ -292,7 +293,7 @@ export class ToolbarElement extends ViewerElement {
   private layoutButton(): TemplateResult {
     const { layout } = this.workspace;
     const name = layout === "1x1" ? "one" : layout === "1x2" ? "two" : "four";
-    return menuButton("layout-menu", "Layout", name);
+    return menuButton("layout-menu", t("Layout"), name);
   }
 
   private layoutMenu(): TemplateResult {
@@ -310,8 +311,8 @@ export class ToolbarElement extends ViewerElement {
           ${icon(icons[layout] ?? "one")}<span>${name}</span>
         </button>`,
       )}
-      <div class="menu-title">Rows x columns</div>
-      <div class="layout-grid" role="group" aria-label="Rows x columns">
+      <div class="menu-title">${t("Rows x columns")}</div>
+      <div class="layout-grid" role="group" aria-label=${t("Rows x columns")}>
         ${GRID.map(
           ([rows, columns]) => html`<button
             type="button"
@@ -327,12 +328,12 @@ export class ToolbarElement extends ViewerElement {
         )}
       </div>
       ${this.stages()}
-      <div class="menu-title">Beside this</div>
+      <div class="menu-title">${t("Beside this")}</div>
       ${this.layoutItem({ ...LAYOUT_ACTIONS.compare, disabled: !this.workspace.manifest.priors?.length })}
       ${this.layoutItem(LAYOUT_ACTIONS.secondWindow)}
       ${this.layoutItem(LAYOUT_ACTIONS.nextStudy)} ${this.layoutItem(LAYOUT_ACTIONS.previousStudy)}
       ${this.layoutItem({
-        name: "Use this layout for studies like this…",
+        name: t("Use this layout for studies like this…"),
         keys: [],
         disabled: !this.workspace.manifest.links.hanging,
         run: () => this.hooks.keepLayout(),
@@ -346,8 +347,8 @@ export class ToolbarElement extends ViewerElement {
     const { stages } = hanging;
     return stages.length < 2 && hanging.index === 0
       ? nothing
-      : html`<div class="menu-title">${manifest.hanging?.protocol.name ?? "Layout"}: Shift + PgDn, PgUp</div>
-          <div class="stage-list" role="group" aria-label="Stages">
+      : html`<div class="menu-title">${manifest.hanging?.protocol.name ?? t("Layout")}: Shift + PgDn, PgUp</div>
+          <div class="stage-list" role="group" aria-label=${t("Stages")}>
             ${stages.map(
               ({ name, rows, columns }, index) => html`<button
                 type="button"

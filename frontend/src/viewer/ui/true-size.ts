@@ -1,4 +1,5 @@
 import { html, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Workspace } from "../tools/workspace";
 
 const DIALOG = "true-size";
@@ -27,16 +28,15 @@ export function openTrueSize(): void {
 
 /** Asks how large the screen is, and shows the picture as large as the patient. */
 export function trueSizeDialog(workspace: Workspace): TemplateResult {
-  return html`<dialog class="sheet small" id=${DIALOG} aria-label="True size">
+  return html`<dialog class="sheet small" id=${DIALOG} aria-label=${t("True size")}>
     <form method="dialog" @submit=${(event: SubmitEvent) => take(event, workspace)}>
-      <h2>True size</h2>
+      <h2>${t("True size")}</h2>
       <p>
-        Hold the short side of a bank card (54 mm) to the screen and make the bar as high as it. This
-        browser remembers it for this screen.
+        ${t("Hold the short side of a bank card (54 mm) to the screen and make the bar as high as it. This browser remembers it for this screen.")}
       </p>
       <div class="card-side" aria-hidden="true"></div>
       <label
-        >Height of the bar
+        >${t("Height of the bar")}
         <input
           name="side"
           type="range"
@@ -46,8 +46,8 @@ export function trueSizeDialog(workspace: Workspace): TemplateResult {
           @input=${(event: Event) => draw(event.target as HTMLInputElement)}
       /></label>
       <p class="row">
-        <button class="button" value="cancel" formnovalidate>Cancel</button>
-        <button class="button primary" value="apply">Show in true size</button>
+        <button class="button" value="cancel" formnovalidate>${t("Cancel")}</button>
+        <button class="button primary" value="apply">${t("Show in true size")}</button>
       </p>
     </form>
   </dialog>`;
@@ -72,7 +72,9 @@ function take(event: SubmitEvent, workspace: Workspace): void {
     workspace.notify({
       id: "true-size",
       kind: "info",
-      text: "This picture does not say how large its pixels are in the patient, so it has no true size.",
+      text: t(
+        "This picture does not say how large its pixels are in the patient, so it has no true size.",
+      ),
     });
   }
 }

@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { ImageFacts } from "../core/manifest";
 import { clock, frameAt, SPEEDS, timeOf, type VideoFacts } from "../core/video";
 import type { Player } from "../engine/beside-pane";
@@ -9,8 +10,9 @@ import { icon } from "./icons";
 
 const ASK_AGAIN_MS = 3000;
 const NOTCH = 40;
-const BROKEN =
-  "This browser cannot play the video. Try another browser, or download it to open it elsewhere.";
+const BROKEN = t(
+  "This browser cannot play the video. Try another browser, or download it to open it elsewhere.",
+);
 
 /** A video in its viewport: the picture, and a bar with which to play it and to step through it. */
 export class VideoElement extends ViewerElement implements Player {
@@ -224,7 +226,7 @@ export class VideoElement extends ViewerElement implements Player {
     }
     return html`<section
       class="video"
-      aria-label="Video"
+      aria-label=${t("Video")}
       data-state=${this.failure ? "error" : this.facts ? "ready" : "loading"}
       data-frame-number=${this.index + 1}
       @wheel=${this.wheel}
@@ -238,8 +240,8 @@ export class VideoElement extends ViewerElement implements Player {
     return html`<p class="video-note" role="status">
       ${
         this.isBeingMade
-          ? "The video is being made ready for this browser. It opens by itself."
-          : "Opening the video…"
+          ? t("The video is being made ready for this browser. It opens by itself.")
+          : t("Opening the video…")
       }
     </p>`;
   }
@@ -247,17 +249,17 @@ export class VideoElement extends ViewerElement implements Player {
   private reason(image: ImageFacts): TemplateResult {
     return html`<div class="panel" role="alert">
       ${icon("warning")}
-      <h2>The video cannot be shown</h2>
+      <h2>${t("The video cannot be shown")}</h2>
       <p>${this.failure}</p>
       <p class="row">
         <button type="button" class="button" @click=${() => void this.retry()}>
-          ${icon("reset")} Try again
+          ${icon("reset")} ${t("Try again")}
         </button>
         <a class="button" href=${image.video?.original_url ?? ""} download=${image.SOPInstanceUID}
-          >${icon("download")} Video</a
+          >${icon("download")} ${t("Video")}</a
         >
         <a class="button" href=${image.file_url} download=${`${image.SOPInstanceUID}.dcm`}
-          >${icon("download")} DICOM file</a
+          >${icon("download")} ${t("DICOM file")}</a
         >
       </p>
     </div>`;
@@ -290,27 +292,27 @@ export class VideoElement extends ViewerElement implements Player {
 
   private bar(facts: VideoFacts, image: ImageFacts): TemplateResult {
     const number = this.index + 1;
-    return html`<div class="video-bar" role="group" aria-label="Player">
+    return html`<div class="video-bar" role="group" aria-label=${t("Player")}>
       <input
         type="range"
         min="1"
         max=${facts.frame_count}
         .value=${String(number)}
-        aria-label="Frame"
-        aria-valuetext=${`Frame ${number} of ${facts.frame_count}`}
+        aria-label=${t("Frame")}
+        aria-valuetext=${t("Frame {number} of {frame_count}", { number, frame_count: facts.frame_count })}
         @input=${(event: Event) => this.go(Number((event.target as HTMLInputElement).value) - 1)}
       />
       <div class="video-buttons">
-        ${this.button(this.isPlaying ? "Pause" : "Play", "C", this.isPlaying ? "pause" : "play", () => (this.isPlaying ? this.stop() : this.play()))}
-        ${this.button("Previous frame", "arrow up", "stepBack", () => this.step(-1))}
-        ${this.button("Next frame", "arrow down", "stepForward", () => this.step(1))}
+        ${this.button(this.isPlaying ? t("Pause") : t("Play"), "C", this.isPlaying ? "pause" : "play", () => (this.isPlaying ? this.stop() : this.play()))}
+        ${this.button(t("Previous frame"), "arrow up", "stepBack", () => this.step(-1))}
+        ${this.button(t("Next frame"), "arrow down", "stepForward", () => this.step(1))}
         <span class="video-count"
-          ><output>Frame ${number} / ${facts.frame_count}</output>
+          ><output>${t("Frame {number} / {frame_count}", { number, frame_count: facts.frame_count })}</output>
           <span>${clock(this.index / facts.frame_rate)} / ${clock(facts.duration_s)}</span></span
         >
         <select
-          aria-label="Speed"
-          title="Speed"
+          aria-label=${t("Speed")}
+          title=${t("Speed")}
           @change=${(event: Event) => this.setSpeed(Number((event.target as HTMLSelectElement).value))}
         >
           ${SPEEDS.map(
@@ -321,9 +323,9 @@ export class VideoElement extends ViewerElement implements Player {
         <button
           type="button"
           class="tool"
-          aria-label="Loop"
+          aria-label=${t("Loop")}
           aria-pressed=${String(this.loops)}
-          title="Loop"
+          title=${t("Loop")}
           @click=${() => {
             this.loops = !this.loops;
           }}
@@ -335,8 +337,8 @@ export class VideoElement extends ViewerElement implements Player {
           class="tool"
           href=${image.file_url}
           download=${`${image.SOPInstanceUID}.dcm`}
-          aria-label="Download the DICOM file"
-          title="Download the DICOM file"
+          aria-label=${t("Download the DICOM file")}
+          title=${t("Download the DICOM file")}
           >${icon("download")}</a
         >
       </div>
@@ -362,7 +364,7 @@ export class VideoElement extends ViewerElement implements Player {
 
   private choice(): TemplateResult {
     return html`<select
-      aria-label="Which video of the series"
+      aria-label=${t("Which video of the series")}
       @change=${(event: Event) => {
         this.chosen = (event.target as HTMLSelectElement).value;
       }}
@@ -370,7 +372,7 @@ export class VideoElement extends ViewerElement implements Player {
       ${this.images.map(
         (image, place) =>
           html`<option value=${image.id} ?selected=${image === this.image}>
-            ${place + 1} of ${this.images.length}
+            ${t("{place} of {length}", { place: place + 1, length: this.images.length })}
           </option>`,
       )}
     </select>`;

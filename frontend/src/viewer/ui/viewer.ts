@@ -1,4 +1,5 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import { ageAt, ageText, personName, sexText } from "../core/format";
 import { parseLayout } from "../core/layout";
 import type { Pane } from "../engine/pane";
@@ -170,7 +171,7 @@ export class ViewerPageElement extends ViewerElement {
       <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
         ${
           this.showsStrip
-            ? html`<nav class="strip" aria-label="Series of the study">
+            ? html`<nav class="strip" aria-label=${t("Series of the study")}>
                 <noctis-series-strip
                   .workspace=${workspace}
                   .chosen=${
@@ -191,13 +192,13 @@ export class ViewerPageElement extends ViewerElement {
           data-rows=${rows}
           data-columns=${columns}
           data-maximised=${String(workspace.maximised)}
-          aria-label="Pictures"
+          aria-label=${t("Pictures")}
         >
           ${workspace.panes.map((pane, number) => this.viewport(pane, number))}
         </main>
         ${
           this.showsTable
-            ? html`<aside class="side" aria-label="Measurements">
+            ? html`<aside class="side" aria-label=${t("Measurements")}>
                 <noctis-measurements
                   .workspace=${workspace}
                   .close=${() => {
@@ -210,7 +211,7 @@ export class ViewerPageElement extends ViewerElement {
         ${this.dock === "right" || this.isNarrow ? this.reportPane() : nothing}
         ${
           this.showsSegments
-            ? html`<aside class="side" aria-label="Segments and structures">
+            ? html`<aside class="side" aria-label=${t("Segments and structures")}>
                 <noctis-segments
                   .workspace=${workspace}
                   .close=${() => {
@@ -222,7 +223,7 @@ export class ViewerPageElement extends ViewerElement {
         }
         ${
           this.showsMachine
-            ? html`<aside class="side" aria-label="Machine findings">
+            ? html`<aside class="side" aria-label=${t("Machine findings")}>
                 <noctis-machine
                   .workspace=${workspace}
                   .report=${this.draft ? (...words: [string, FramePlace]) => void this.intoReport((pane) => pane.insertWords(...words)) : null}
@@ -269,7 +270,7 @@ export class ViewerPageElement extends ViewerElement {
     const { worklist } = manifest.links;
     return html`${
       worklist
-        ? html`<a class="tool back" href=${worklist} aria-label="Worklist" title="Worklist">${icon("arrowLeft")}</a>`
+        ? html`<a class="tool back" href=${worklist} aria-label=${t("Worklist")} title=${t("Worklist")}>${icon("arrowLeft")}</a>`
         : nothing
     }
       <h1 class="titles">
@@ -285,7 +286,7 @@ export class ViewerPageElement extends ViewerElement {
         this.workspace?.manifest.guest
           ? nothing
           : iconButton({
-              name: "Export",
+              name: t("Export"),
               icon: "download",
               run: () => this.querySelector<ExportElement>("noctis-export")?.open(),
             })
@@ -293,9 +294,9 @@ export class ViewerPageElement extends ViewerElement {
       <button
         type="button"
         class="tool"
-        aria-label="Series"
+        aria-label=${t("Series")}
         aria-pressed=${String(this.showsStrip)}
-        title="Series"
+        title=${t("Series")}
         @click=${() => {
           this.showsStrip = !this.showsStrip;
         }}
@@ -305,9 +306,9 @@ export class ViewerPageElement extends ViewerElement {
       <button
         type="button"
         class="tool"
-        aria-label="Measurements"
+        aria-label=${t("Measurements")}
         aria-pressed=${String(this.showsTable)}
-        title="Measurements"
+        title=${t("Measurements")}
         @click=${() => {
           this.showsTable = !this.showsTable;
           this.showsSegments = false;
@@ -319,7 +320,7 @@ export class ViewerPageElement extends ViewerElement {
       ${
         this.draft
           ? iconButton({
-              name: "Report",
+              name: t("Report"),
               icon: "report",
               key: "F2",
               pressed: this.showsReport,
@@ -330,7 +331,7 @@ export class ViewerPageElement extends ViewerElement {
           : nothing
       }
       ${iconButton({
-        name: "Segments and structures",
+        name: t("Segments and structures"),
         icon: "segments",
         key: "F4",
         pressed: this.showsSegments,
@@ -354,7 +355,7 @@ export class ViewerPageElement extends ViewerElement {
     if (!draft || !this.showsReport) {
       return nothing;
     }
-    return html`<aside class="side report-side" data-dock=${this.dock} aria-label="Report">
+    return html`<aside class="side report-side" data-dock=${this.dock} aria-label=${t("Report")}>
       <noctis-report
         .workspace=${workspace}
         .draft=${draft}
@@ -376,7 +377,7 @@ export class ViewerPageElement extends ViewerElement {
   private writeReport(): void {
     if (document.activeElement?.matches("textarea.report-text")) {
       (document.activeElement as HTMLElement).blur();
-      this.say("The keys are the picture's again.");
+      this.say(t("The keys are the picture's again."));
     } else {
       this.intoReport((pane) => pane.write());
     }
@@ -384,7 +385,7 @@ export class ViewerPageElement extends ViewerElement {
 
   private async intoReport(what: (pane: ReportElement) => void): Promise<void> {
     if (!this.draft) {
-      this.say("Drafts of reports are for those who report.");
+      this.say(t("Drafts of reports are for those who report."));
       return;
     }
     this.showsReport = true;
@@ -455,8 +456,10 @@ export class ViewerPageElement extends ViewerElement {
       await load();
       return true;
     } catch {
-      const what = { segments: "tools for segments", machine: "pane of machine findings" }[id];
-      const text = `The ${what} could not be loaded. Reload the page.`;
+      const what = { segments: t("tools for segments"), machine: t("pane of machine findings") }[
+        id
+      ];
+      const text = t("The {what} could not be loaded. Reload the page.", { what });
       this.workspace?.notify({ id, kind: "warning", text });
       return false;
     }
@@ -464,7 +467,7 @@ export class ViewerPageElement extends ViewerElement {
 
   /** Beside the tools and not among them: it stays in sight however narrow the window is. */
   private helpButton(): TemplateResult {
-    return iconButton({ name: "Help", icon: "help", key: "?", run: this.hooks.showHelp });
+    return iconButton({ name: t("Help"), icon: "help", key: "?", run: this.hooks.showHelp });
   }
 
   private refresh(): void {
@@ -508,8 +511,15 @@ export class ViewerPageElement extends ViewerElement {
     const count = pane.stack?.frames.length ?? 0;
     if (region && pane.shownIndex >= 0 && !pane.cine.isPlaying) {
       const { center, width, lut } = pane.toldWindow;
-      const window = lut === undefined ? `window ${width}, level ${center}` : windowText(pane);
-      const text = `Image ${pane.shownIndex + 1} of ${count}, ${window}`;
+      const window =
+        lut === undefined
+          ? t("window {width}, level {center}", { width, center })
+          : windowText(pane);
+      const text = t("Image {index} of {count}, {window}", {
+        index: pane.shownIndex + 1,
+        count,
+        window,
+      });
       if (region.textContent !== text) {
         region.textContent = text;
       }
@@ -520,7 +530,7 @@ export class ViewerPageElement extends ViewerElement {
     const { workspace } = this;
     toggleTheme(workspace?.manifest.links.theme).catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
-      const text = `The theme is changed in this browser only. ${reason}`;
+      const text = t("The theme is changed in this browser only. {reason}", { reason });
       workspace?.notify({ id: "theme", kind: "info", text });
     });
   }

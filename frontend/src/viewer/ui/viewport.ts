@@ -1,4 +1,5 @@
 import { html, nothing, svg, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Affine } from "../core/affine";
 import type { Box } from "../core/labels";
 import type { ImageFacts, MeasurementFacts, Vec2 } from "../core/manifest";
@@ -79,7 +80,7 @@ export class ViewportElement extends ViewerElement {
   startPointing(): string {
     const { width, height } = this.pane.size;
     this.keyPoint = [Math.round(width / 2), Math.round(height / 2)];
-    return `Pointing by keys. ${this.pointText()}`;
+    return t("Pointing by keys. {pointText}", { pointText: this.pointText() });
   }
 
   /** A key while keys point; returns what is said of it, or null when it is no such key. */
@@ -92,7 +93,7 @@ export class ViewportElement extends ViewerElement {
     if (key.kind === "end") {
       this.keyPoint = null;
       this.controller?.cancel();
-      return "Keys move through the images again.";
+      return t("Keys move through the images again.");
     }
     if (key.kind === "move") {
       this.keyPoint = key.at;
@@ -107,7 +108,10 @@ export class ViewportElement extends ViewerElement {
 
   private pointText(): string {
     const [column, row] = pictureAt(this.pane, this.keyPoint ?? [0, 0]);
-    return `Column ${Math.round(column) + 1}, row ${Math.round(row) + 1}`;
+    return t("Column {column}, row {row}", {
+      column: Math.round(column) + 1,
+      row: Math.round(row) + 1,
+    });
   }
 
   /** Enter: ends an outline. */
@@ -250,7 +254,7 @@ export class ViewportElement extends ViewerElement {
     return found.length === 0
       ? nothing
       : html`<div class="stranger" role="note">
-          Another patient record: other ${found.join(", ")}
+          ${t("Another patient record: other {join}", { join: found.join(", ") })}
         </div>`;
   }
 
@@ -283,7 +287,7 @@ export class ViewportElement extends ViewerElement {
       return nothing;
     }
     const isLength = facts.kind === "calibration";
-    const name = isLength ? "True length in mm" : `Text of the ${facts.kind}`;
+    const name = isLength ? t("True length in mm") : t("Text of the {kind}", { kind: facts.kind });
     return html`<form class="text-input" novalidate @submit=${this.keepText}>
       <input
         name="label"
@@ -292,8 +296,8 @@ export class ViewportElement extends ViewerElement {
         min="0"
         maxlength="200"
         autocomplete="off"
-        aria-label=${facts.kind === "text" ? "Text" : name}
-        placeholder=${isLength ? "True length in mm, then Enter" : "Text, then Enter"}
+        aria-label=${facts.kind === "text" ? t("Text") : name}
+        placeholder=${isLength ? t("True length in mm, then Enter") : t("Text, then Enter")}
         @keydown=${(event: KeyboardEvent) => {
           if (event.key === "Escape") {
             (event.target as HTMLInputElement).value = "";

@@ -1,16 +1,17 @@
 import { html, nothing, type TemplateResult } from "lit";
+import { t } from "../../i18n";
 import type { Crop } from "../core/render3d";
 import { VIEWS } from "../tools/volume3d";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
 
 const SIDES = [
-  ["Crop right side", 0, 0],
-  ["Crop left side", 0, 1],
-  ["Crop front", 1, 0],
-  ["Crop back", 1, 1],
-  ["Crop feet end", 2, 0],
-  ["Crop head end", 2, 1],
+  [t("Crop right side"), 0, 0],
+  [t("Crop left side"), 0, 1],
+  [t("Crop front"), 1, 0],
+  [t("Crop back"), 1, 1],
+  [t("Crop feet end"), 2, 0],
+  [t("Crop head end"), 2, 1],
 ] as const;
 
 /** The bar of the 3D view: colours, where it is looked at from, what is cut away. */
@@ -24,9 +25,9 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
   return html`<div class="mode-bar" role="group" aria-label="3D">
     <b>3D</b>
     <label
-      >Colours
+      >${t("Colours")}
       <select
-        aria-label="3D preset"
+        aria-label=${t("3D preset")}
         @change=${(event: Event) => {
           const id = (event.target as HTMLSelectElement).value;
           const preset = volume3d.presets.find((candidate) => candidate.id === id);
@@ -41,7 +42,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
         )}
       </select>
     </label>
-    <span class="views" role="group" aria-label="Seen from">
+    <span class="views" role="group" aria-label=${t("Seen from")}>
       ${VIEWS.map(
         ({ name, camera }) => html`<button
           type="button"
@@ -53,7 +54,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
       )}
     </span>
     <details>
-      <summary>Crop</summary>
+      <summary>${t("Crop")}</summary>
       <div class="crop">
         ${SIDES.map(
           ([name, axis, end]) => html`<label
@@ -71,7 +72,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
       </div>
     </details>
     <span class="dim">${volume3d.loaded < total ? `Volume ${volume3d.loaded}/${total}` : `${total} slices`}</span>
-    <button type="button" class="tool" aria-label="Close 3D" title="Close 3D" @click=${() => volume3d.close()}>
+    <button type="button" class="tool" aria-label=${t("Close 3D")} title=${t("Close 3D")} @click=${() => volume3d.close()}>
       ${icon("close")}
     </button>
     ${[...rendering.plan.notes, ...volume3d.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
