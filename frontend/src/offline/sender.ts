@@ -157,7 +157,7 @@ export class Sender {
       Object.assign(item, await pictureUids(place, item.order, item.checksum));
     }
     item.stage = "prepared";
-    await this.shelf.save(item);
+    await this.keep(item);
   }
 
   private missing(item: Item): string {
@@ -217,7 +217,7 @@ export class Sender {
       return;
     }
     item.tries += 1;
-    await this.shelf.save(item);
+    await this.keep(item);
     const answer = await this.server.send(item, file, (sent) => {
       this.sent.set(item.id, Math.min(sent, item.size));
       this.onChange();
@@ -240,7 +240,9 @@ export class Sender {
       item.stage = "safe";
       item.receipt = answer.receipt;
       item.acknowledgedAt = answer.acknowledged_at ?? "";
-      await this.shelf.release(item);
+      if (this.isListed(item)) {
+        await this.shelf.release(item);
+      }
       return;
     } else {
       await this.refuse(
@@ -251,13 +253,24 @@ export class Sender {
       );
       return;
     }
-    await this.shelf.save(item);
+    await this.keep(item);
+  }
+
+  /** Whoever took it off the list while it was on its way does not find it there again. */
+  private isListed(item: Item): boolean {
+    return this.items.get(item.id) === item;
+  }
+
+  private async keep(item: Item): Promise<void> {
+    if (this.isListed(item)) {
+      await this.shelf.save(item);
+    }
   }
 
   private async refuse(item: Item, reason: string): Promise<void> {
     item.stage = "refused";
     item.reason = reason;
-    await this.shelf.save(item);
+    await this.keep(item);
   }
 
   private async failed(item: Item, error: unknown): Promise<void> {
@@ -283,7 +296,7 @@ export class Sender {
     if (item.faults >= MOST_FAULTS) {
       await this.refuse(item, error.message);
     } else {
-      await this.shelf.save(item);
+      await this.keep(item);
     }
   }
 
@@ -298,7 +311,7 @@ export class Sender {
         item.stage = state === null ? "prepared" : "announced";
         item.faults += 1;
         item.tries = 0;
-        await this.shelf.save(item);
+        await this.keep(item);
         return;
       }
     }
