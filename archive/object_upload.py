@@ -162,8 +162,12 @@ def _upload(
                 confirmed.append(key)
             else:
                 done.waiting += 1
-        except (BlobError, OSError) as error:
+        except BlobStoreUnavailableError as error:
             trouble = error
+        except (BlobError, OSError):
+            # The others go on; this one is tried again with the next pass.
+            logger.exception("%s cannot be uploaded", key)
+            done.waiting += 1
     store.release(confirmed)
     done.uploaded += len(confirmed)
     done.size_bytes += sum(batch[key] for key in confirmed)

@@ -82,7 +82,7 @@ class Bucket:
         self._client: Any = client
         self.name = name
         self._upload_options = dict(upload_options or {})
-        self._away = away
+        self.away = away
         self._part_bytes = part_bytes
         self._lock = threading.Lock()
         self._trouble = ""
@@ -101,7 +101,7 @@ class Bucket:
     def refuse_while_away(self) -> None:
         """Raise at once while the bucket is known not to answer."""
         if time.monotonic() < self._rests_until:
-            raise self._away(self._trouble)
+            raise self.away(self._trouble)
 
     # Objects --------------------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class Bucket:
 
     def _failed(self, sentence: str) -> BlobStoreUnavailableError:
         self._note(sentence)
-        return self._away(sentence)
+        return self.away(sentence)
 
     def _note(self, sentence: str) -> None:
         if sentence == self._trouble == "":

@@ -11,7 +11,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -59,10 +59,13 @@ class FileSystemStore:
 
     def put(self, source: Path, key: str) -> str:
         """Make `source` durable under `key`; see `BlobStore.put`."""
+        return self._put(source, key, self._is_free)
+
+    def _put(self, source: Path, key: str, is_free: Callable[[str], bool]) -> str:
         try:
             sync_data(source)
             for candidate in _candidates(key):
-                if not self._is_free(candidate):
+                if not is_free(candidate):
                     continue
                 target = self.place(candidate)
                 try:
@@ -279,6 +282,8 @@ class FileSystemStore:
     def take_copy(self, source: Path, key: str) -> str:
         """Make a copy of `source`, which may lie on another file system, durable under `key`.
 
+        The key may be that of a row which has lost its file.
+
         Returns
         -------
         str
@@ -288,7 +293,7 @@ class FileSystemStore:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copyfile(source, part)
-            return self.put(part, key)
+            return self._put(part, key, lambda _: True)
         finally:
             part.unlink(missing_ok=True)
 

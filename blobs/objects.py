@@ -246,6 +246,10 @@ class ObjectStore(FileSystemStore):
                         raise BlobDamagedError(key)
                     sync_data(part)
                     self._into_cache(part, key)
+            except OSError as error:
+                raise self.bucket.away(
+                    f"The cache of the object store takes nothing now: {error.strerror}."
+                ) from error
             finally:
                 with self._fetching_guard:
                     self._fetching.pop(key, None)

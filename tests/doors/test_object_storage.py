@@ -1,6 +1,6 @@
 """Instances in a bucket of a real S3 server: stored, read by every door, lost, changed, away.
 
-Kills of the server under load are in tests/flows/test_object_storage.py.
+Not covered here: kills of the worker and the receiver.
 """
 
 from __future__ import annotations
@@ -293,6 +293,22 @@ def test_what_was_changed_or_lost_in_the_bucket_is_found_and_never_given_out(
     assert bucket.content(images[0].storage_key) == content
     sweep.damage_recheck()
     assert [one.image for one in damage.open_damages()] == [images[1]]
+
+
+def test_what_the_bucket_lost_comes_back_from_what_was_set_aside(
+    images: list[DicomImage], objects: ObjectStore, bucket: ObjectServer, tmp_path: Path
+) -> None:
+    key = images[0].storage_key
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(bucket.content(key))
+    stores.strays().take_copy(copy, key)
+    bucket.remove(key)
+    forget(objects)
+    read_again()
+    assert not damage.open_damages().exists()
+    assert object_upload.waiting()[0] == 1
+    assert object_upload.upload_all(objects).uploaded == 1
+    assert digest(bucket.content(key)) == images[0].sha256
 
 
 def test_what_is_destroyed_leaves_the_bucket_too(

@@ -26,8 +26,10 @@ class MissingProgramError(Exception):
     """A server's program is not installed; the message says how to get it."""
 
 
-def _wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
+def _wait_for_port(
+    port: int, process: subprocess.Popen[bytes], log: Path, timeout_s: float
+) -> None:
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -58,17 +60,18 @@ class Server:
     # What `Popen` is given besides.
     options: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    timeout_s: float = _START_TIMEOUT_S
 
     def start(self) -> None:
         """Start it and wait until it listens; what a killed one left behind is waited for."""
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + self.timeout_s
         while True:
             with self.log.open("wb") as output:
                 self.process = subprocess.Popen(
                     self.command, stdout=output, stderr=subprocess.STDOUT, **self.options
                 )
             try:
-                _wait_for_port(self.port, self.process, self.log)
+                _wait_for_port(self.port, self.process, self.log, self.timeout_s)
             except AssertionError:
                 # PostgreSQL's backends outlive their postmaster for a moment, with its memory.
                 if self.process.poll() is None or time.monotonic() > deadline:

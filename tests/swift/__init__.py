@@ -90,6 +90,7 @@ def running() -> Iterator[ObjectServer]:
             # Debian's own Python has Debian's packages.
             command=["/usr/bin/python3", program, folder / "data", str(port)],
             log=folder / "log",
+            timeout_s=90,
             options={"env": {"PATH": "/usr/bin:/bin"}, "cwd": folder},
         )
         server.start()

@@ -61,6 +61,8 @@ log_level = WARNING
 pipeline = {kind}-server
 [app:{kind}-server]
 use = egg:swift#{kind}
+# What takes longer would be listed by a further process, later.
+container_update_timeout = 60
 """
 
 
