@@ -39,7 +39,7 @@ export function presetsFor(
   const own: Preset[] = kept
     .filter((preset) => preset.Modality === "" || preset.Modality === modality)
     .map((preset) => ({
-      name: preset.name,
+      name: t(preset.name),
       window: linear(preset.window_center, preset.window_width),
       key: preset.key,
     }));

@@ -56,15 +56,17 @@ function seriesLines(pane: Pane): string[] {
   const thickness = frameThickness(frame);
   return [
     join([
-      series.SeriesNumber !== null && `Series ${series.SeriesNumber}`,
+      series.SeriesNumber !== null && t("Series {number}", { number: series.SeriesNumber }),
       series.Modality,
       series.SeriesDescription,
     ]),
     // A view of a volume is one picture, made of all images.
-    stack.rendering ? "" : `Image ${shown + 1}/${count}`,
+    stack.rendering ? "" : t("Image {index}/{count}", { index: shown + 1, count }),
     join([
-      location !== null && `Loc ${numberText(location, 1)}${THIN_SPACE}mm`,
-      thickness !== null && thickness > 0 && `Thick ${numberText(thickness, 1)}${THIN_SPACE}mm`,
+      location !== null && `${t("Loc")} ${numberText(location, 1)}${THIN_SPACE}mm`,
+      thickness !== null &&
+        thickness > 0 &&
+        `${t("Thick")} ${numberText(thickness, 1)}${THIN_SPACE}mm`,
     ]),
   ];
 }
