@@ -175,7 +175,8 @@ def test_every_other_route_is_closed_to_links(
             address = address.replace("{", "").replace("}", "")
             for purpose, caller in found.items():
                 answer = caller.request(method.upper(), address)
-                assert answer.status_code == 403, (purpose, method, path, answer.status_code)
+                # Some doors have keys of their own, and do not know what a link is.
+                assert answer.status_code in {401, 403}, (purpose, method, path)
                 asked += 1
     assert asked > 100
 
