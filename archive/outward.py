@@ -153,7 +153,8 @@ def ask(
         answer = connection.getresponse()
         content = answer.read(MOST_ANSWER_BYTES + 1)
     except (OSError, HTTPException) as error:
-        words = "in time" if connection.is_cut else f"({error})"
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        words = "in time" if connection.is_cut else f"({why})"
         raise SilentError(f"{parts.hostname} does not answer {words}.") from error
     finally:
         watch.cancel()

@@ -116,7 +116,7 @@ def _send(run: AnalysisRun, row: RemoteProgram) -> None:
         end(run, str(error))
     else:
         AnalysisRun.objects.filter(pk=run.pk, state=AnalysisState.RUNNING).update(
-            status_url=status_url
+            status_url=status_url, last_error=""
         )
 
 

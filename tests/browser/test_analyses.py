@@ -35,6 +35,11 @@ def test_a_reader_judges_what_a_program_found(
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.close()
 
+    viewer.page.set_viewport_size({"width": 360, "height": 780})
+    expect(
+        viewer.page.get_by_role("button", name="Machine findings", exact=True)
+    ).to_be_in_viewport(ratio=1)
+    viewer.page.set_viewport_size({"width": 1440, "height": 900})
     viewer.button("Machine findings")
     run = viewer.page.locator(".machine-run").first
     bone = run.locator(".machine-finding", has_text="Bone volume")

@@ -236,7 +236,7 @@ export class ViewerPageElement extends ViewerElement {
         }
       </div>
       ${this.dock === "bottom" && !this.isNarrow ? this.reportPane() : nothing}
-      ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.helpButton()}</footer>` : nothing}
+      ${this.isNarrow ? html`<footer class="bottom-bar">${bar}${this.machineButton()}${this.helpButton()}</footer>` : nothing}
       <div class="visually-hidden" role="status" aria-live="polite" id="spoken"></div>
       ${helpDialog(workspace, this.hooks.showKeys)} ${windowDialog(workspace.active)}
       ${trueSizeDialog(workspace)}
@@ -337,16 +337,7 @@ export class ViewerPageElement extends ViewerElement {
         pressed: this.showsSegments,
         run: () => void this.toggleSegments(),
       })}
-      ${
-        this.workspace?.manifest.guest
-          ? nothing
-          : machineToggle(
-              this.workspace as Workspace,
-              this.showsMachine,
-              () => void this.toggleMachine(),
-            )
-      }
-      ${this.isNarrow ? nothing : this.helpButton()}
+      ${this.isNarrow ? nothing : [this.machineButton(), this.helpButton()]}
     </div>`;
   }
 
@@ -463,6 +454,13 @@ export class ViewerPageElement extends ViewerElement {
       this.workspace?.notify({ id, kind: "warning", text });
       return false;
     }
+  }
+
+  private machineButton(): TemplateResult | typeof nothing {
+    const workspace = this.workspace as Workspace;
+    return workspace.manifest.guest
+      ? nothing
+      : machineToggle(workspace, this.showsMachine, () => void this.toggleMachine());
   }
 
   /** Beside the tools and not among them: it stays in sight however narrow the window is. */
