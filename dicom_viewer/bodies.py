@@ -184,6 +184,7 @@ class PlaceBody(Body):
     ViewPosition: _Codes = ""
     window_center: _Number | None = None
     window_width: Annotated[FiniteFloat, Field(gt=0, le=1e15)] | None = None
+    show: Literal["", "fused", "mip"] = ""
 
 
 class LinksBody(Body):

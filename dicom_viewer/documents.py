@@ -92,6 +92,7 @@ def _place_document(place: Place) -> dict[str, Any]:
         "ViewPosition": place.view,
         "window_center": center,
         "window_width": width,
+        "show": place.show,
     }
 
 

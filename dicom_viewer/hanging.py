@@ -223,4 +223,5 @@ def _place(found: dict[str, Any]) -> Place:
         laterality=str(found.get("Laterality") or ""),
         view=str(found.get("ViewPosition") or ""),
         window=None if center is None or width is None else (float(center), float(width)),
+        show=str(found.get("show") or ""),
     )

@@ -87,6 +87,7 @@ def _stage_document(
             "laterality": place.laterality,
             "window_center": center,
             "window_width": width,
+            "show": place.show,
         }
 
     return {

@@ -94,8 +94,30 @@ def _radiograph(modality: str) -> Protocol:
     )
 
 
+PET_CT = Protocol(
+    "PET and CT",
+    modality="PT",
+    # Before the layouts of the CT's body part.
+    priority=50,
+    is_built_in=True,
+    stages=(
+        Stage(
+            2, 2, "PET, CT, fused, MIP",
+            (
+                Place(modality="PT"), Place(modality="CT"), Place(modality="CT", show="fused"),
+                Place(modality="PT", show="mip"),
+            ),
+            links=Links(scroll="position"), least=4,
+        ),
+        _FIRST,
+        _COMPARED,
+    ),
+)  # fmt: skip
+
+
 PROTOCOLS: tuple[Protocol, ...] = (
     MAMMOGRAPHY,
+    PET_CT,
     Protocol(
         "CT of the chest",
         modality="CT",

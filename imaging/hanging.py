@@ -20,6 +20,8 @@ class Place:
     laterality : ``L``, ``R`` or ``B``
     view : of a projection, as View Position has it: ``CC``, ``MLO``; parted by commas: one of them
     window : centre and width in modality units; None: as the file says
+    show : empty: the pictures themselves; ``fused``: with the study's PET or NM laid over;
+        ``mip``: one projection of the highest values from front to back
     """
 
     prior: int = 0
@@ -28,6 +30,7 @@ class Place:
     laterality: str = ""
     view: str = ""
     window: tuple[float, float] | None = None
+    show: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +207,8 @@ def assign(stage: Stage, studies: Sequence[HungStudy]) -> Assignment:
     Returns
     -------
     One entry for each viewport; None: nothing fits. A series stands in two places only where no
-    other one fits the second, or where a window of its own is asked for. A place that asks for
-    nothing but a prior shows what is most like that which is compared with it.
+    other one fits the second, or where a window or view of its own is asked for. A place that asks
+    for nothing but a prior shows what is most like that which is compared with it.
     """
     used: set[Hung] = set()
     count = stage.rows * stage.columns
@@ -216,8 +219,9 @@ def assign(stage: Stage, studies: Sequence[HungStudy]) -> Assignment:
     for at in order:
         place = places[at]
         fitting = _in_studies(place, studies)
-        fresh = [one for one in fitting if one not in used and place.window is None]
-        is_asked = _place_criteria(place) > 0 or place.window is not None
+        is_other_view = place.window is not None or bool(place.show)
+        fresh = [one for one in fitting if one not in used and not is_other_view]
+        is_asked = _place_criteria(place) > 0 or is_other_view
         taken = fresh[0] if fresh else (fitting[0] if fitting and is_asked else None)
         chosen[at] = taken
         if taken is not None:
@@ -265,6 +269,7 @@ def _place_words(place: Place) -> str:
         place.view,
         f"of prior {place.prior}" if place.prior else "",
         "at W {1:g} L {0:g}".format(*place.window) if place.window else "",
+        {"fused": "fused", "mip": "as MIP"}.get(place.show, ""),
     ]
     return " ".join(filter(None, parts))
 

@@ -311,3 +311,54 @@ def test_narrow_windows_have_all_of_it(reading_site: ReadingSite, new_page: NewP
         inside = control.bounding_box()
         assert inside is not None
         assert inside["x"] + inside["width"] <= 360
+
+
+def test_pet_ct_fused_and_projection_stand_side_by_side_by_themselves(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(FUSED))
+    viewer.erase()
+    page = viewer.page
+    stage = page.locator("main.viewports")
+    # Whoever left another layout comes back to that one.
+    for _ in range(3):
+        if stage.get_attribute("data-layout") == "2x2":
+            break
+        viewer.press("Shift+PageDown")
+    expect(stage).to_have_attribute("data-layout", "2x2")
+    for number, words in enumerate(("PET of the head", "CT", "CT", "Coronal of PET of the head")):
+        expect(viewport(viewer, number).locator(".bottom-left")).to_contain_text(words)
+    fused = page.locator(".chip[data-mark=fused]")
+    expect(fused).to_have_count(1)
+    expect(viewport(viewer, 2).locator(".chip[data-mark=fused]")).to_contain_text("PT series 2")
+    expect(viewport(viewer, 3)).to_contain_text("SUVbw")
+    viewport(viewer, 3).locator(".pointer").click()
+    viewer.button("Probe")
+    box = viewport(viewer, 3).locator(".pointer").bounding_box()
+    assert box is not None
+    with page.expect_response(re.compile("/measurements/")):
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    viewer.expect_saved()
+    (kept,) = (kept for kept in viewer.saved() if kept.get("plane"))
+    # The value is that of the pixel under the point, 4 mm a side. From front to back the highest
+    # is the rearmost: activity grows along y.
+    x, _, z = kept["points_mm"][0]
+    corner = np.array([0.0, 113.0, 760.0]) - 4 * np.array([31.5, -31.5, 13.0])
+    column, row = np.rint((x - corner[0]) / 4), np.rint((z - corner[2]) / 4)
+    place = corner + 4 * np.array([column, 0, row])
+    expected = activity_bqml(place) * SUV_PER_BQML
+    assert kept["value"] == pytest.approx(expected, rel=1e-4)
+    # MPR borrows the voxels' place, and gives it back.
+    viewport(viewer, 1).locator(".pointer").click()
+    viewer.button("Window/Level")
+    viewer.button("MPR")
+    expect(viewport(viewer, 0).locator(".bottom-left")).to_contain_text("Axial")
+    viewer.button("MPR")
+    expect(viewport(viewer, 3).locator(".bottom-left")).to_contain_text("Coronal of PET")
+    viewport(viewer, 3).locator(".pointer").click()
+    viewer.wait()
+    # Another layout takes it away.
+    viewer.button("Layout")
+    page.get_by_role("button", name="One viewport").click()
+    expect(fused).to_have_count(0)
+    viewer.erase()

@@ -153,7 +153,7 @@ def test_a_stage_keeps_everything_it_says(reader: Actor, site: Client) -> None:
         "name": "Windows", "rows": 1, "columns": 2, "fit": "scale", "least": 2,
         "links": {"scroll": "position", "window": False, "view": True},
         "places": [{"Modality": "CT", "window_center": -600, "window_width": 1500},
-                   {"prior": 1, "ViewPosition": "PA, AP"}],
+                   {"prior": 1, "ViewPosition": "PA, AP", "show": "fused"}],
     }  # fmt: skip
     hanging.create_protocol(reader, body(stages=[stage, stage]))
     (kept,) = site.get(reverse("dicom_viewer:hanging-list")).json()["protocols"]
@@ -165,6 +165,7 @@ def test_a_stage_keeps_everything_it_says(reader: Actor, site: Client) -> None:
         assert again["places"][1] == {
             "prior": 1, "Modality": "", "SeriesDescription": "", "Laterality": "",
             "ViewPosition": "PA, AP", "window_center": None, "window_width": None,
+            "show": "fused",
         }  # fmt: skip
 
 

@@ -182,6 +182,23 @@ def test_built_in_layouts(
     assert [f"{stage.rows}x{stage.columns}" for stage, _ in found[1]] == layouts
 
 
+def test_pet_and_ct_stand_side_by_side_fused_and_projected() -> None:
+    series = [HungSeries("c", "CT", "WB"), HungSeries("p", "PT", "AC"), HungSeries("l", "CT", "")]
+    for body in ("CHEST", ""):
+        found = hang(PROTOCOLS, [HungStudy(frozenset({"CT", "PT"}), body, "", tuple(series))])
+        assert found is not None
+        protocol, ((stage, places), *others) = found
+        assert protocol.name == "PET and CT"
+        assert [place and place.series for place in places] == ["p", "c", "c", "p"]
+        assert [place.show for place in stage.places] == ["", "", "fused", "mip"]
+        assert len(others) == 1
+    assert "CT fused, PT as MIP" in sentence(protocol)
+    # Without a CT there is nothing to lay it over.
+    alone = hang(PROTOCOLS, [study("PT", "", "", series[1])])
+    assert alone is not None
+    assert [stage.name for stage, _ in alone[1]] == ["One series"]
+
+
 @pytest.mark.parametrize("modality", ["CR", "DX"])
 def test_radiographs_from_the_front_and_from_the_side(modality: str) -> None:
     images = (HungImage("side", "", "LATERAL"), HungImage("front", "", "PA"))

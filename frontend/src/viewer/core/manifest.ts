@@ -236,6 +236,8 @@ export interface HungPlace {
   laterality: string;
   window_center: number | null;
   window_width: number | null;
+  /** Empty: the pictures themselves; with PET or NM laid over; one projection from the front. */
+  show?: "" | "fused" | "mip";
 }
 
 export interface HungStage {

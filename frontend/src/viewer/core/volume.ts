@@ -217,6 +217,8 @@ export interface Slab {
   mode: SlabMode;
   /** Of the slab, in mm; a thin plane ignores it. */
   thickness: number;
+  /** Every layer counts, however long it takes: a projection must not step over a small spot. */
+  isWhole?: boolean;
 }
 
 export const THIN: Slab = { mode: "thin", thickness: 10 };

@@ -100,7 +100,8 @@ export class Volume {
       return out;
     }
     const finest = Math.min(...pixel, grid.pixel);
-    const layers = Math.min(Math.max(Math.round(slab.thickness / finest) + 1, 2), MOST_LAYERS);
+    const wanted = Math.max(Math.round(slab.thickness / finest) + 1, 2);
+    const layers = slab.isWhole ? wanted : Math.min(wanted, MOST_LAYERS);
     const normal = cross(grid.right, grid.down);
     const layer = new Float32Array(out.length);
     const counts = slab.mode === "average" ? new Uint16Array(out.length) : null;

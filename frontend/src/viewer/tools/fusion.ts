@@ -37,6 +37,7 @@ export class Fusion extends Emitter<{ change: undefined }> {
   private volume: OverlayVolume | null = null;
   private readonly without = new WeakSet<Pane>();
   private wholeRange: Window | null = null;
+  private hasOwnWindow = false;
 
   constructor(private readonly workspace: Workspace) {
     super();
@@ -69,9 +70,8 @@ export class Fusion extends Emitter<{ change: undefined }> {
   }
 
   /** Lays a series over the active viewport's, or says why it does not. */
-  open(overlay: Stack, isForced = false): void {
+  open(overlay: Stack, isForced = false, base = this.baseOf(this.workspace.active)): void {
     const { workspace } = this;
-    const base = this.baseOf(workspace.active);
     if (!base || base === overlay) {
       return;
     }
@@ -103,7 +103,7 @@ export class Fusion extends Emitter<{ change: undefined }> {
           "{overlay} and {base} have different Frames of Reference: nobody vouches that the same position is the same place in the patient. They are not laid over each other.",
           { overlay: nameOf(overlay), base: nameOf(base) },
         ),
-        action: { label: t("Lay over anyway"), run: () => this.open(overlay, true) },
+        action: { label: t("Lay over anyway"), run: () => this.open(overlay, true, base) },
       });
       return;
     }
@@ -127,6 +127,9 @@ export class Fusion extends Emitter<{ change: undefined }> {
 
   close(): void {
     if (this.state) {
+      for (const pane of this.workspace.panes) {
+        this.without.delete(pane);
+      }
       this.drop();
       this.changed();
     }
@@ -157,7 +160,29 @@ export class Fusion extends Emitter<{ change: undefined }> {
     this.emit("change", undefined);
   }
 
+  /** Lays over in one viewport of several that show the same series, as a layout asks. */
+  openIn(pane: Pane, overlay: Stack): void {
+    const base = this.baseOf(pane);
+    this.open(overlay, false, base);
+    if (this.state) {
+      for (const { pane: other } of this.workspace.visible) {
+        if (this.isShownIn(other) !== (other === pane)) {
+          this.toggleIn(other);
+        }
+      }
+    }
+  }
+
+  /** Uptake values are known now: a window that nobody has set is told in them. */
+  valuesChanged(): void {
+    if (this.state && !this.hasOwnWindow) {
+      this.state = { ...this.state, window: firstWindow(this.state.overlay) };
+      this.changed();
+    }
+  }
+
   set(change: Partial<Pick<FusionState, "opacity" | "window" | "colorMap">>): void {
+    this.hasOwnWindow ||= change.window !== undefined;
     if (this.state) {
       this.state = { ...this.state, ...change };
       this.changed();
@@ -258,6 +283,7 @@ export class Fusion extends Emitter<{ change: undefined }> {
     this.volume?.close();
     this.volume = null;
     this.state = null;
+    this.hasOwnWindow = false;
     this.wholeRange = null;
     this.workspace.pictures.overlay = null;
   }

@@ -9,6 +9,7 @@ import { findFrame, frameKey, isComputed, type Stack, startingIndex } from "../c
 import { fitScale } from "../core/view";
 import type { Hanging as PaneHanging } from "../engine/beside-pane";
 import type { Pane } from "../engine/pane";
+import { HungViews } from "./hung-views";
 import type { Workspace } from "./workspace";
 
 /** A window narrower than this opens with one viewport. */
@@ -29,8 +30,12 @@ export class Hanging extends Emitter<{ change: undefined }> {
   private later: number | null = null;
   private hasBegun = false;
 
+  /** Fused viewports and projections of the stage. */
+  readonly views: HungViews;
+
   constructor(private readonly workspace: Workspace) {
     super();
+    this.views = new HungViews(workspace);
   }
 
   get stages(): readonly HungStage[] {
@@ -120,6 +125,7 @@ export class Hanging extends Emitter<{ change: undefined }> {
 
   /** The person divides the window otherwise. */
   leave(): void {
+    this.views.close();
     this.index = null;
     this.later = null;
     this.waiting.clear();
@@ -157,6 +163,10 @@ export class Hanging extends Emitter<{ change: undefined }> {
   begin(): void {
     if (!this.hasBegun) {
       this.hasBegun = true;
+      if (this.stage) {
+        this.views.open(this.stage);
+        this.workspace.refocus();
+      }
       for (const [pane, id] of [...this.waiting]) {
         this.fillPlace(pane, id);
       }
@@ -197,6 +207,9 @@ export class Hanging extends Emitter<{ change: undefined }> {
       workspace.links.alignStudies();
     }
     this.fitTogether();
+    if (this.hasBegun) {
+      this.views.open(stage);
+    }
     for (const [pane, id] of [...this.waiting]) {
       if (this.hasBegun) {
         this.fillPlace(pane, id);

@@ -134,6 +134,7 @@ export class Mpr extends VolumeView {
       }
     }
     workspace.pictures.reformatter.close();
+    workspace.hanging.views.renew();
     workspace.activate(before.active);
     workspace.setTool("window");
     this.changed();

@@ -66,6 +66,7 @@ export class Volume3d extends VolumeView {
       workspace.hang(pane, before.stack, before.index);
     }
     workspace.pictures.reformatter.close();
+    workspace.hanging.views.renew();
     this.emit("change", undefined);
   }
 

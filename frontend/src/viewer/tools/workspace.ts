@@ -437,6 +437,7 @@ export class Workspace extends Emitter<Events> {
 
   /** Values are told in another unit from now on. */
   valuesChanged(): void {
+    this.fusion.valuesChanged();
     for (const pane of this.panes) {
       pane.requestDraw();
     }
