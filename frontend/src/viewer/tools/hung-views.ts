@@ -39,10 +39,9 @@ export class HungViews {
   close(): void {
     const { workspace, projection } = this;
     this.projection = null;
-    if (projection) {
-      if (projection.pane.stack === projection.stack) {
-        workspace.hang(projection.pane, null);
-      }
+    // Where another view of a volume stands in its place, the voxels are that one's.
+    if (projection && projection.pane.stack === projection.stack) {
+      workspace.hang(projection.pane, null);
       workspace.pictures.reformatter.close();
     }
     if (this.isLaidOver) {
@@ -63,10 +62,13 @@ export class HungViews {
   }
 
   private layOver(pane: Pane): void {
-    const overlay = this.workspace.stacks.find(({ series }) => OVERLAID.has(series.Modality ?? ""));
+    const { fusion, stacks } = this.workspace;
+    const all = stacks.filter(({ series }) => OVERLAID.has(series.Modality ?? ""));
+    const base = pane.stack;
+    const overlay = all.find((stack) => base && fusion.isSameSpace(base, stack)) ?? all[0];
     if (overlay) {
-      this.workspace.fusion.openIn(pane, overlay);
-      this.isLaidOver = this.workspace.fusion.state !== null;
+      fusion.openIn(pane, overlay);
+      this.isLaidOver = fusion.state !== null;
     }
   }
 
