@@ -19,7 +19,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import (
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+    transaction,
+)
 from django.utils import timezone
 
 from archive import backup, heartbeat
@@ -58,22 +64,28 @@ class Outcome:
 def recorded(kind: ChoreKind, folder: Path | None = None) -> Iterator[Outcome]:
     """Keep a row of a run, from its beginning on.
 
+    A database that this version has not migrated yet has no place for it: a backup is made of it
+    all the same.
+
     Raises
     ------
     ConflictError
         When one of its kind runs already.
     """
-    forget_dead()
+    outcome = Outcome()
+    row = Chore(kind=kind, process=heartbeat.process_name(), folder=str(folder or "")[:255])
     try:
+        forget_dead()
         with transaction.atomic():
-            row = Chore.objects.create(
-                kind=kind, process=heartbeat.process_name(), folder=str(folder or "")[:255]
-            )
+            row.save(force_insert=True)
     except IntegrityError as error:
         raise ConflictError(
             f"{kind.label} runs already. Wait until it has ended; the page “Health” shows it."
         ) from error
-    outcome = Outcome()
+    except (OperationalError, ProgrammingError) as error:
+        logger.warning("%s is not recorded: %s", kind.label, error)
+        yield outcome
+        return
     try:
         yield outcome
     except BaseException as error:

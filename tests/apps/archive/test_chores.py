@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from archive import backup, chores
@@ -92,6 +93,17 @@ def test_only_one_of_a_kind_runs(schedule: Path) -> None:
     with chores.recorded(ChoreKind.BACKUP), pytest.raises(ConflictError, match="runs already"):
         chores.back_up()
     assert list(Chore.objects.values_list("is_ok", flat=True)) == [False]
+
+
+def test_a_database_that_is_not_migrated_yet_can_be_backed_up(schedule: Path) -> None:
+    with connection.schema_editor() as editor:
+        editor.delete_model(Chore)
+    try:
+        folder, _ = chores.back_up()
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(Chore)
+    assert chores.complete_backups() == [folder]
 
 
 def test_a_run_that_breaks_off_says_why(schedule: Path) -> None:

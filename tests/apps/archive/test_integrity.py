@@ -206,6 +206,8 @@ def test_a_flipped_byte_is_found_told_and_never_served(
     store: Path, images: list[DicomImage], site: Any
 ) -> None:
     runner.drain()
+    # It is due after five seconds, which a busy machine takes for this, and warns of other things.
+    Job.objects.filter(kind="series.describe").delete()
     bad = store / images[1].storage_key
     flip(bad)
     runner.care()
