@@ -1,6 +1,6 @@
 """Instances in a bucket of a real S3 server: stored, read by every door, lost, changed, away.
 
-Not covered here: kills of the worker and the receiver.
+Kills of the worker and the server under way are in tests/flows/test_object_storage.py.
 """
 
 from __future__ import annotations

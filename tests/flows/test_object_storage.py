@@ -1,0 +1,132 @@
+"""Instances on their way into a bucket: server and worker killed, nothing lost, nothing twice.
+
+In-process tests of the same store are in tests/doors/test_object_storage.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pydicom.uid import generate_uid
+
+from tests import receiver as receivers
+from tests import swift
+from tests.codestreams import noise
+from tests.dicom import make_instance, to_bytes
+from tests.pdu import read_part10
+from tests.receiver import PROJECT, ReceiverSite
+from tests.swift import ObjectServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+COUNT = 24
+WAIT_S = 120
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ObjectServer]:
+    with swift.running() as found:
+        yield found
+
+
+@pytest.fixture
+def site(server: ObjectServer, make_site: Callable[..., ReceiverSite]) -> Iterator[ReceiverSite]:
+    server.new_bucket(f"b{os.urandom(6).hex()}")
+    made = make_site(environment=server.environment())
+    made.start()
+    yield made
+    made.stop()
+
+
+@contextmanager
+def worker(site: ReceiverSite) -> Iterator[subprocess.Popen[bytes]]:
+    """The embedded worker, killed at the end."""
+    with (site.data_dir / "worker.out").open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "run_jobs"],
+            cwd=PROJECT,
+            env=receivers._environment(site.data_dir, site.settings) | site.environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def write(folder: Path, study: str) -> dict[str, str]:
+    """Write a study's files; returns the digests of their data sets by SOP Instance UID."""
+    folder.mkdir()
+    written = {}
+    for number in range(COUNT):
+        made = make_instance(noise(64, 64), StudyInstanceUID=study, InstanceNumber=number)
+        content = to_bytes(made)
+        (folder / f"{number:03}.dcm").write_bytes(content)
+        written[made.SOPInstanceUID] = hashlib.sha256(read_part10(content).data).hexdigest()
+    return written
+
+
+def send(site: ReceiverSite, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["storescu", "-aet", "STORESCU", "-aec", "NOCTIS_SCP", "+sd", "127.0.0.1", str(site.port),
+         str(folder)],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
+    site: ReceiverSite, server: ObjectServer, tmp_path: Path
+) -> None:
+    study = generate_uid()
+    digests = write(tmp_path / "study", study)
+    sender = send(site, tmp_path / "study")
+    with worker(site):
+        site.eventually(lambda: len(server.objects()) > 3, WAIT_S)
+        server.kill()
+        assert sender.wait(timeout=WAIT_S) == 0  # receiving goes on without the bucket
+    server.start()
+    rows = {row["storage_key"]: row for row in site.images()}
+    assert {row["sop_instance_uid"] for row in rows.values()} == set(digests)
+    with worker(site):
+        site.eventually(lambda: len(server.objects()) == COUNT and not site.stored_files(), WAIT_S)
+    assert server.objects() == {key: row["size_bytes"] for key, row in rows.items()}
+    for key, row in rows.items():
+        assert hashlib.sha256(server.content(key)).hexdigest() == row["sha256"]
+
+    # What only the bucket has leaves by C-GET as it came.
+    shutil.rmtree(site.store / "cache")
+    (tmp_path / "got").mkdir()
+    done = subprocess.run(
+        ["getscu", "-S", "-B", "-aet", "STORESCU", "-aec", "NOCTIS_SCP", "-od", tmp_path / "got",
+         "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}",
+         "127.0.0.1", str(site.port)],
+        check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0
+    got = [read_part10(path.read_bytes()) for path in (tmp_path / "got").iterdir()]
+    assert {one.sop_instance: hashlib.sha256(one.data).hexdigest() for one in got} == digests
+    assert site.run_python(
+        "from archive import verification\nprint(verification.verify(is_full=True).is_sound)"
+    ).endswith("True\n")
+
+    # A backup holds what the bucket has, and brings it back to a site without one.
+    shutil.rmtree(site.store / "cache")
+    command = "from django.core.management import call_command as call\n"
+    site.run_python(f"{command}call('backup', {str(tmp_path / 'backup')!r})")
+    home = tmp_path / "restored"
+    receivers.run_python(home, f"{command}call('restore', {str(tmp_path / 'backup')!r})")
+    assert {
+        key: hashlib.sha256((home / "media" / "dicom" / key).read_bytes()).hexdigest()
+        for key in rows
+    } == {key: row["sha256"] for key, row in rows.items()}
