@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -256,7 +257,7 @@ def token_of(run: AnalysisRun) -> str:
 def awaiting(key: str, token: str) -> tuple[AnalysisRun, RemoteProgram] | None:
     """Return the run that results are for, and who may send them; None for a wrong token."""
     try:
-        run = AnalysisRun.objects.select_related("study__facility").filter(pk=key).first()
+        run = AnalysisRun.objects.select_related("study__facility").filter(pk=UUID(key)).first()
     except ValueError:
         return None
     if run is None or not run.program.startswith(remote_programs.PREFIX):
