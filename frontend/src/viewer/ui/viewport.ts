@@ -198,7 +198,7 @@ export class ViewportElement extends ViewerElement {
   private earlierItems(): DrawnItem[] {
     const { pane, workspace } = this;
     const { study } = workspace.manifestOf(pane);
-    const origin = `Study of ${study.StudyDate ?? "unknown date"}`;
+    const origin = t("Study of {date}", { date: study.StudyDate ?? t("date unknown") });
     return workspace.earlierOn(pane).map(({ facts }) => ({ facts, isSelected: false, origin }));
   }
 
