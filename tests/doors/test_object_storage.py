@@ -30,7 +30,7 @@ from archive import (
 )
 from archive.errors import StoreUnavailableError
 from archive.models import Damage
-from blobs import protocol
+from blobs import BlobDamagedError, protocol
 from blobs.objects import ObjectStore
 from noctis_pro import readiness
 from noctis_pro.config import ObjectStore as Access
@@ -278,6 +278,8 @@ def test_what_was_changed_or_lost_in_the_bucket_is_found_and_never_given_out(
     forget(objects)
     for image in images:
         assert caller.get(f"/api/v1/dicom/image/{image.pk}/file").status_code >= 400
+    with pytest.raises(BlobDamagedError):
+        objects.read(images[0].storage_key, 0, 8)
     report = verification.verify(is_full=True)
     assert images[0].storage_key in report.damaged.items[0]
     assert images[1].storage_key in report.missing.items[0]
