@@ -118,12 +118,26 @@ def _values(
     # A target's facility is the event's.
     return {
         "user_id": actor.user_id,
-        "actor": actor.name[:150],
+        "actor": _storable(actor.name[:150]),
         "address": actor.address,
         "verb": verb,
         "target_kind": target._meta.model_name or "" if target is not None else "",
         "target_id": str(target.pk) if target is not None else "",
         "facility_id": getattr(target, "facility_id", None),
         "is_success": is_success,
-        "detail": detail,
+        "detail": _storable(detail),
     }
+
+
+def _storable(value: Any) -> Any:  # noqa: ANN401 - JSON values
+    """Return a value without the character 0, which PostgreSQL takes neither in text nor in JSON.
+
+    Callers name themselves and what they look for: that must not make an event fail.
+    """
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, Mapping):
+        return {key: _storable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(part) for part in value]
+    return value

@@ -152,7 +152,7 @@ def test_nothing_that_a_caller_calls_itself_breaks_a_message(
     facility: Facility, schema: etree.RelaxNG
 ) -> None:
     evil = Actor(name="<&\"'\x00\x1b]]>\n", scope=EVERYTHING)
-    facts = one(audit.record(evil, "session.refuse", because="\x01" * 9000))
+    facts = one(audit.record(evil, "session.refuse", because="\x01" * 9000, keys=[{"a": "\x00"}]))
     tree = checked(facts, schema)
     assert of(tree, "//ActiveParticipant/@UserID")[0].startswith("<&\"'\ufffd")
     assert len(audit_message.audit_message(facts)) < 8000
