@@ -229,6 +229,15 @@ def test_what_was_measured_in_a_prior_is_seen_beside_the_study(
     (drawn,) = prior.saved()
     viewer = ViewerPage(new_page()).open(reading_site.viewer(CHEST))
     viewer.press("0")
+    # Both stand where the present study was left, and go on together.
+    place = viewport(viewer, 1).locator(".bottom-left")
+    expect(place).to_contain_text(re.compile(r"Image \d+/21"))
+    for _ in range(40):
+        number = int(re.search(r"Image (\d+)/21", place.inner_text())[1])
+        if number == 11:
+            break
+        viewer.press("ArrowDown" if number < 11 else "ArrowUp")
+        expect(place).not_to_contain_text(f"Image {number}/21")
     expect_text(viewer, 1, "bottom-left", "Image 11/21")
     mark = viewport(viewer, 1).locator(f"g.mark.earlier[data-measurement='{drawn['id']}']")
     expect(mark).to_contain_text("Study of 2024-01-01")

@@ -114,6 +114,10 @@ class ViewerPage:
         assert self.saved() == []
 
     def marks(self) -> dict[str, float]:
+        # The browser tells of the first picture a moment later.
+        self.page.wait_for_function(
+            "() => performance.getEntriesByName('viewer:first-preview').length > 0"
+        )
         marks: dict[str, float] = self.page.evaluate(
             """() => Object.fromEntries(
               performance.getEntriesByType("mark").map(({name, startTime}) => [name, startTime]))"""

@@ -10,7 +10,7 @@ import hashlib
 import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import imagecodecs
@@ -172,6 +172,11 @@ def test_head_says_the_same_without_the_picture(caller: Caller, image: DicomImag
         assert int(response.headers["content-length"]) == len(caller.get(path).content)
 
 
+def known(headers: Mapping[str, str]) -> dict[str, str]:
+    """What is the picture's; every answer has a name of its own besides."""
+    return {name: value for name, value in headers.items() if name != "x-request-id"}
+
+
 def test_a_warm_picture_needs_no_thread(
     caller: Caller, image: DicomImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +192,7 @@ def test_a_warm_picture_needs_no_thread(
     monkeypatch.setattr(gate, "serve", refuse)
     warm = caller.get(path)
     assert warm.content == first.content
-    assert dict(warm.headers) == dict(first.headers)
+    assert known(warm.headers) == known(first.headers)
     tag = first.headers["etag"]
     assert caller.get(path, headers={"If-None-Match": tag}).status_code == 304
 

@@ -87,12 +87,16 @@ function markStill(): void {
 
 function markMoments(workspace: Workspace): void {
   const firstSeries = workspace.active.stack;
+  let isDrawn = false;
   workspace.active.on("drawn", ({ exact }) => {
+    const now = performance.now();
     if (exact) {
-      markOnce("viewer:first-lossless");
-    } else {
-      // The browser tells of the page's own picture, which was there before, in a task of its own.
-      const now = performance.now();
+      markOnce("viewer:first-lossless", now);
+    }
+    if (!isDrawn) {
+      isDrawn = true;
+      // The browser tells of the page's own picture, which was there before, in a task of its own;
+      // not at all where the exact one was sooner.
       setTimeout(() => markOnce("viewer:first-preview", now), TOLD_WITHIN_MS);
     }
   });
