@@ -95,13 +95,16 @@ class IngestResult:
     sop_class_uid: str = ""
 
 
-def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
+def ingest_instance(
+    spooled: Spooled, provenance: Provenance, *, index: InstanceIndex | None = None
+) -> IngestResult:
     """Store one instance durably, once.
 
     Parameters
     ----------
     spooled : a Part 10 file in the spool; it is not removed here
     provenance : whose it is
+    index : of this very file, where it was read already
 
     Returns
     -------
@@ -122,7 +125,7 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     """
     began, outcome = time.perf_counter(), "failed"
     try:
-        result = _ingest(spooled, provenance)
+        result = _ingest(spooled, provenance, index)
         outcome = result.outcome.value
     except TransientError:
         outcome = "put_off"
@@ -136,9 +139,9 @@ def ingest_instance(spooled: Spooled, provenance: Provenance) -> IngestResult:
     return result
 
 
-def _ingest(spooled: Spooled, provenance: Provenance) -> IngestResult:
+def _ingest(spooled: Spooled, provenance: Provenance, index: InstanceIndex | None) -> IngestResult:
     """Store one instance."""
-    index = _read(spooled)
+    index = index or _read(spooled)
     _agree(index, provenance)
     _check_study(index, provenance.expected_study_instance_uid)
     _check_patient(index, provenance.expected_patient_id)
@@ -165,6 +168,14 @@ def _ingest(spooled: Spooled, provenance: Provenance) -> IngestResult:
         except (BlobError, DatabaseError) as error:
             logger.exception("Cannot store %s", index.sop_instance_uid)
             raise PermanentError("The archive could not store this instance.") from error
+
+
+def peek(spooled: Spooled) -> InstanceIndex | None:
+    """Return the index of a file; None where `ingest_instance` will say what is wrong with it."""
+    try:
+        return header.read_index(spooled.source)
+    except imaging_errors.ImagingError:
+        return None
 
 
 def _read(spooled: Spooled) -> InstanceIndex:

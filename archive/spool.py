@@ -6,6 +6,7 @@ The spool lies on the store's file system, so that the store takes a file by lin
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 import tempfile
@@ -20,6 +21,8 @@ from django.conf import settings
 from archive.errors import StoreUnavailableError, TooLargeError
 
 CHUNK_BYTES = 1024 * 1024
+# What is not larger stays in memory until the store wants a file of it.
+HELD_BYTES = 1024 * 1024
 PREFIX = "in-"
 
 
@@ -96,7 +99,7 @@ class Spooled:
 
 
 def spool_chunks(
-    chunks: Iterable[bytes], *, most_bytes: int | None = None, hashes: bool = False
+    chunks: Iterable[bytes | memoryview], *, most_bytes: int | None = None, hashes: bool = False
 ) -> Spooled:
     """Write `chunks` into a new spool file.
 
@@ -140,6 +143,30 @@ def spool_chunks(
             path.unlink(missing_ok=True)
         raise
     return Spooled(path=path, size_bytes=size, sha256=digest.hexdigest() if hashes else None)
+
+
+def spool_or_hold(chunks: Iterable[bytes]) -> Spooled:
+    """Keep `chunks` in memory if they are few, else write them into a new spool file.
+
+    Raises
+    ------
+    TooLargeError, StoreUnavailableError
+        See `spool_chunks`.
+    """
+    held = bytearray()
+    rest = iter(chunks)
+    for chunk in rest:
+        held += chunk
+        _check_size(len(held), settings.MAX_INSTANCE_BYTES)
+        if len(held) > HELD_BYTES:
+            return spool_chunks(itertools.chain([bytes(held)], rest))
+    return hold(held)
+
+
+def hold(content: bytes | bytearray) -> Spooled:
+    """Return a file that is in memory; it is written into the spool when somebody asks for it."""
+    view = memoryview(content).toreadonly()
+    return Spooled(lambda: spool_chunks([view], most_bytes=len(view)).path, len(view), view)
 
 
 class Growing:
@@ -250,6 +277,8 @@ def rewrite_header(spooled: Spooled, header: bytes, data_set_offset: int) -> Spo
     header : preamble, prefix and File Meta Information
     data_set_offset : where the data set begins in `spooled`
     """
+    if spooled.content is not None:
+        return hold(b"".join((header, spooled.content[data_set_offset:])))
 
     def chunks() -> Iterable[bytes]:
         yield header

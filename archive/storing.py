@@ -114,15 +114,21 @@ def provenance_of(actor: Actor, facility: Facility, study_instance_uid: str | No
     )
 
 
-def deposit(spooled: Spooled, provenance: Provenance) -> Deposit:
+def deposit(
+    spooled: Spooled, provenance: Provenance, *, index: InstanceIndex | None = None
+) -> Deposit:
     """Store one instance and say what became of it; nothing is raised for a bad one.
+
+    Parameters
+    ----------
+    index : of the file, where it was read already
 
     References
     ----------
     DICOM PS3.18 sections 10.5 and I.2.2.
     """
     try:
-        result = ingest.ingest_instance(spooled, provenance)
+        result = ingest.ingest_instance(spooled, provenance, index=index)
     except ArchiveError as error:
         if isinstance(error, TransientError):
             # A connection that broke must not fail the parts that follow.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -14,6 +14,7 @@ from typing import BinaryIO
 from django.conf import settings
 
 from archive import audit, filetypes, ingest, spool, upload_log, zips
+from archive.abreast import Abreast
 from archive.access import Actor
 from archive.errors import (
     ArchiveError,
@@ -26,8 +27,9 @@ from archive.errors import (
 from archive.filetypes import HEAD_BYTES, Kind
 from archive.ingest import IngestResult, Outcome, Provenance
 from archive.spool import CHUNK_BYTES, Spooled
-from imaging import part10
+from imaging import bytesource, part10
 from imaging.errors import ImagingError
+from imaging.header import InstanceIndex
 from worklist.models import Facility
 
 _LONGEST_NAME = 255
@@ -155,35 +157,108 @@ def ingest_upload(
         When the store or the database takes nothing now. What was stored before stays; sending the
         same again finds it as a duplicate.
     """
-    results = list(take(actor, facility, filename, stream, expected_patient_id))
-    upload_log.record_results(actor, facility.pk, results)
-    summary = summarise(results)
+    (results,) = ingest_uploads(
+        actor, facility, [(filename, stream)], expected_patient_id=expected_patient_id
+    )
+    return results
+
+
+def ingest_uploads(
+    actor: Actor,
+    facility: Facility,
+    files: Sequence[tuple[str, BinaryIO]],
+    *,
+    expected_patient_id: str | None = None,
+) -> list[list[UploadResult]]:
+    """Take the files of one request, several at a time, and audit them as one upload.
+
+    Parameters
+    ----------
+    files : name and content of each; see :func:`ingest_upload`
+
+    Returns
+    -------
+    the results of each file, in order
+
+    Raises
+    ------
+    ForbiddenError, StoreUnavailableError
+        See :func:`ingest_upload`.
+    """
+    _require_right(actor, facility)
+    results: list[list[UploadResult]] = [[] for _ in files]
+    provenance = _provenance(actor, facility, expected_patient_id)
+    with Abreast[tuple[int, UploadResult]]() as storing:
+        for number, (name, stream) in enumerate(files):
+            for piece in _pieces(provenance, name, stream):
+                _begin(storing, number, piece)
+        for number, result in storing.all():
+            results[number].append(result)
+    everything = list(itertools.chain.from_iterable(results))
+    upload_log.record_results(actor, facility.pk, everything)
+    summary = summarise(everything)
     audit.record(
         actor,
         "upload",
         facility,
         is_success=not summary.counts[UploadOutcome.REFUSED],
-        studies=sorted({str(r.instance.study_id) for r in results if r.instance}),
+        studies=sorted({str(r.instance.study_id) for r in everything if r.instance}),
         **{kind.value: count for kind, count in summary.counts.items()},
     )
     return results
 
 
 def take(
-    actor: Actor,
-    facility: Facility,
-    filename: str,
-    stream: BinaryIO,
-    expected_patient_id: str | None = None,
+    actor: Actor, facility: Facility, filename: str, stream: BinaryIO
 ) -> Iterator[UploadResult]:
     """Yield the results of :func:`ingest_upload` one by one; the caller writes the audit event."""
+    _require_right(actor, facility)
+    provenance = _provenance(actor, facility, None)
+    with Abreast[tuple[int, UploadResult]]() as storing:
+        for piece in _pieces(provenance, filename, stream):
+            _begin(storing, 0, piece)
+            yield from (result for _, result in storing.finished())
+        yield from (result for _, result in storing.all())
+
+
+def _require_right(actor: Actor, facility: Facility) -> None:
     if not actor.can_upload or not actor.scope.includes(facility.pk):
         raise ForbiddenError(f"You may not upload for {facility.name}. Ask an administrator.")
-    provenance = Provenance(
-        facility=facility,
-        source=f"upload by {actor.name}",
-        expected_patient_id=expected_patient_id,
+
+
+def _provenance(actor: Actor, facility: Facility, patient_id: str | None) -> Provenance:
+    return Provenance(
+        facility=facility, source=f"upload by {actor.name}", expected_patient_id=patient_id
     )
+
+
+def _begin(
+    storing: Abreast[tuple[int, UploadResult]], number: int, piece: _Spooled | UploadResult
+) -> None:
+    if isinstance(piece, UploadResult):
+        storing.add((number, piece))
+        return
+    index = ingest.peek(piece.file)
+    storing.begin(
+        lambda: (number, _store(piece, index)),
+        key=index.sop_instance_uid if index is not None else "",
+        size_bytes=piece.file.size_bytes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Spooled:
+    """A file that only has to be stored; who stores it removes it from the spool."""
+
+    name: str
+    file: Spooled
+    provenance: Provenance
+
+
+def _pieces(
+    provenance: Provenance, filename: str, stream: BinaryIO
+) -> Iterator[_Spooled | UploadResult]:
+    """Read one file, or the members of an archive, one after the other."""
     name = display_name(filename)
     if is_system_file(filename):
         return
@@ -240,7 +315,9 @@ def _rest(head: bytes, stream: zips.Readable) -> Iterator[bytes]:
     return itertools.chain([head], iter(lambda: stream.read(CHUNK_BYTES), b""))
 
 
-def _archive(provenance: Provenance, name: str, stream: BinaryIO) -> Iterator[UploadResult]:
+def _archive(
+    provenance: Provenance, name: str, stream: BinaryIO
+) -> Iterator[_Spooled | UploadResult]:
     count = 0
     try:
         for member in zips.members(stream):
@@ -255,7 +332,7 @@ def _archive(provenance: Provenance, name: str, stream: BinaryIO) -> Iterator[Up
         yield _refused(name, InvalidInputError("the archive holds no files."))
 
 
-def _member(provenance: Provenance, name: str, member: zips.Member) -> UploadResult:
+def _member(provenance: Provenance, name: str, member: zips.Member) -> _Spooled | UploadResult:
     if member.problem:
         return _refused(name, InvalidInputError(member.problem))
     try:
@@ -272,15 +349,23 @@ def _member(provenance: Provenance, name: str, member: zips.Member) -> UploadRes
 
 def _file(
     provenance: Provenance, name: str, head: bytes, words: str, stream: zips.Readable
-) -> UploadResult:
+) -> _Spooled | UploadResult:
     if words:
         return _refused(name, NotDicomError(f"not DICOM ({words})"))
     try:
-        with spool.spool_chunks(_rest(head, stream)) as spooled:
+        return _Spooled(name, spool.spool_or_hold(_rest(head, stream)), provenance)
+    except PermanentError as error:
+        return _refused(name, error)
+
+
+def _store(piece: _Spooled, index: InstanceIndex | None) -> UploadResult:
+    name = piece.name
+    try:
+        with piece.file as spooled:
             if _is_directory(spooled):
                 reason = "the index of a disc (DICOMDIR), not an image"
                 return UploadResult(name=name, outcome=UploadOutcome.SKIPPED, reason=reason)
-            result = ingest.ingest_instance(spooled, provenance)
+            result = ingest.ingest_instance(spooled, piece.provenance, index=index)
     except PermanentError as error:
         return _refused(name, error)
     outcome = _OUTCOMES[result.outcome]
@@ -291,7 +376,7 @@ def _file(
 
 def _is_directory(spooled: Spooled) -> bool:
     """Whether it is a media storage directory (PS3.10 8.6), by its File Meta Information."""
-    with spooled.path.open("rb") as handle:
+    with bytesource.opened(spooled.source) as handle:
         try:
             container = part10.read_container(handle, None)
         except ImagingError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -62,15 +63,8 @@ def upload_many(
         raise InvalidInputError("Send at least one file in the field 'files'.")
     for _, stream in files:
         intake.require_free(destination, stream)
-    results = [
-        result
-        for name, stream in files
-        for result in upload.ingest_upload(
-            actor,
-            destination.facility,
-            name,
-            stream,
-            expected_patient_id=destination.patient_id,
-        )
-    ]
+    of_files = upload.ingest_uploads(
+        actor, destination.facility, files, expected_patient_id=destination.patient_id
+    )
+    results = list(itertools.chain.from_iterable(of_files))
     return intake.summary(results) | intake.link(actor, destination, results)

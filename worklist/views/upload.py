@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, BinaryIO, cast
@@ -76,13 +77,12 @@ def upload_file(request: HttpRequest) -> HttpResponse:
         raise InvalidInputError("The form holds no file. Send files under the name 'file'.")
     # The browser's folder picker sends paths here; Django keeps the last part of a file's own name.
     names = request.POST.getlist("name")
-    results: list[dict[str, Any]] = []
-    everything: list[UploadResult] = []
-    for part, file in enumerate(files):
-        name = names[part] if len(names) == len(files) else file.name or ""
-        outcome = upload.ingest_upload(actor, facility, name, cast("BinaryIO", file.file))
-        everything += outcome
-        results += [_result(part, result) for result in outcome]
+    if len(names) != len(files):
+        names = [file.name or "" for file in files]
+    streams = [cast("BinaryIO", file.file) for file in files]
+    of_files = upload.ingest_uploads(actor, facility, list(zip(names, streams, strict=True)))
+    everything = list(itertools.chain.from_iterable(of_files))
+    results = [_result(part, found) for part, its in enumerate(of_files) for found in its]
     document: dict[str, Any] = {
         "facility": {"code": facility.code, "name": facility.name},
         "summary": str(upload.summarise(everything)),

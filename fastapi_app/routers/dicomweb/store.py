@@ -118,9 +118,12 @@ def _unsupported(detail: str) -> HTTPException:
 async def _receive(request: Request, reception: Reception) -> None:
     """Give the body to the reception; what was stored before it broke stays, and is told."""
     try:
-        async for chunk in _batches(request):
-            await gate.go_on(request, partial(reception.feed, chunk))
-        await gate.go_on(request, reception.close)
+        try:
+            async for chunk in _batches(request):
+                await gate.go_on(request, partial(reception.feed, chunk))
+            await gate.go_on(request, reception.close)
+        finally:
+            await gate.go_on(request, reception.settle)
     except BrokenBodyError as error:
         if not reception.deposits:
             raise bad_request(str(error)) from error

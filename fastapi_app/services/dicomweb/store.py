@@ -1,7 +1,7 @@
 """A store request while it comes (STOW-RS, PS3.18 section 10.5): parts into the archive.
 
-Instances are stored part by part, each durable before the next is read; metadata and bulk data that
-come apart wait in the spool until the request is whole.
+Instances are stored while further parts come, several at a time (docs/adr/0125); metadata and bulk
+data that come apart wait in the spool until the request is whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
-from archive import spool, storing
+from archive import ingest, spool, storing
+from archive.abreast import Abreast
 from archive.errors import ArchiveError, NotDicomError, TooLargeError
 from archive.ingest import Provenance
 from archive.spool import CHUNK_BYTES, Growing, Spooled
@@ -90,8 +91,7 @@ class _Instance:
         if spooled is None:
             self._request.note(storing.refused(self._content.refusal or TooLargeError("too large")))
             return
-        with spooled:
-            self._request.note(storing.deposit(spooled, self._request.provenance))
+        self._request.store(spooled)
 
     def discard(self) -> None:
         if self._content is not None:
@@ -109,10 +109,28 @@ class Reception(ABC):
     def __init__(self, provenance: Provenance) -> None:
         self.provenance = provenance
         self.deposits: list[Deposit] = []
+        self._storing = Abreast[Deposit]()
 
     def note(self, deposit: Deposit) -> None:
         """Keep what became of an instance."""
-        self.deposits.append(deposit)
+        self._storing.add(deposit)
+        self.deposits.extend(self._storing.finished())
+
+    def store(self, spooled: Spooled) -> None:
+        """Begin to store an instance; its file is removed afterwards."""
+        index = ingest.peek(spooled)
+
+        def work() -> Deposit:
+            with spooled:
+                return storing.deposit(spooled, self.provenance, index=index)
+
+        key = index.sop_instance_uid if index is not None else ""
+        self._storing.begin(work, key=key, size_bytes=spooled.size_bytes)
+        self.deposits.extend(self._storing.finished())
+
+    def settle(self) -> None:
+        """Wait until everything that came whole is stored, or is refused."""
+        self.deposits.extend(self._storing.all())
 
     @abstractmethod
     def feed(self, chunk: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import tracemalloc
 import zipfile
 import zlib
@@ -28,6 +29,7 @@ from archive.errors import (
 )
 from archive.models import AuditEvent
 from archive.upload import UploadOutcome, UploadResult
+from blobs import BlobStoreUnavailableError, FileSystemStore
 from tests import factories
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility, Study
@@ -425,3 +427,85 @@ def test_a_store_that_takes_nothing_stops_the_upload(
     (store / "spool").write_text("in the way")
     with pytest.raises(StoreUnavailableError, match="Try again later"):
         upload.ingest_upload(actor, facility, "a", io.BytesIO(to_bytes(make_instance())))
+
+
+@pytest.fixture
+def committed_actor(transactional_db: None, actor: Actor) -> Actor:
+    return actor
+
+
+@pytest.fixture
+def several(
+    store: Path, committed_actor: Actor, facility: Facility
+) -> Callable[..., list[UploadResult]]:
+    """Upload for real: not within a test's transaction, so that files are stored abreast."""
+
+    def send_several(*contents: bytes) -> list[UploadResult]:
+        files = [(f"{n}.dcm", io.BytesIO(content)) for n, content in enumerate(contents)]
+        found = upload.ingest_uploads(committed_actor, facility, files)
+        assert [len(results) for results in found] == [1] * len(contents)
+        return [results[0] for results in found]
+
+    return send_several
+
+
+def test_bad_files_among_good_ones_harm_none(
+    several: Callable[..., list[UploadResult]], store: Path
+) -> None:
+    study = make_instance().StudyInstanceUID
+    good = [to_bytes(make_instance(StudyInstanceUID=study)) for _ in range(12)]
+    foreign = to_bytes(make_instance(StudyInstanceUID=study, PatientID="SOMEBODY ELSE"))
+    contents = [*good[:3], PNG, *good[3:6], good[6][:-40], *good[6:], foreign, b"", good[0]]
+
+    results = several(*contents)
+
+    expected = [STORED] * 3 + [REFUSED] + [STORED] * 3 + [REFUSED] + [STORED] * 7
+    assert [r.outcome for r in results] == [*expected, REFUSED, DUPLICATE]
+    assert [r.name for r in results] == [f"{n}.dcm" for n in range(len(contents))]
+    assert DicomImage.objects.count() == 13
+    assert {study.instance_count for study in Study.objects.filter(study_instance_uid=study)} == {
+        13
+    }
+    assert spool_is_empty(store)
+    assert AuditEvent.objects.get(verb="upload").detail["stored"] == 13
+
+
+def test_of_two_files_with_one_uid_the_first_of_the_request_wins(
+    several: Callable[..., list[UploadResult]], store: Path
+) -> None:
+    for _ in range(8):
+        ds = make_instance()
+        first = to_bytes(ds)
+        ds.PatientComments = "changed"
+        changed = to_bytes(ds)
+
+        results = several(first, changed, first, changed)
+
+        assert [r.outcome for r in results] == [STORED, CONFLICT, DUPLICATE, CONFLICT]
+        kept = DicomImage.objects.get(sop_instance_uid=ds.SOPInstanceUID)
+        assert b"changed" not in (store / kept.storage_key).read_bytes()
+
+
+def test_a_disk_that_fills_in_the_middle_puts_the_request_off_and_loses_nothing(
+    several: Callable[..., list[UploadResult]], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [to_bytes(make_instance()) for _ in range(12)]
+    room = threading.Semaphore(5)
+    put = FileSystemStore.put
+
+    def fill(self: FileSystemStore, source: Path, key: str) -> str:
+        if not room.acquire(blocking=False):
+            raise BlobStoreUnavailableError("The store cannot take files now: full.")
+        return put(self, source, key)
+
+    with monkeypatch.context() as full:
+        full.setattr(FileSystemStore, "put", fill)
+        with pytest.raises(StoreUnavailableError, match="Send again later"):
+            several(*contents)
+    assert DicomImage.objects.count() == 5
+    assert spool_is_empty(store)
+
+    results = several(*contents)
+
+    assert {r.outcome for r in results} == {STORED, DUPLICATE}
+    assert DicomImage.objects.count() == len(files_below(store)) == 12
