@@ -219,7 +219,10 @@ def test_the_3d_view_draws_turns_crops_and_gives_the_series_back(viewer: ViewerP
     viewer.page.get_by_label("Crop left side").fill("60")
     viewer.wait()
     assert viewer.picture().mean() < head.mean() * 0.8
-    viewer.button("Length")
+    length = viewer.page.get_by_role("button", name="Length", exact=True)
+    expect(length).to_be_disabled()
+    viewer.press("m")
+    expect(viewer.page.locator("[data-notice=tool]")).to_contain_text("no depth to measure in")
     viewer.drag((0.4, 0.4), (0.6, 0.6))
     assert viewer.saved() == []
     viewer.button("Close 3D")

@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ReadingSite
-from tests.browser.phantoms import SPACE, TILTED
+from tests.browser.phantoms import SPACE, TILTED, field_hu
 from tests.browser.test_viewer_layouts import viewport
 from tests.browser.viewer_page import ViewerPage
 
@@ -138,8 +139,81 @@ def test_an_oblique_plane_and_slabs_hold_the_fields_values(mpr: ViewerPage) -> N
     ((x, y, z),) = kept["points_mm"]
     # The highest of the slab's 12 mm lies 6 mm higher: 30 HU.
     assert kept["value"] == pytest.approx(2 * x + 3 * y + 5 * z + 30, abs=6)
+    assert kept["unit_source"] == "MIP 12 mm"
+    assert any("modality rescale; MIP 12 mm" in row for row in mpr.rows())
     mpr.page.get_by_role("button", name="Straighten").click()
     expect(viewport(mpr, _CORONAL).locator(".bottom-left")).to_contain_text("Coronal")
+
+
+def test_oblique_planes_are_measured_and_found_again(mpr: ViewerPage) -> None:
+    viewport(mpr, _AXIAL).locator(".pointer").click()
+    mpr.press(*["]"] * 6)
+    coronal = viewport(mpr, _CORONAL)
+    expect(coronal.locator(".bottom-left")).to_contain_text("Oblique")
+
+    def draw(name: str, *shares: tuple[float, float]) -> None:
+        mpr.button(name)
+        # The table of measurements takes room when the first one is drawn.
+        box = coronal.locator(".stage").bounding_box()
+        assert box is not None
+        start, end = (
+            (box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in shares
+        )
+        mpr.page.mouse.move(*start)
+        mpr.page.mouse.down()
+        mpr.page.mouse.move(*end, steps=4)
+        mpr.page.mouse.up()
+
+    rows = mpr.page.locator("table.measurements tbody tr")
+    draw("Length", (0.25, 0.35), (0.4, 0.7))
+    expect(rows).to_have_count(1)
+    draw("Ellipse ROI", (0.55, 0.35), (0.7, 0.6))
+    # Values come when the turned plane is computed.
+    expect(rows.nth(1)).to_contain_text("mean")
+    mpr.expect_saved()
+    length, region = mpr.saved()
+    # Six steps of five degrees about the head-foot axis; an oblique plane's x and y go together.
+    across, down = np.array(length["plane"][:3]), np.array(length["plane"][3:])
+    assert across == pytest.approx([math.cos(math.pi / 6), math.sin(math.pi / 6), 0], abs=1e-6)
+    assert down == pytest.approx([0, 0, -1], abs=1e-6)
+    a, b = np.array(length["points_mm"])
+    assert abs(a[1] - b[1]) > 5
+    assert length["value"] == pytest.approx(np.linalg.norm(b - a), abs=1e-6)
+    assert length["unit"] == "mm"
+    a, b = np.array(region["points_mm"])
+    area = abs((b - a) @ across) * abs((b - a) @ down) * math.pi / 4
+    assert region["value"] == pytest.approx(area, rel=1e-6)
+    # Of a linear field the mean is the value in the middle; the pixels within are a little off it.
+    middle = float(field_hu((a + b) / 2))
+    assert region["statistics"]["mean"] == pytest.approx(middle, abs=4)
+    assert region["statistics"]["unit"] == "HU"
+    mpr.page.reload()
+    mpr.wait()
+    expect(mpr.page.locator("svg.overlay g.mark")).to_have_count(0)
+    mpr.page.get_by_role("button", name="Show measurement 1").click()
+    marks = viewport(mpr, _CORONAL).locator("svg.overlay g.mark")
+    expect(marks).to_have_count(2)
+    expect(marks.filter(has_text=f"{length['value']:.1f}")).to_have_count(1)
+
+
+def test_what_is_drawn_in_the_plane_of_a_slice_is_drawn_on_the_slice(mpr: ViewerPage) -> None:
+    kept = probe(mpr, _AXIAL, 0.45, 0.6)
+    # The middle of the volume is the eleventh slice, z = 0.
+    assert (kept["plane"], kept["SOPInstanceUID"]) == (None, f"{SPACE}.1.11")
+    mpr.button("Close MPR")
+    mpr.press("Home")
+    expect(mpr.page.locator("svg.overlay g.mark")).to_have_count(0)
+    mpr.page.get_by_role("button", name="Show measurement 1").click()
+    mpr.expect_fact("image-index", "10")
+    expect(mpr.page.locator("svg.overlay g.mark")).to_contain_text(f"{kept['value']:.0f}")
+
+
+def test_a_calibration_line_is_refused_in_planes(mpr: ViewerPage) -> None:
+    mpr.button("More tools")
+    line = mpr.page.locator("#more-menu").get_by_role("button", name="Calibration line")
+    expect(line).to_be_disabled()
+    line.click(force=True)
+    expect(mpr.page.locator("[data-notice=tool]")).to_contain_text("millimetres already")
 
 
 def test_says_what_a_tilted_gantry_and_uneven_slices_mean(
@@ -158,6 +232,24 @@ def test_says_what_a_tilted_gantry_and_uneven_slices_mean(
     viewer.button("Close MPR")
     open_mpr(viewer, "Uneven slices", 10)
     expect(bar).to_contain_text("unevenly spaced (4 to 12 mm)")
+    expect_field(probe(viewer, _CORONAL, 0.5, 0.45), 7.1)
+    # Between slices that are 12 mm apart, and with those above and below it.
+    box = viewport(viewer, _SAGITTAL).locator(".stage").bounding_box()
+    assert box is not None
+    viewer.button("Length")
+    before = {kept["id"] for kept in viewer.saved()}
+    viewer.page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.2)
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(box["x"] + box["width"] * 0.65, box["y"] + box["height"] * 0.8, steps=4)
+    viewer.page.mouse.up()
+    expect(viewer.page.locator("table.measurements tbody tr")).to_have_count(len(before) + 1)
+    viewer.expect_saved()
+    (length,) = (kept for kept in viewer.saved() if kept["id"] not in before)
+    (_x0, y0, z0), (_x1, y1, z1) = length["points_mm"]
+    # 48 rows of 2 mm are 96 mm; the slices span 60 mm: 31 pixels of 2 mm.
+    scale = min(box["width"] / 48, box["height"] / 31) / 2
+    assert z0 - z1 == pytest.approx(0.6 * box["height"] / scale, rel=0.01)
+    assert length["value"] == pytest.approx(math.hypot(y1 - y0, z1 - z0), rel=1e-6)
 
 
 def test_refuses_in_words_what_makes_no_volume(

@@ -112,6 +112,19 @@ describe("outlines", () => {
       expect(Math.abs(Math.hypot(x - 30, y - 30) - 20)).toBeLessThan(2);
     }
   });
+
+  it("follows an edge in a plane that reaches beyond its volume", () => {
+    const columns = 60;
+    const data = Float32Array.from({ length: 60 * 60 }, (_, i) => {
+      const [x, y] = [i % columns, Math.floor(i / columns)];
+      const isIn = Math.hypot(x - 30, y - 30) <= 20;
+      return y < 2 ? Number.NaN : isIn ? 1000 : 0;
+    });
+    const disc: Frame = { ...slope, rows: 60, columns, data, max: 1000 };
+    for (const [x, y] of new LiveWire(disc, [50, 30]).path([10, 30])) {
+      expect(Math.abs(Math.hypot(x - 30, y - 30) - 20)).toBeLessThan(2);
+    }
+  });
 });
 
 describe("new measurements", () => {

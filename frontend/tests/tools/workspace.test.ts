@@ -1,15 +1,19 @@
 // @vitest-environment jsdom
 import { beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { measurementLines, sourceText } from "../../src/viewer/core/format";
 import type { Frame } from "../../src/viewer/core/frame";
-import type { Manifest, Vec3 } from "../../src/viewer/core/manifest";
-import { planeOf, planePoint } from "../../src/viewer/core/planes";
+import type { Manifest, MeasurementKind, Vec2, Vec3 } from "../../src/viewer/core/manifest";
+import { toPatient } from "../../src/viewer/core/measure";
+import { onPicture, type Plane, planeOf, planePoint, subtract } from "../../src/viewer/core/planes";
 import { planeAt } from "../../src/viewer/core/reformat";
 import { THIN } from "../../src/viewer/core/volume";
 import type { Volume } from "../../src/viewer/core/voxels";
+import type { Pane } from "../../src/viewer/engine/pane";
 import type { Surface } from "../../src/viewer/engine/surface";
 import type { ByteCache } from "../../src/viewer/net/lru";
 import { Drawing } from "../../src/viewer/tools/drawing";
 import { OutlineDrawing } from "../../src/viewer/tools/outline";
+import { toolRefusal } from "../../src/viewer/tools/refusals";
 import { Workspace } from "../../src/viewer/tools/workspace";
 import { image, series } from "../factory";
 
@@ -153,11 +157,14 @@ describe("MPR in the workspace", () => {
     expect(workspace.panes[3]?.index).toBe(3);
     expect(workspace.mpr.panes().map(({ kind }) => kind)).toEqual(["axial", "coronal", "sagittal"]);
     await drawn();
-    for (const { pane } of workspace.mpr.panes()) {
+    for (const { pane, kind } of workspace.mpr.panes()) {
       const facts = workspace.measured(pane, "probe", [[7, 6]], null);
       expect(facts?.value).toBeCloseTo(field(facts?.points_mm?.[0] ?? [0, 0, 0]), 3);
       expect(facts?.SOPInstanceUID).toMatch(/^1\.2\.\d+$/);
-      expect(facts?.plane).toHaveLength(6);
+      // The axial plane is the slice at 20 mm itself.
+      expect(facts?.plane).toEqual(
+        kind === "axial" ? null : expect.objectContaining({ length: 6 }),
+      );
     }
     workspace.mpr.close();
     expect(workspace.layout).toBe("1x1");
@@ -293,6 +300,146 @@ describe("MPR in the workspace", () => {
     expect(workspace.active.stack).toBe(workspace.stacks[0]);
     expect(workspace.active.index).toBe(3);
   }, 60_000);
+});
+
+describe("measuring in planes", () => {
+  const CORNERS = [
+    [4, 3],
+    [12, 3],
+    [12, 9],
+    [4, 9],
+  ] as const;
+
+  async function planes(): Promise<Pane[]> {
+    arrive();
+    workspace.mpr.open();
+    await drawn();
+    return workspace.mpr.panes().map(({ pane }) => pane);
+  }
+
+  function take(pane: Pane | undefined, kind: MeasurementKind, points: readonly Vec2[]) {
+    const facts = pane && workspace.measured(pane, kind, points, null);
+    if (!facts?.points_mm) {
+      throw new Error(`A ${kind} is measured.`);
+    }
+    return { ...facts, points_mm: facts.points_mm };
+  }
+
+  it("tells the patient's millimetres and values of every tool in an oblique plane", async () => {
+    const [axial, coronal] = await planes();
+    workspace.mpr.turn(axial as Pane, Math.PI / 6);
+    await drawn();
+    const [a, b, c, d] = CORNERS;
+    const at = ([x, y]: Vec2, [u, v]: Vec2): Vec3 =>
+      toPatient(coronal?.shownFrame as never, [[(x + u) / 2, (y + v) / 2]])?.[0] as Vec3;
+    // Pixels are 2 mm, the finest there are.
+    for (const kind of ["length", "profile"] as const) {
+      const facts = take(coronal, kind, [a, c]);
+      expect(facts.value).toBeCloseTo(20, 6);
+      expect(Math.hypot(...subtract(...(facts.points_mm as [Vec3, Vec3])))).toBeCloseTo(20, 6);
+      expect(facts.unit_source).toBe("PixelSpacing of the slices and their positions");
+    }
+    const profile = take(coronal, "profile", [a, c]);
+    const [low, high] = profile.points_mm.map(field).sort((one, other) => one - other);
+    expect(profile.statistics?.min).toBeCloseTo(low as number, 3);
+    expect(profile.statistics?.max).toBeCloseTo(high as number, 3);
+    expect(take(coronal, "height", [a, c]).value).toBeCloseTo(12, 6);
+    expect(take(coronal, "angle", [b, a, c]).value).toBeCloseTo(36.8699, 3);
+    expect(take(coronal, "cobb", [a, b, a, c]).value).toBeCloseTo(36.8699, 3);
+    expect(take(coronal, "bidirectional", [a, b, b, c])).toMatchObject({
+      value: expect.closeTo(16, 6),
+      second_value: expect.closeTo(12, 6),
+    });
+    const areas = { ellipse: (16 * 12 * Math.PI) / 4, rectangle: 16 * 12 } as const;
+    for (const kind of ["ellipse", "rectangle"] as const) {
+      const facts = take(coronal, kind, [a, c]);
+      expect(facts.value).toBeCloseTo(areas[kind], 6);
+      expect(facts.statistics?.mean).toBeCloseTo(field(at(a, c)), 3);
+    }
+    const circle = take(coronal, "circle", [
+      [8, 6],
+      [11, 6],
+    ]);
+    expect(circle.value).toBeCloseTo(Math.PI * 36, 6);
+    expect(circle.statistics?.mean).toBeCloseTo(field(at([8, 6], [8, 6])), 3);
+    for (const kind of ["freehand", "livewire"] as const) {
+      expect(take(coronal, kind, [a, b, c, d]).value).toBeCloseTo(16 * 12, 6);
+    }
+    expect(take(coronal, "spline", [a, b, c, d]).statistics?.mean).toBeCloseTo(field(at(a, c)), 3);
+    for (const kind of ["arrow", "text"] as const) {
+      expect(take(coronal, kind, kind === "text" ? [a] : [a, b]).plane).toHaveLength(6);
+    }
+  });
+
+  it("says of values in a slab which they are, and keeps its lengths", async () => {
+    await planes();
+    workspace.mpr.setSlab({ mode: "mip", thickness: 8 });
+    await drawn();
+    const axial = workspace.mpr.panes()[0]?.pane;
+    const probe = take(axial, "probe", [[7, 6]]);
+    expect(probe.value).toBeCloseTo(field(probe.points_mm[0] as Vec3) + 5 * 4, 3);
+    expect(probe).toMatchObject({ unit_source: "MIP 8 mm" });
+    expect(probe.plane).toHaveLength(6);
+    expect(measurementLines(probe)).toContain("MIP 8 mm");
+    expect(sourceText(probe)).toBe("modality rescale; MIP 8 mm");
+    const region = take(axial, "rectangle", [CORNERS[0], CORNERS[2]]);
+    expect(region.unit_source).toBe("PixelSpacing of the slices; MIP 8 mm");
+    const length = take(axial, "length", [CORNERS[0], CORNERS[1]]);
+    expect(length.value).toBeCloseTo(16, 6);
+    expect(length.unit_source).toBe("PixelSpacing of the slices and their positions");
+  });
+
+  it("shows in the stack what was drawn in a plane and lies on one slice", async () => {
+    const [axial, coronal] = await planes();
+    const onSlice = take(axial, "circle", [CORNERS[0], CORNERS[1]]);
+    expect(onSlice).toMatchObject({ plane: null, SOPInstanceUID: "1.2.5" });
+    expect(onSlice.points[1]).toEqual([expect.closeTo(12, 6), expect.closeTo(3, 6)]);
+    // Rows of the coronal plane are 2 mm apart: the sixth from below is the slice at 20 mm.
+    const row = onPicture(planeOf(coronal?.shownFrame as never) as Plane, [0, 0, 20])[1];
+    const across = take(coronal, "length", [
+      [4, row],
+      [12, row],
+    ]);
+    expect(across.plane).toHaveLength(6);
+    const upright = take(coronal, "circle", [
+      [8, row],
+      [11, row],
+    ]);
+    for (const facts of [onSlice, across, upright]) {
+      workspace.list.create(facts);
+    }
+    const kinds = (pane: Pane | undefined): string[] =>
+      pane ? workspace.itemsOn(pane).map(({ facts }) => facts.kind) : [];
+    expect(kinds(coronal)).toEqual(["length", "circle"]);
+    workspace.mpr.close();
+    workspace.active.go(5);
+    await vi.waitFor(() => expect(workspace.active.shownIndex).toBe(5));
+    expect(kinds(workspace.active)).toEqual(["circle", "length"]);
+    expect(workspace.itemsOn(workspace.active)[1]?.facts.points).toEqual([
+      [expect.closeTo(4, 6), expect.closeTo(10, 6)],
+      [expect.closeTo(12, 6), expect.closeTo(10, 6)],
+    ]);
+    workspace.active.go(6);
+    await vi.waitFor(() => expect(workspace.active.shownIndex).toBe(6));
+    expect(kinds(workspace.active)).toEqual([]);
+  });
+
+  it("refuses in words the tools that make no sense there", async () => {
+    const [axial] = await planes();
+    const told = (): string | undefined =>
+      workspace.notices.all.find(({ id }) => id === "tool")?.text;
+    workspace.setTool("calibration");
+    expect(workspace.tool).not.toBe("calibration");
+    expect(told()).toContain("patient's millimetres already");
+    workspace.setTool("length");
+    expect(workspace.tool).toBe("length");
+    expect(told()).toBeUndefined();
+    // Taken up on a picture of a file, and carried into a plane.
+    workspace.activate(3);
+    workspace.setTool("calibration");
+    expect(workspace.tool).toBe("calibration");
+    expect(toolRefusal(workspace.tool, axial as Pane)).not.toBeNull();
+  });
 });
 
 describe("drawing in the workspace", () => {

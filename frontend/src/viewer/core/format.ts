@@ -146,6 +146,10 @@ export function measurementLines(item: MeasurementFacts): string[] {
   } else if (item.kind !== "arrow" && item.kind !== "text" && item.value !== null) {
     lines.push(valueText(item.value, item.unit));
   }
+  const slab = slabIn(item.unit_source);
+  if (slab) {
+    lines.push(slab);
+  }
   if (isUncalibrated(item)) {
     lines.push("uncalibrated");
   }
@@ -185,6 +189,11 @@ export function isUncalibrated(item: Pick<MeasurementFacts, "unit">): boolean {
   return item.unit === "px" || item.unit === "px2";
 }
 
+/** Of values that were read in a slab: its mode and thickness, as `slabText` wrote them. */
+function slabIn(source: string): string | null {
+  return /\b(?:MIP|MinIP|average) [\d.]+ mm/.exec(source)?.[0] ?? null;
+}
+
 /** Where the unit comes from, in words. */
 export function sourceText(item: Pick<MeasurementFacts, "kind" | "unit" | "unit_source">): string {
   if (item.kind === "arrow" || item.kind === "text") {
@@ -192,11 +201,9 @@ export function sourceText(item: Pick<MeasurementFacts, "kind" | "unit" | "unit_
   }
   if (item.kind === "probe") {
     const isUptake = item.unit?.startsWith("SUV") && item.unit_source !== "none";
-    return isUptake
-      ? inFull(item.unit_source)
-      : item.unit === null
-        ? "stored values"
-        : "modality rescale";
+    const values = item.unit === null ? "stored values" : "modality rescale";
+    const slab = slabIn(item.unit_source);
+    return isUptake ? inFull(item.unit_source) : slab ? `${values}; ${slab}` : values;
   }
   if ((item.kind === "angle" || item.kind === "cobb") && item.unit_source === "none") {
     return "pixels";

@@ -48,10 +48,12 @@ export class LiveWire {
     for (let r = 0; r < this.height; r++) {
       for (let c = 0; c < this.width; c++) {
         const [x, y] = [c + this.left, r + this.top];
-        const strength = Math.hypot(
+        const slope = Math.hypot(
           value(x + 1, y) - value(x - 1, y),
           value(x, y + 1) - value(x, y - 1),
         );
+        // Planes reach beyond their volume, where there are no values and no edges.
+        const strength = Number.isNaN(slope) ? 0 : slope;
         costs[r * this.width + c] = strength;
         strongest = Math.max(strongest, strength);
       }

@@ -3,6 +3,7 @@ import type { Frame } from "./frame";
 import type { MeasurementKind, Statistics, Vec2, Vec3 } from "./manifest";
 import { eachPixelWithin, OUTLINES, outlineArea, outlineOf, REGIONS } from "./outline";
 import { quantityOf, toldRescale, toldUnit } from "./quantity";
+import { slabText } from "./reformat";
 import { frameAxes, framePixelSpacing, framePosition, type Stack, type StackFrame } from "./stack";
 import { add, scale } from "./vectors";
 
@@ -205,12 +206,12 @@ export function evaluate(
 ): Result {
   const calibration = calibrate(frame, points);
   const { unit, note } = calibration;
-  const place = stack.reformat
-    ? `${calibration.source} of the slices and their positions`
-    : calibration.source;
   const quantity = quantityOf(stack);
   const holdsValues = kind === "probe" || kind === "profile" || REGIONS.has(kind);
-  const values_source = quantity && holdsValues ? `SUV by ${quantity.origin}` : null;
+  const slab = holdsValues && stack.reformat ? slabText(stack.reformat.slab) : null;
+  const sources = [slab, quantity && holdsValues ? `SUV by ${quantity.origin}` : null];
+  const values_source = sources.filter(Boolean).join("; ");
+  const place = placeSource(stack, calibration, slab);
   const unit_source = values_source ? `${place}; ${values_source}` : place;
   const [a, b, c, d] = points;
   const empty: Result = {
@@ -227,7 +228,7 @@ export function evaluate(
   const rescale = toldRescale(stack, frame);
   if (kind === "probe") {
     const value = pixels ? probeValue(pixels, a, rescale) : null;
-    const source = values_source ?? "none";
+    const source = values_source || "none";
     return { ...empty, value, unit: toldUnit(stack, frame), unit_source: source, note: null };
   }
   if (kind === "arrow" || kind === "text" || !b) {
@@ -265,6 +266,14 @@ export function evaluate(
     default:
       return { ...empty, ...region(kind, points, stack, frame, pixels, calibration) };
   }
+}
+
+/** Where millimetres come from; the server keeps 64 characters, those of the values included. */
+function placeSource(stack: Stack, { source }: Calibration, slab: string | null): string {
+  if (!stack.reformat) {
+    return source;
+  }
+  return slab ? `${source} of the slices` : `${source} of the slices and their positions`;
 }
 
 /** Area and statistics of a region. */

@@ -45,6 +45,13 @@ export interface Reformat {
   isOblique: boolean;
 }
 
+const SLAB_NAMES = { mip: "MIP", minip: "MinIP", average: "average" } as const;
+
+/** "MIP 12 mm": of what the values of a slab are; null in a thin plane. Kept with measurements. */
+export function slabText({ mode, thickness }: Slab): string | null {
+  return mode === "thin" ? null : `${SLAB_NAMES[mode]} ${Number(thickness.toFixed(1))} mm`;
+}
+
 /** What a picture of the whole volume is made of. */
 export interface Rendering3d {
   plan: VolumePlan;

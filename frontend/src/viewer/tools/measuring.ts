@@ -8,13 +8,13 @@ import { nearestFrame, offPlane, onPicture, type Plane, planeOf } from "../core/
 import { toldRescale } from "../core/quantity";
 import type { Stack, StackFrame } from "../core/stack";
 import { randomUuid } from "../core/uuid";
-import { dot } from "../core/vectors";
+import { cross, dot } from "../core/vectors";
 import { planVolume, type VolumePlan } from "../core/volume";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "./workspace";
 
-/** Regions whose outline runs parallel to the picture: in another direction they are another region. */
-const BOXES: ReadonlySet<MeasurementKind> = new Set(["ellipse", "rectangle"]);
+/** Drawn parallel to the picture's sides: in other directions they are something else. */
+const BOXES: ReadonlySet<MeasurementKind> = new Set(["ellipse", "rectangle", "height"]);
 const SAME_DIRECTION = 1e-6;
 const ROUNDING_MM = 1e-3;
 
@@ -40,7 +40,7 @@ export function measured(
   };
   const common = { id: randomUuid(), label: "", ...before, kind, points_mm };
   if (stack.reformat) {
-    const place = points_mm && sourceOf(stack, points_mm);
+    const place = points_mm && (sliceOf(stack, points_mm) ?? sourceOf(stack, points_mm));
     return place && { ...common, ...place, ...values };
   }
   return {
@@ -97,6 +97,23 @@ function withPeak(
   return peak === null ? statistics : { ...statistics, peak };
 }
 
+/**
+ * What is drawn in a thin plane that runs through a slice, pixel for pixel, is drawn on that slice.
+ * Null where the plane is any other.
+ */
+function sliceOf(stack: Stack, points: readonly Vec3[]) {
+  const { plan, axes, slab } = stack.reformat as NonNullable<Stack["reformat"]>;
+  const { row, column, shrink } = plan.geometry;
+  const isAlong = areAlong([...axes.right, ...axes.down], [...row, ...column]);
+  const place = slab.mode === "thin" && shrink === 1 && isAlong ? sourceOf(stack, points) : null;
+  const source = place && plan.frames.find((frame) => belongs(place, frame));
+  const plane = source && planeOf(source);
+  // A line that calibrates the slice does not count in planes.
+  return plane && !manualSizes.get(place?.SOPInstanceUID ?? "") && areOn(plane, points, ROUNDING_MM)
+    ? { ...place, plane: null }
+    : null;
+}
+
 /** What a drawing in a computed picture is kept with: the nearest slice, and the plane's directions. */
 function sourceOf(stack: Stack, points: readonly Vec3[]) {
   const { plan, axes } = stack.reformat as NonNullable<Stack["reformat"]>;
@@ -124,27 +141,30 @@ export function itemsOn(pane: Pane, all: readonly Item[]): Item[] {
   if (!stack || !frame) {
     return [];
   }
-  const plane = stack.reformat && planeOf(frame);
-  return plane && stack.reformat
-    ? all.flatMap((item) => onPlane(item, stack, plane))
-    : all.filter(({ facts }) => !facts.plane && belongs(facts, frame));
+  const { reformat } = stack;
+  const wantsPlane = reformat || all.some(({ facts }) => facts.plane);
+  const plane = wantsPlane ? planeOf(frame) : null;
+  const reach = reformat ? reformat.grid.step / 2 + ROUNDING_MM : ROUNDING_MM;
+  return all.flatMap((item) => {
+    if (!reformat && !item.facts.plane) {
+      return belongs(item.facts, frame) ? [item] : [];
+    }
+    return plane ? onPlane(item, stack, plane, reach) : [];
+  });
 }
 
-/** A drawing lies in a computed picture where all of its points do, nearer than half a step. */
-function onPlane(item: Item, stack: Stack, plane: Plane): Item[] {
+/** A drawing lies in a picture where all of its points do, nearer than `reach` mm. */
+function onPlane(item: Item, stack: Stack, plane: Plane, reach: number): Item[] {
   const { facts } = item;
-  const { reformat } = stack;
   const isSameSpace =
     facts.FrameOfReferenceUID === stack.series.FrameOfReferenceUID &&
     (facts.FrameOfReferenceUID !== null ||
       facts.SeriesInstanceUID === stack.series.SeriesInstanceUID);
-  const reach = (reformat?.grid.step ?? 1) / 2 + ROUNDING_MM;
   if (
-    !reformat ||
     !facts.points_mm ||
     !isSameSpace ||
-    !facts.points_mm.every((point) => Math.abs(offPlane(plane, point)) <= reach) ||
-    (BOXES.has(facts.kind) && !isParallelTo(facts, stack, plane))
+    !areOn(plane, facts.points_mm, reach) ||
+    !isSameShape(facts, stack, plane)
   ) {
     return [];
   }
@@ -152,20 +172,35 @@ function onPlane(item: Item, stack: Stack, plane: Plane): Item[] {
   return [{ key: item.key, facts: { ...facts, points } }];
 }
 
-function isParallelTo(facts: MeasurementFacts, stack: Stack, plane: Plane): boolean {
-  const geometry = stack.reformat?.plan.geometry;
-  const own = facts.plane ?? (geometry && [...geometry.row, ...geometry.column]);
-  if (own?.length !== 6) {
-    return false;
-  }
-  const [a, b, c, d, e, f] = own as [number, number, number, number, number, number];
-  return (
-    Math.abs(Math.abs(dot(plane.row, [a, b, c])) - 1) < SAME_DIRECTION &&
-    Math.abs(Math.abs(dot(plane.column, [d, e, f])) - 1) < SAME_DIRECTION
-  );
+function areOn(plane: Plane, points: readonly Vec3[], reach: number): boolean {
+  return points.every((point) => Math.abs(offPlane(plane, point)) <= reach);
 }
 
-export function belongs(facts: MeasurementFacts, frame: StackFrame): boolean {
+/** Boxes keep their shape in their own directions alone, circles in their own plane. */
+function isSameShape({ kind, plane: drawn }: MeasurementFacts, stack: Stack, plane: Plane) {
+  const geometry = stack.reformat?.plan.geometry;
+  const own = drawn ?? (geometry && [...geometry.row, ...geometry.column]);
+  if (BOXES.has(kind)) {
+    return own !== undefined && areAlong(own, [...plane.row, ...plane.column]);
+  }
+  if (kind === "circle" && own?.length === 6) {
+    const normal = cross(own.slice(0, 3) as unknown as Vec3, own.slice(3) as unknown as Vec3);
+    return Math.abs(Math.abs(dot(normal, plane.normal)) - 1) < SAME_DIRECTION;
+  }
+  return true;
+}
+
+/** Whether rows run along rows and columns along columns, either way. */
+function areAlong(one: readonly number[], other: readonly number[]): boolean {
+  const share = (from: number): number =>
+    Math.abs([0, 1, 2].reduce((sum, k) => sum + (one[from + k] ?? 0) * (other[from + k] ?? 0), 0));
+  return [0, 3].every((from) => Math.abs(share(from) - 1) < SAME_DIRECTION);
+}
+
+export function belongs(
+  facts: Pick<MeasurementFacts, "SOPInstanceUID" | "frame_number">,
+  frame: StackFrame,
+): boolean {
   return (
     facts.SOPInstanceUID === frame.image.SOPInstanceUID && facts.frame_number === frame.frame_number
   );

@@ -135,6 +135,7 @@ export class PointerController {
   private startDrag(event: PointerEvent, at: Vec2): Drag | null {
     const { pane, workspace } = this;
     const isLeft = this.dragButtons === LEFT;
+    const isRefused = isLeft && workspace.refuses(workspace.tool, pane);
     if (isLeft && pane.stack?.rendering && !PLAIN.has(workspace.tool)) {
       return workspace.volume3d.drag(at);
     }
@@ -155,7 +156,7 @@ export class PointerController {
           "Measure in the prior's own window: open it from the list of other studies.",
         );
         workspace.notify({ id: "prior-drawing", kind: "info", text });
-      } else if (isMeasurementTool(tool)) {
+      } else if (isMeasurementTool(tool) && !isRefused) {
         this.drawing = OUTLINES.has(tool)
           ? new OutlineDrawing(workspace, pane, tool, at)
           : new Drawing(workspace, pane, tool, at);

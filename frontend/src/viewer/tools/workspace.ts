@@ -36,6 +36,7 @@ import { type Notice, Notices } from "./notices";
 import { OtherStudies } from "./others";
 import type { OverPictures } from "./over-pictures";
 import { ReadingList } from "./reading-list";
+import { toolRefusal } from "./refusals";
 import { Volume3d } from "./volume3d";
 import { wantedBy } from "./wanted";
 import { Windows } from "./windows";
@@ -144,9 +145,23 @@ export class Workspace extends Emitter<Events> {
   }
 
   setTool(tool: Tool): void {
+    if (this.refuses(tool, this.active)) {
+      return;
+    }
     this.tool = tool;
     this.over?.putDown();
     this.emit("change", undefined);
+  }
+
+  /** Says why a tool makes no sense in a viewport; returns whether that is so. */
+  refuses(tool: Tool, pane: Pane): boolean {
+    const text = toolRefusal(tool, pane);
+    if (text) {
+      this.notify({ id: "tool", kind: "info", text });
+    } else {
+      this.dismiss("tool");
+    }
+    return text !== null;
   }
 
   activate(number: number): void {

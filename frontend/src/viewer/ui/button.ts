@@ -9,6 +9,8 @@ export interface IconButton {
   key?: string | null;
   pressed?: boolean | undefined;
   disabled?: boolean;
+  /** Why it cannot be used now; a press then says so. */
+  refusal?: string | null;
   run: () => void;
 }
 
@@ -16,13 +18,15 @@ export interface IconButton {
 export function iconButton(button: IconButton): TemplateResult {
   const { name, pressed } = button;
   const key = button.key ? keyMap.current(button.key) : null;
+  const title = key ? `${name} (${keyText(key)})` : name;
   return html`<button
     type="button"
     class="tool"
     aria-label=${name}
     aria-pressed=${pressed === undefined ? nothing : String(pressed)}
     aria-keyshortcuts=${key || nothing}
-    title=${key ? `${name} (${keyText(key)})` : name}
+    aria-disabled=${button.refusal ? "true" : nothing}
+    title=${button.refusal ? `${title}: ${button.refusal}` : title}
     ?disabled=${button.disabled ?? false}
     @click=${(event: MouseEvent) => press(event, button.run)}
   >

@@ -10,6 +10,7 @@ import {
   type NavigationTool,
   type ToolInfo,
 } from "../tools/names";
+import { toolRefusal } from "../tools/refusals";
 import type { Workspace } from "../tools/workspace";
 import { DRAWING_ACTIONS, LAYOUT_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
 import { type IconButton, iconButton, keyText } from "./button";
@@ -141,6 +142,7 @@ export class ToolbarElement extends ViewerElement {
       icon: TOOL_ICONS[tool],
       key,
       pressed: this.workspace.tool === tool && !this.workspace.over?.isHolding,
+      refusal: toolRefusal(tool, this.workspace.active),
       run: () => this.workspace.setTool(tool),
     });
   }
@@ -217,6 +219,8 @@ export class ToolbarElement extends ViewerElement {
           popovertargetaction="hide"
           aria-label=${name}
           aria-current=${workspace.tool === tool ? "true" : nothing}
+          aria-disabled=${toolRefusal(tool, workspace.active) ? "true" : nothing}
+          title=${toolRefusal(tool, workspace.active) ?? nothing}
           @click=${() => workspace.setTool(tool)}
         >
           ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${keyText(keyMap.keysOf(`tool-${tool}`)[0] ?? "")}</kbd>
