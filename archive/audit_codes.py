@@ -72,6 +72,7 @@ _EVENTS: dict[str, tuple[Code, ...]] = {
     "study.delete": (STUDY_DELETED,),
     "study.export": (EXPORT,),
     "study.download": (EXPORT,),
+    "viewed.export": (EXPORT,),
     "image.download": (EXPORT,),
     "study.link": (EXPORT,),
     "image.link": (EXPORT,),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from archive import audit, cursors, timelimit
+from archive import audit, csvlines, cursors, timelimit
 from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import AuditEvent
@@ -155,14 +153,14 @@ def lines(actor: Actor, query: TrailQuery, most: int | None = None) -> Iterator[
 
 def _lines(rows: QuerySet[AuditEvent], query: TrailQuery, most: int | None) -> Iterator[str]:
     codes = {one.pk: one.code for one in Facility.objects.only("code")}
-    yield _line(COLUMNS)
+    yield csvlines.line(COLUMNS)
     left, cursor = most, query.cursor
     while left is None or left > 0:
         count = _AT_ONCE if left is None else min(left, _AT_ONCE)
         found = list(_after(rows, cursor)[:count])
         for event in found:
             facility = codes.get(event.facility_id, "") if event.facility_id else ""
-            yield _line(
+            yield csvlines.line(
                 (
                     event.at.astimezone(UTC).isoformat(),
                     event.actor,
@@ -181,17 +179,6 @@ def _lines(rows: QuerySet[AuditEvent], query: TrailQuery, most: int | None) -> I
             return
         cursor = _cursor_of(found[-1])
         left = None if left is None else left - count
-
-
-def _line(values: tuple[object, ...]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow([_inert(str(value)) for value in values])
-    return buffer.getvalue()
-
-
-def _inert(text: str) -> str:
-    """Return what no spreadsheet takes for a formula: callers choose their own names."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
 
 
 def _refuse_others(actor: Actor) -> None:

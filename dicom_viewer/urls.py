@@ -5,6 +5,7 @@ from django.urls import path
 from dicom_viewer import (
     derived_views,
     document_views,
+    ledger_views,
     machine_views,
     reading_views,
     reconstruction_views,
@@ -30,6 +31,9 @@ urlpatterns = [
         name="reconstruction-retry",
     ),
     path("layouts/", views.layouts, name="layouts"),
+    path("shown/", ledger_views.person_page, name="shown-list"),
+    path("<uuid:study_id>/shown/", ledger_views.study_page, name="shown-study"),
+    path("<uuid:study_id>/shown/images-shown.csv", ledger_views.study_csv, name="shown-csv"),
     path("documents/<uuid:image_id>/", document_views.document, name="document"),
     path("documents/<uuid:image_id>/pdf/", document_views.document_pdf, name="document-pdf"),
     path("api/studies/<uuid:study_id>/", views.study, name="study"),

@@ -106,7 +106,7 @@ def shown_to(actor: Actor, study_id: UUID, user_id: UUID | None = None) -> Times
         if not User.objects.filter(pk=user_id).exists():
             raise NotFoundError("There is no such person.")
         audit.record(actor, "viewed.read", study, user=str(user_id))
-    return _sum(SeriesViewing.objects.filter(study=study, user=user_id or actor.user_id))
+    return sum_of(SeriesViewing.objects.filter(study=study, user=user_id or actor.user_id))
 
 
 def people_of(actor: Actor, study_id: UUID) -> list[Person]:
@@ -127,7 +127,7 @@ def people_of(actor: Actor, study_id: UUID) -> list[Person]:
             last_at=max(row.last_at for row in its),
         )
         for (user_id, name), its in rows.items()
-        for times in (_sum(its),)
+        for times in (sum_of(its),)
     ]
 
 
@@ -152,7 +152,8 @@ def _enter(row: SeriesViewing, entries: Iterable[Shown]) -> None:
         frames[name] = max(frames.get(name, 0), one.shown_ms)
 
 
-def _sum(rows: Iterable[SeriesViewing]) -> Times:
+def sum_of(rows: Iterable[SeriesViewing]) -> Times:
+    """Add up what windows showed, by image and frame number."""
     times: Times = defaultdict(lambda: defaultdict(int))
     for row in rows:
         for image_id, frames in row.shown_ms.items():

@@ -21,6 +21,8 @@ from archive import access, audit, resumable
 from archive.access import system_actor
 from archive.models import Destination
 from orders.models import Order
+from reports import viewed
+from reports.viewed import Shown
 from tests import factories
 from tests.apps.orders.test_pages import make_order
 from tests.dicom import make_instance, to_bytes
@@ -94,6 +96,9 @@ def place(store: Path) -> Place:
     factories.store_bytes(to_bytes(make_instance(**words)), north)
     image = DicomImage.objects.select_related("series__study").get()
     owner = factories.user("owner", Role.TECHNOLOGIST, [north])
+    viewed.note_shown(
+        access.actor_of(owner), image.series.study_id, uuid4(), [Shown(image.pk, 1, 900)]
+    )
     upload = resumable.create(access.actor_of(owner), north, 10, {"filename": f"{MARK}.dcm"})
     order: Order = make_order(north, patient_name=f"{MARK}^Kim", description=f"{MARK} order")
     destination = Destination.objects.create(

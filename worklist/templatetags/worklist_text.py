@@ -155,6 +155,9 @@ _VERBS = {
     "rule.remove": gettext_noop("removed a forwarding rule"),
     "transmission.cancel": gettext_noop("cancelled sending"),
     "transmission.retry": gettext_noop("had it sent again"),
+    "viewed.read": gettext_noop("looked at what was shown of it"),
+    "viewed.export": gettext_noop("downloaded what was shown of it"),
+    "analysis.list": gettext_noop("looked at the analyses"),
     "audit.look": gettext_noop("looked at the audit trail"),
     "audit.export": gettext_noop("downloaded the audit trail"),
 }
@@ -182,6 +185,28 @@ def in_sentence(words: str) -> str:
 def grouped(number: int) -> str:
     """Write a number with thin spaces between its groups: 12 345."""
     return f"{number:,}".replace(",", _THIN_SPACE)
+
+
+@register.filter
+def lasting(shown_ms: int) -> str:
+    """Write how long something took, with the two units that matter: 3 min 20 s.
+
+    Examples
+    --------
+    >>> lasting(200_400)
+    '3\u2009min 20\u2009s'
+    """
+    seconds = round(shown_ms / 1000)
+    if not seconds and shown_ms:
+        return f"<{_THIN_SPACE}1{_THIN_SPACE}s"
+    parts = (
+        ((seconds, "s"),)
+        if seconds < 60
+        else ((seconds // 60, "min"), (seconds % 60, "s"))
+        if seconds < 3600
+        else ((seconds // 3600, "h"), (seconds % 3600 // 60, "min"))
+    )
+    return " ".join(f"{number}{_THIN_SPACE}{unit}" for number, unit in parts)
 
 
 @register.filter

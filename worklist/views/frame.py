@@ -59,6 +59,7 @@ def frame_of(request: HttpRequest) -> Frame:
                     "url": reverse("notifications:notification-list"),
                 },
                 {"name": gettext("Layouts of the viewer"), "url": reverse("dicom_viewer:layouts")},
+                {"name": gettext("Images shown"), "url": reverse("dicom_viewer:shown-list")},
                 *_sharing(user),
                 {"name": gettext("Profile and password"), "url": reverse("accounts:profile")},
                 *_handing_in(user),
