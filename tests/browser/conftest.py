@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import databases, product
 from tests.browser import breasts, phantoms
+from tests.browser.files import head_slices
+from tests.browser.viewer_page import ViewerPage
 from tests.dicom import make_instance, to_bytes
 from tests.videos import H264, MPEG_2, clip, video_instance
 
@@ -184,3 +187,22 @@ def new_page(chromium: Browser, signed_in: Path) -> Iterator[Callable[..., Page]
     for context in contexts:
         context.close()
     assert faults == [], json.dumps(faults, indent=1)
+
+
+@pytest.fixture
+def phantom(
+    data: Path, reading_site: ReadingSite, new_page: Callable[..., Page]
+) -> tuple[ViewerPage, list[pydicom.Dataset]]:
+    """The head phantom in the viewer, and its slices in reading order."""
+    slices = head_slices(data)
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(slices[0].StudyInstanceUID))
+    viewer.open_series("STD BRAIN")
+    return viewer, slices
+
+
+@pytest.fixture
+def clean(phantom: tuple[ViewerPage, list[pydicom.Dataset]]) -> ViewerPage:
+    """The phantom without what other tests have drawn on it."""
+    viewer, _ = phantom
+    viewer.erase()
+    return viewer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +15,13 @@ from archive import access
 from archive.models import AuditEvent
 from tests import factories
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Sidecar, assert_problem, running
+from tests.sidecar import Sidecar, assert_problem
 from worklist.models import Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STUDY = "1.2.826.0.1.3680043.10.1338.31337"
 SECRETS = (b"Wurstsemmel", b"MRN-5588", b"20260102", b"19430817", STUDY.encode())
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 def instance(number: int, **keywords: object) -> Dataset:

@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,13 @@ from archive import access, stores
 from archive.models import AuditEvent
 from tests import factories
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Sidecar, assert_problem, running
+from tests.sidecar import Sidecar, assert_problem
 from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STUDY = "1.2.826.0.1.3680043.10.1338.2"
 EVIL = "</script><script>alert(1)</script>"
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

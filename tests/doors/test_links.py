@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from fastapi_app import auth, main
 from tests import factories
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -77,12 +77,6 @@ def stored(facility: Facility) -> DicomImage:
 @pytest.fixture
 def three(store: Path, facility: Facility, other_facility: Facility) -> Three:
     return Three(stored(facility), stored(facility), stored(other_facility))
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 def by_header(sidecar: Sidecar, issued: IssuedLink) -> Caller:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,13 @@ from archive import runner
 from archive.models import ReconstructionJob
 from tests import factories
 from tests.dicom import to_bytes
-from tests.sidecar import Sidecar, assert_problem, running
+from tests.sidecar import Sidecar, assert_problem
 from tests.volumes import noise, stacked
 from worklist.models import Facility, Series
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PLACES = [3.0 * k for k in range(4)]
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

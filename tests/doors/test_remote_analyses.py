@@ -28,7 +28,7 @@ from archive.remote_programs import RemoteDraft
 from fastapi_app import auth
 from tests import factories
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Sidecar, assert_problem, running
+from tests.sidecar import Sidecar, assert_problem
 from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -99,12 +99,6 @@ def run(row: RemoteProgram, reader: Actor, facility: Facility, store: Path) -> A
     made = analyses.run_by_hand(reader, Study.objects.get(), remote_programs.key_of(row))
     go_on(made)
     return made
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 def go_on(run: AnalysisRun) -> None:

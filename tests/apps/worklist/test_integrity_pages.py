@@ -29,13 +29,6 @@ def forget_state() -> None:
 
 
 @pytest.fixture
-def admin(admin_user: User) -> Client:
-    client = Client()
-    client.force_login(admin_user)
-    return client
-
-
-@pytest.fixture
 def study(store: Path, facility: Facility) -> Study:
     """A study with an image that came again with other content."""
     ds = make_instance(PatientName="Mueller^Anna")

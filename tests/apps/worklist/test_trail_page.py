@@ -29,13 +29,6 @@ ADDRESS = "192.0.2.7"
 
 
 @pytest.fixture
-def admin(admin_user: User) -> Client:
-    client = Client()
-    client.force_login(admin_user)
-    return client
-
-
-@pytest.fixture
 def study(store: Path, facility: Facility) -> Study:
     ds = make_instance(PatientName="Mueller^Anna", PatientID="P-7", AccessionNumber="A-7")
     factories.store_bytes(to_bytes(ds), facility)

@@ -5,7 +5,6 @@ The tables name each route once; a route that is missing from them fails the tes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from fastapi_app import main
 from tests import factories
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Sidecar, assert_problem, running
+from tests.sidecar import Sidecar, assert_problem
 from worklist.models import DicomImage, Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,12 +44,6 @@ LIST_ROUTES: tuple[tuple[str, str], ...] = (
     ("GET", "/dicom-web/series"),
     ("GET", "/dicom-web/instances"),
 )
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 from pytest_django import Settings
 
-from accounts.models import User
-from archive import frame_cache
 from tests import factories, multipart
 from tests.codestreams import compressed_instance
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,18 +25,6 @@ STUDY = "/dicom-web/studies/1.2.1"
 SERIES = f"{STUDY}/series/1.2.1.1"
 FILM = f"{SERIES}/instances/1.2.1.1.1"
 SINGLE = f"{SERIES}/instances/1.2.1.1.2"
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    frame_cache.forget_memory()
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def caller(sidecar: Sidecar, radiologist: User) -> Caller:
-    return sidecar.by_token(radiologist)
 
 
 def instance(number: int, pixels: np.ndarray, **keywords: Any) -> Dataset:

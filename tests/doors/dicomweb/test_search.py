@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import HTTP
 from pathlib import Path
@@ -27,7 +26,7 @@ from archive.models import AuditEvent
 from imaging import dicomxml
 from tests import factories
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,17 +50,6 @@ def found(caller: Caller, path: str, tag: str = STUDY, **parameters: Any) -> lis
     answer = caller.get(f"{BASE}{path}", params=parameters)
     assert answer.status_code == 200, answer.text
     return [value(model, tag) for model in answer.json()]
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def caller(sidecar: Sidecar, radiologist: User) -> Caller:
-    return sidecar.by_token(radiologist)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ What a real client and a real server make of it is in test_store_process.py.
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,19 +25,13 @@ from archive.models import AuditEvent, InstanceConflict
 from fastapi_app.main import app
 from tests import factories, stow
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from tests.stow import FAILED, OTHER, STORED
 from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 STUDIES = "/dicom-web/studies"
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,34 +12,19 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import BasicTextSRStorage, EncapsulatedPDFStorage
-from pytest_django import Settings
 
-from accounts.models import User
 from archive.models import AuditEvent
 from tests import factories
 from tests.codestreams import compressed_instance, jpeg_2000, noise
 from tests.dicom import make_instance, to_bytes
 from tests.orderly import item
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # Left half dark, right half bright; 40 columns, 20 rows.
 HALVES = np.repeat(np.array([[0] * 20 + [1000] * 20], np.uint16), 20, axis=0)
-
-
-@pytest.fixture
-def sidecar(store: Path, settings: Settings) -> Iterator[Sidecar]:
-    # The product makes its folders when it starts; what is converted passes through this one.
-    settings.CACHE_DIR.mkdir()
-    with running() as started:
-        yield started
-
-
-@pytest.fixture
-def caller(sidecar: Sidecar, radiologist: User) -> Caller:
-    return sidecar.by_token(radiologist)
 
 
 def keep(facility: Facility, ds: Dataset | bytes) -> Dataset:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import date, time
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -27,19 +25,13 @@ from tests import factories, stow
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
 from tests.orderly import item
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import DicomImage, Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BASE = "/dicom-web"
 CT = str(CTImageStorage)
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

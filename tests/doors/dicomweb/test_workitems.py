@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import httpx
@@ -24,19 +22,13 @@ from imaging import dicomxml, ups
 from orders import workitem_search
 from orders.models import Workitem, WorkitemSubscription, WorklistSubscription
 from tests import factories, stow
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from tests.workitems import code, completed, given_up, item, scheduled, state
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BASE = "/dicom-web/workitems"
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture

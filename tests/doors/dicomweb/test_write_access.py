@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from fastapi_app import main
 from tests import factories, stow
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
-from tests.sidecar import Caller, Sidecar, assert_problem, running
+from tests.sidecar import Caller, Sidecar, assert_problem
 from worklist.models import DicomImage, Facility, Study
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,12 +41,6 @@ ROUTES = {
     ("DELETE", f"{BASE}/workitems/{{workitem}}/subscribers/{{aetitle}}"),
     ("POST", f"{BASE}/workitems/{{workitem}}/subscribers/{{aetitle}}/suspend"),
 }
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 def test_the_table_names_every_route_and_none_is_for_strangers(sidecar: Sidecar) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accounts.models import Role, User
 from tests import factories
-from tests.sidecar import Caller, Sidecar, running
+from tests.doors.ehr.offline import Sender
+from tests.sidecar import Caller, Sidecar
 from worklist.models import Facility
-
-
-@pytest.fixture
-def sidecar(store: Path) -> Iterator[Sidecar]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture
@@ -60,3 +53,8 @@ def order(caller: Caller, patient: dict[str, Any]) -> dict[str, Any]:
     answer = caller.post("/api/v1/orders", json=body)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
+
+
+@pytest.fixture
+def sender(caller: Caller, order: dict[str, Any]) -> Sender:
+    return Sender(caller, order["id"])
