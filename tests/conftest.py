@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import pytest_django
 from django.conf import settings as django_settings
 from django.test import Client, override_settings
+from servestatic.middleware import ServeStaticMiddleware
 
 from accounts.models import Role, User
 from archive import database, jobs
@@ -61,6 +63,27 @@ def django_db_setup(
 def quick_passwords() -> Iterator[None]:
     """Argon2 with the least cost: what the product pays for each password is its protection."""
     with override_settings(PASSWORD_HASHERS=["tests.hashing.QuickArgon2"]):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_look_at_static_files() -> Iterator[None]:
+    """Look at every static file once: each test client has a handler that would do it anew.
+
+    It is what half of all tests of pages spent their time on; a site does it when it starts.
+    """
+    known: dict[tuple[str, ...], ServeStaticMiddleware] = {}
+    look = ServeStaticMiddleware.add_files_from_finders
+
+    def add_files(self: ServeStaticMiddleware) -> None:
+        folders = tuple(map(str, django_settings.STATICFILES_DIRS))
+        if folders in known:
+            self.files, self.directories = known[folders].files, known[folders].directories
+        else:
+            look(self)
+            known[folders] = self
+
+    with mock.patch.object(ServeStaticMiddleware, "add_files_from_finders", add_files):
         yield
 
 
