@@ -167,7 +167,7 @@ def set_theme(request: HttpRequest) -> HttpResponse:
     """Keep the theme: `{"theme": "dark" | "light" | "auto"}`."""
     try:
         theme = str(json.loads(request.body)["theme"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         theme = ""
     preferences.set_theme(user_of(request), theme)
     response = JsonResponse({"theme": theme})

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from uuid import UUID
 
 from archive.errors import InvalidInputError
+
+# What we hand out has a third of it: nothing deeper than a list comes to be parsed.
+_LONGEST = 1024
 
 
 def pack(value: object, key: UUID) -> str:
@@ -23,12 +27,43 @@ def unpack(cursor: str) -> tuple[object, UUID]:
     ------
     InvalidInputError
     """
+    if len(cursor) > _LONGEST:
+        raise refusal()
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         value, key = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
         return value, UUID(key)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError) as error:
         raise refusal() from error
+
+
+def moment(value: object) -> datetime:
+    """Return the moment that a cursor's value is, in UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        Also for one that a database could not compare: without zone, or before the year 1 in UTC.
+    """
+    try:
+        found = datetime.fromisoformat(str(value))
+        if found.tzinfo is None:
+            raise refusal()
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise refusal() from error
+
+
+def count(value: object) -> int:
+    """Return the whole number that a cursor's value is, if a column can hold it.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if not isinstance(value, int) or not 0 <= value < 2**31:
+        raise refusal()
+    return value
 
 
 def refusal() -> InvalidInputError:

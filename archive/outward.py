@@ -11,6 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -152,6 +153,9 @@ def ask(
         connection.request(method, path, body, {"Connection": "close", **(headers or {})})
         answer = connection.getresponse()
         content = answer.read(MOST_ANSWER_BYTES + 1)
+        if connection.is_cut or (answer.length and len(content) <= MOST_ANSWER_BYTES):
+            # Python takes the end of the connection for the end of the answer.
+            raise TimeoutError if connection.is_cut else HTTPException("it broke off")
     except (OSError, HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         words = "in time" if connection.is_cut else f"({why})"
@@ -172,24 +176,37 @@ class _Pinned(HTTPConnection):
         super().__init__(parts.hostname or "", _port(parts), timeout=timeout_s)
         self.is_cut = False
         self._addresses = addresses
+        self._until = time.monotonic() + timeout_s
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         if self._tls is not None:
             self.default_port = _PORTS["https"]
 
     def connect(self) -> None:
-        """Connect to the first address that takes the connection."""
+        """Connect to the first address that takes the connection, before the time is over."""
         last: OSError | None = None
         for address in self._addresses:
             try:
-                raw = socket.create_connection((str(address), self.port), self.timeout)
+                raw = socket.create_connection((str(address), self.port), self._left_s())
             except OSError as error:
                 last = error
                 continue
+            raw.settimeout(self._left_s())
             self.sock = raw
             if self._tls is not None:
                 self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
+                self.sock.settimeout(self._left_s())
+            # Whoever cuts while a socket is being made finds none: both look after the other.
+            if self.is_cut:
+                raise TimeoutError
             return
         raise last or OSError("no address")
+
+    def _left_s(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0 or self.is_cut:
+            self.is_cut = True
+            raise TimeoutError
+        return left
 
     def cut(self) -> None:
         """End what goes on."""

@@ -285,12 +285,11 @@ def _cursor(column: str, last: Study) -> str:
 def _after(column: str, query: StudyQuery) -> Q:
     key: Any
     key, identity = cursors.unpack(query.cursor)
-    try:
-        if column in _MOMENTS:
-            key = datetime.fromisoformat(key)
-        elif column == "instance_count":
-            key = int(key)
-    except (ValueError, TypeError) as error:
-        raise cursors.refusal() from error
+    if column in _MOMENTS:
+        key = cursors.moment(key)
+    elif column == "instance_count":
+        key = cursors.count(key)
+    elif not isinstance(key, str) or "\0" in key:
+        raise cursors.refusal()
     way = "lt" if query.descending else "gt"
     return Q(**{f"{column}__{way}": key}) | Q(**{column: key, f"id__{way}": identity})

@@ -296,9 +296,6 @@ def _after(rows: QuerySet[AuditEvent], cursor: str) -> QuerySet[AuditEvent]:
     if not cursor:
         return rows
     moment, pk = cursors.unpack(cursor)
-    try:
-        at = datetime.fromisoformat(str(moment))
-    except ValueError as error:
-        raise cursors.refusal() from error
+    at = cursors.moment(moment)
     # The first condition lets the index of times do the work.
     return rows.filter(Q(at__lte=at) & (Q(at__lt=at) | Q(id__lt=pk)))

@@ -13,6 +13,7 @@ from cachetools import TTLCache
 from django.db import connections
 from starlette.requests import HTTPConnection, Request
 
+from accounts import shares
 from archive import access, audit
 from archive import database as db
 from archive.access import Actor
@@ -68,13 +69,13 @@ async def serve(request: Request, work: Callable[[Actor], T]) -> T:
             try:
                 caller = auth.caller_of(credential, address)
             except (auth.NotSignedInError, ForbiddenError):
-                limits.count_stranger(address)
+                shares.count_stranger(address)
                 raise
             auth.check_origin(request.scope, caller)
             auth.check_door(request.scope, caller)
             auth.check_may_change(request.scope, caller)
             if caller.actor.key is not None:
-                limits.count(caller.actor.key)
+                shares.count_person(caller.actor.key)
             return work(caller.actor)
 
     async with limits.turn_of(credential.name):
@@ -101,10 +102,10 @@ async def serve_linked(
             try:
                 actor = owner(address)
             except ForbiddenError:
-                limits.count_stranger(address)
+                shares.count_stranger(address)
                 raise
             if actor.user_id is not None:
-                limits.count(actor.user_id)
+                shares.count_person(actor.user_id)
             return work(actor)
 
     async with limits.turn_of(f"link {address}".encode()):

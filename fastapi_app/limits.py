@@ -1,76 +1,24 @@
-"""How much one person may ask for: so much a minute, so many at once, so large a body."""
+"""How much one person may ask for: so many requests at once, so large a body.
+
+How many a minute is counted at every door alike: `accounts.shares`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 import weakref
-from dataclasses import dataclass
-from uuid import UUID
 
 from cachetools import LRUCache
 from django.conf import settings
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
-from archive.errors import TooLargeError, TooManyAttemptsError
+from archive.allowance import allowance
+from archive.errors import TooLargeError
 
 # Requests of one person that are worked on at the same time; the others wait their turn, so that
 # somebody's hundred slow pictures leave threads for everybody else.
 MOST_AT_ONCE = 12
-
-
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    at: float
-
-
-_buckets: LRUCache[UUID | str, _Bucket] = LRUCache(4096)
-_lock = threading.Lock()
-
-
-def count(user_id: UUID, *, cost: float = 1.0) -> None:
-    """Count a request; what a person may ask for refills evenly.
-
-    Raises
-    ------
-    TooManyAttemptsError
-        When a minute's share is used up.
-    """
-    most = float(settings.API_REQUESTS_PER_MINUTE)
-    _take(user_id, most, cost, f"More than {most:.0f} requests a minute.")
-
-
-def count_stranger(address: str | None) -> None:
-    """Count a request whose token, session or password was wrong.
-
-    Each costs a look into the database, which nobody shall have without an end.
-
-    Raises
-    ------
-    TooManyAttemptsError
-        When the address has used up a minute's share of them.
-    """
-    most = float(settings.API_REFUSALS_PER_MINUTE)
-    _take(f"stranger {address}", most, 1.0, f"More than {most:.0f} refused requests a minute.")
-
-
-def _take(name: UUID | str, most: float, cost: float, words: str) -> None:
-    now = time.monotonic()
-    with _lock:
-        bucket = _buckets.get(name)
-        if bucket is None:
-            bucket = _buckets[name] = _Bucket(most, now)
-        bucket.left = min(most, bucket.left + (now - bucket.at) * most / 60)
-        bucket.at = now
-        if bucket.left < cost:
-            wait = max(1, round((cost - bucket.left) * 60 / most))
-            raise TooManyAttemptsError(
-                f"{words} Wait {wait} s and go on more slowly.", retry_after_s=wait
-            )
-        bucket.left -= cost
 
 
 # Of one event loop each: the embedded default and tests have several.
@@ -138,5 +86,4 @@ def _too_large(most_bytes: int) -> TooLargeError:
 
 def forget() -> None:
     """Let everybody begin with a full share."""
-    with _lock:
-        _buckets.clear()
+    allowance.forget()

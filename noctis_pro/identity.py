@@ -7,11 +7,11 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
+from accounts import shares
 from accounts.auth import usable_token, user_of_basic
 from accounts.guards import address_of, problem_response
-from archive import problems
 from archive.errors import TooManyAttemptsError
-from noctis_pro.middleware import answer
+from noctis_pro.middleware import answer_of
 
 # Signing in, and Django's administration, are for people in browsers.
 _PEOPLE = ("/accounts/", "/admin/")
@@ -46,7 +46,14 @@ class ProgramIdentity(MiddlewareMixin):
             try:
                 user = user_of_basic(secret, address=address_of(request))
             except TooManyAttemptsError as error:
-                return answer(request, problems.problem_of(error))
+                return answer_of(request, error)
+        try:
+            if user is None:
+                shares.count_stranger(address_of(request))
+            else:
+                shares.count_person(user.pk)
+        except TooManyAttemptsError as error:
+            return answer_of(request, error)
         if user is None:
             refusal = problem_response(
                 HTTPStatus.UNAUTHORIZED,

@@ -18,7 +18,7 @@ from django.utils.deprecation import MiddlewareMixin
 from django.utils.translation import gettext_noop
 
 from archive import correlation, database, problems
-from archive.errors import ArchiveError
+from archive.errors import ArchiveError, TooManyAttemptsError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,26 @@ class ErrorAnswers(MiddlewareMixin):
             return _unavailable(request, exception)
         if not isinstance(exception, ArchiveError):
             return None
-        return answer(request, problems.problem_of(exception))
+        return answer_of(request, exception)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Give a method that an address does not know the words that Django leaves out."""
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or response.content:
+            return response
+        detail = gettext_noop("This address does not know the method of the request.")
+        found = answer(request, problems.problem(HTTPStatus.METHOD_NOT_ALLOWED, detail))
+        found["Allow"] = response["Allow"]
+        return found
+
+
+def answer_of(request: HttpRequest, error: ArchiveError) -> HttpResponse:
+    """Return one of the archive's own errors; who has to wait is told how long."""
+    found = answer(request, problems.problem_of(error))
+    if isinstance(error, TooManyAttemptsError):
+        found["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, TransientError):
+        found["Retry-After"] = str(_TRY_AGAIN_S)
+    return found
 
 
 def answer(request: HttpRequest, problem: problems.Problem) -> HttpResponse:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Role, User
-from archive import outbox
+from archive import cursors, outbox
 from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 from notifications.models import Kind, Notification, NotificationPart, NotificationPreference
 from worklist.models import Facility
@@ -307,17 +304,9 @@ def unread_counts(user_ids: Iterable[UUID]) -> dict[UUID, int]:
 
 
 def _cursor(last: Notification) -> str:
-    text = json.dumps([last.last_at.isoformat(), str(last.pk)])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return cursors.pack(last.last_at.isoformat(), last.pk)
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        at, last_id = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")  # noqa: TRY301 - one place says what a bad cursor is
-        return moment, UUID(last_id)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise InvalidInputError("This 'cursor' is not one of ours. Start without it.") from error
+    at, last_id = cursors.unpack(cursor)
+    return cursors.moment(at), last_id

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from accounts import shares
 from archive import analysis_results, remote_analyses, remote_programs, webhooks
 from archive.models import AnalysisRun
 from fastapi_app import gate, limits
@@ -68,7 +69,7 @@ def _awaiting(request: Request, key: str) -> tuple[AnalysisRun, webhooks.Check]:
     known = remote_analyses.awaiting(key, token.strip()) if scheme.lower() == "bearer" else None
     check = known and webhooks.begin(remote_programs.secret_of(known[1]), request.headers)
     if known is None or check is None:
-        limits.count_stranger(gate.address_of(request))
+        shares.count_stranger(gate.address_of(request))
         raise NotSignedInError(_REFUSED)
     remote_analyses.check_open(known[0])
     return known[0], check
@@ -92,7 +93,7 @@ async def _receive(request: Request, reception: Reception) -> None:
 
 def _take(request: Request, row: AnalysisRun, reception: Reception) -> int:
     if not reception.is_signed(request.headers.get("webhook-signature", "")):
-        limits.count_stranger(gate.address_of(request))
+        shares.count_stranger(gate.address_of(request))
         raise NotSignedInError(_REFUSED)
     reception.finish()
     return remote_analyses.take(row, reception.folder, reception.digest)

@@ -24,7 +24,7 @@ def json_object(request: HttpRequest) -> dict[str, Any]:
         raise TooLargeError("This request is too long.")
     try:
         body = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInputError("The body is not JSON.") from None
     if not isinstance(body, dict):
         raise InvalidInputError("The body is a JSON object.")

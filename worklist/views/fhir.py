@@ -142,7 +142,7 @@ def _span(text: str) -> tuple[str, datetime, datetime]:
         if time:
             # A plus sign that was not encoded has become a space.
             begin = datetime.fromisoformat(f"{year}-{month}-{day}{time.replace(' ', '+')}")
-            begin = begin if begin.tzinfo else begin.replace(tzinfo=UTC)
+            begin = (begin if begin.tzinfo else begin.replace(tzinfo=UTC)).astimezone(UTC)
             return prefix or "eq", begin, begin + timedelta(seconds=1)
         begin = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
         if day:

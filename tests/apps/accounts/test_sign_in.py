@@ -189,7 +189,11 @@ def test_the_theme_of_the_person_comes_with_signing_in(radiologist: User) -> Non
     assert 'data-theme="light"' in other.get(reverse("worklist:study-list")).content.decode()
 
 
-@pytest.mark.parametrize("body", ['{"theme": "pink"}', "[]", "not json", "{}"])
+@pytest.mark.parametrize(
+    "body",
+    ['{"theme": "pink"}', "[]", "not json", "{}", "[" * 50_000],
+    ids=["unknown", "list", "no JSON", "nothing", "deep"],
+)
 def test_a_theme_that_is_none_is_refused(site: Client, body: str) -> None:
     answer = site.post("/accounts/api/theme/", body, content_type="application/json")
     assert answer.status_code == 422

@@ -249,7 +249,8 @@ def test_dates_are_compared_as_fhir_does(admin: Client) -> None:
 @pytest.mark.parametrize(
     "query",
     [{"date": "yesterday"}, {"date": "2026-13"}, {"date": "2026-01-31T99:00"}, {"_count": "0"},
-     {"outcome": "perhaps"}, {"entity": "Study/1"}, {"_cursor": "x"}],
+     {"outcome": "perhaps"}, {"entity": "Study/1"}, {"_cursor": "x"},
+     {"date": "ge0001-01-01T00:00:00+14:00"}, {"date": "le9999-12-31T23:00:00-14:00"}],
     ids=str,
 )  # fmt: skip
 def test_what_cannot_be_asked_is_said(admin: Client, query: dict[str, str]) -> None:
@@ -257,6 +258,13 @@ def test_what_cannot_be_asked_is_said(admin: Client, query: dict[str, str]) -> N
     assert answer.status_code == 422
     outcome = OperationOutcome.model_validate_json(answer.content)
     assert outcome.issue[0].diagnostics
+
+
+def test_a_method_that_is_not_known_is_said_in_words(admin: Client) -> None:
+    answer = admin.post("/fhir/AuditEvent")
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD")
+    assert answer["Content-Type"] == "application/problem+json"
+    assert "method" in answer.json()["detail"]
 
 
 def test_an_event_that_is_not_there(admin: Client) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.cache import cache
@@ -19,7 +20,7 @@ from django.utils import timezone
 
 from accounts import preferences
 from accounts.models import Role, User
-from archive import database
+from archive import cursors, database
 from tests import factories
 from tests.apps.worklist.rows import make_study
 from worklist.models import Facility, Study, StudyStatus
@@ -222,6 +223,16 @@ def test_a_study_that_arrives_while_paging_shifts_nothing(site: Client, facility
 @pytest.mark.parametrize("cursor", ["x", "WyJ4Il0", "W10", "AAAA", "💀"])
 def test_a_cursor_that_is_not_ours_is_refused(site: Client, cursor: str) -> None:
     assert site.get(ROWS, {"cursor": cursor}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [("date", "0001-01-01T00:00:00+14:00"), ("date", None), ("images", 10**30), ("images", "many"),
+     ("name", {}), ("name", "a\0b"), ("name", None)],
+)  # fmt: skip
+def test_a_cursor_of_another_sorting_is_refused(site: Client, sort: str, value: object) -> None:
+    cursor = cursors.pack(value, UUID(int=7))
+    assert site.get(ROWS, {"sort": sort, "cursor": cursor}).status_code == 422
 
 
 def test_ids_that_are_none_are_refused(site: Client) -> None:
