@@ -16,11 +16,23 @@ MOST_HEAD_BYTES = 64 * 1024
 # From the connection, or the first byte of a further request, to the empty line.
 HEAD_TIMEOUT_S = 30.0
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: 72\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
-    b"The address or the headers are longer than 64 KiB. Ask for less at once."
+
+def _answer(status: str, words: str) -> bytes:
+    """Return an answer to what never becomes a request, with the headers of all others."""
+    return (
+        f"HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        f"content-length: {len(words)}\r\nx-content-type-options: nosniff\r\n"
+        "x-frame-options: DENY\r\nreferrer-policy: same-origin\r\ncache-control: no-store\r\n"
+        "content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+        f"connection: close\r\n\r\n{words}"
+    ).encode("ascii")
+
+
+_TOO_LARGE = _answer(
+    "431 Request Header Fields Too Large",
+    "The address or the headers are longer than 64 KiB. Ask for less at once.",
 )
+_NOT_HTTP = _answer("400 Bad Request", "This is no request of HTTP/1.1.")
 
 
 def bound() -> None:
@@ -66,6 +78,10 @@ def _bound(protocol: Any) -> None:  # noqa: ANN401 - uvicorn's class
                 self.transport.write(_TOO_LARGE)
             self.transport.close()
 
+    def send_400_response(self: Any, _msg: str) -> None:  # noqa: ANN401
+        self.transport.write(_NOT_HTTP)
+        self.transport.close()
+
     def begin(self: Any) -> None:  # noqa: ANN401
         self.head_deadline.cancel()
         self.head_deadline = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
@@ -76,6 +92,7 @@ def _bound(protocol: Any) -> None:  # noqa: ANN401 - uvicorn's class
     protocol.connection_made = connection_made
     protocol.connection_lost = connection_lost
     protocol.data_received = data_received
+    protocol.send_400_response = send_400_response
     protocol.on_message_begin = _moving(protocol.on_message_begin, begin)
     protocol.on_headers_complete = _moving(protocol.on_headers_complete, end)
     protocol.on_body = _moving(protocol.on_body, None)

@@ -53,6 +53,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "noctis_pro.middleware.RequestIds",
     "django.middleware.security.SecurityMiddleware",
+    # Before whatever may answer by itself: static files, a refused host.
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "csp.middleware.CSPMiddleware",
     "noctis_pro.middleware.BorrowedConnection",
@@ -64,7 +66,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "noctis_pro.identity.ProgramIdentity",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "noctis_pro.middleware.ErrorAnswers",
 ]
 
@@ -184,6 +185,20 @@ _OHIF_PART = re.compile(r"/ohif/(?:.+\.bundle\.[0-9a-f]{16}\.js|[0-9a-f]{16}\.\w
 def SERVESTATIC_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: N802 - the library's name
     """Vite's own output and OHIF's carry their hash in the name."""
     return "/dist/assets/" in url or bool(_OHIF_PART.search(url))
+
+
+def SERVESTATIC_ADD_HEADERS_FUNCTION(headers: Any, path: str, url: str) -> None:  # noqa: ANN401, N802
+    """Give static files a policy: a drawing that is opened by itself runs nothing.
+
+    A worker has the policy of its script, so scripts are bound in what does not concern them alone;
+    the page that loads them has the site's.
+    """
+    is_script = url.endswith((".js", ".mjs"))
+    headers["Content-Security-Policy"] = (
+        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+        if is_script
+        else "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+    )
 
 
 # DICOM -----------------------------------------------------------------------------------------

@@ -107,6 +107,32 @@ def test_an_address_that_is_just_too_long_is_told_so(attacked: Sidecar) -> None:
     assert b"64 KiB" in said
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [(b"GARBAGE", b"400"), (b"GET /" + b"a" * 200_000 + b" HTTP/1.1", b"431")],
+    ids=["no HTTP", "too long"],
+)
+def test_what_is_no_request_has_security_headers_too(
+    attacked: Sidecar,  # noqa: F811
+    request_line: bytes,
+    status: bytes,
+) -> None:
+    with socket.create_connection(("127.0.0.1", attacked.port), timeout=10) as line:
+        line.sendall(request_line + b"\r\nHost: localhost\r\n\r\n")
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := line.recv(65536):
+                answer += piece
+    head, _, words = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    names = {one.split(b":")[0] for one in head.split(b"\r\n")}
+    assert names >= {
+        b"content-security-policy", b"x-content-type-options", b"x-frame-options",
+        b"referrer-policy",
+    }  # fmt: skip
+    assert f"content-length: {len(words)}".encode() in head
+
+
 @pytest.mark.parametrize("entry", ["a/b{0}", "*/*;q=0.{0}", 'a/b;p="{0}"', ",", ";;{0}"])
 def test_long_lists_in_accept_are_answered(attacked: Sidecar, instance: str, entry: str) -> None:  # noqa: F811
     accept = ",".join(filled(entry))

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 HOST = "pacs.example.org"
 PASSWORD = "chosen by hand 7"
+_SECURITY = ("Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy")
 
 
 @dataclass
@@ -232,10 +233,21 @@ def test_the_sidecar_takes_what_a_program_sends(layout: Layout) -> None:
 def test_security_headers_come_once(layout: Layout, path: str, status: int) -> None:
     found, headers, _ = layout.ask("GET", path, Accept="application/json, text/html")
     assert found == status
-    for name in ("Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy"):
+    for name in _SECURITY:
         assert len(headers.get_all(name) or []) == 1, name
     assert "Django" not in str(headers)
     assert not re.search(r"\d", headers["Server"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/static/dist/assets/gone.js", 404), ("/metrics%", 400)]
+)
+def test_what_nginx_answers_itself_has_them_too(layout: Layout, path: str, status: int) -> None:
+    found, headers, body = layout.ask("GET", path)
+    assert found == status
+    for name in (*_SECURITY, "X-Frame-Options"):
+        assert len(headers.get_all(name) or []) == 1, name
+    assert not re.search(rb"nginx/\d", body)
 
 
 def test_built_files_are_served_for_good(layout: Layout) -> None:
@@ -246,6 +258,8 @@ def test_built_files_are_served_for_good(layout: Layout) -> None:
     assert body == (product.PROJECT / "static/dist" / entry).read_bytes()
     assert "immutable" in str(headers.get_all("Cache-Control"))
     assert headers["Content-Type"].startswith(("application/javascript", "text/javascript"))
+    for name in (*_SECURITY, "X-Frame-Options"):
+        assert len(headers.get_all(name) or []) == 1, name
 
 
 def test_events_pass_through(layout: Layout) -> None:
