@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -20,8 +20,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from archive import catalogue, database, outbox, rows
+from archive import catalogue, correlation, database, outbox, rows
 from archive.catalogue import Added, Placed
+from archive.correlation import Origin
 from archive.database import Cursor
 from archive.errors import ArchiveError
 from archive.groupcommit import GroupCommit
@@ -38,6 +39,8 @@ class Arrival:
     index: InstanceIndex
     facility: Facility
     placed: Placed
+    # Somebody else may commit it.
+    origin: Origin = field(default_factory=correlation.origin)
 
 
 class CommitUnknownError(DatabaseError):
@@ -170,7 +173,7 @@ def _one(arrival: Arrival) -> Added | BaseException:
     try:
         with transaction.atomic():
             added = catalogue.add(arrival.index, arrival.facility, arrival.placed)
-            outbox.record(_event(arrival, added))
+            outbox.record(_event(arrival, added), origin=arrival.origin)
             is_written = True
     except DatabaseError as error:
         return _meaning_of_failed_commit(error) if is_written else error
@@ -223,7 +226,10 @@ def _write(
     outbox.record_all(
         connection,
         cursor,
-        [_event(arrival, its) for arrival, its in zip(arrivals, added, strict=True)],
+        [
+            (_event(arrival, its), arrival.origin)
+            for arrival, its in zip(arrivals, added, strict=True)
+        ],
     )
     return added
 

@@ -78,6 +78,23 @@ def record_reads(
         _insert(connection, events[start : start + _MOST_AT_ONCE])
 
 
+def note_read(
+    actor: Actor,
+    verb: str,
+    target: Model | None = None,
+    **detail: Any,  # noqa: ANN401 - JSON values
+) -> None:
+    """Write one event as `record_read` does, on a connection that is borrowed for it."""
+    with database.reading() as connection:
+        record_read(connection, actor, verb, target, **detail)
+
+
+def note_reads(actor: Actor, verb: str, targets: Iterable[tuple[Model, Mapping[str, Any]]]) -> None:
+    """Write one event for each target as `record_reads` does, on a borrowed connection."""
+    with database.reading() as connection:
+        record_reads(connection, actor, verb, targets)
+
+
 def _insert(connection: BaseDatabaseWrapper, events: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows with one statement of the driver's: a fifth of what the ORM takes."""
     is_postgresql = connection.vendor == "postgresql"

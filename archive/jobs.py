@@ -78,6 +78,7 @@ def enqueue(kind: str, key: str, *, delay_s: float = 0, **payload: Any) -> None:
         kind=kind,
         key=key,
         payload=payload,
+        origin=dict(correlation.origin(key, *payload.values())) or None,
         run_at=timezone.now() + timedelta(seconds=delay_s),
     )
     Job.objects.bulk_create([job], ignore_conflicts=True)
@@ -107,14 +108,12 @@ def claim() -> Job | None:
 
 def run(job: Job) -> bool:
     """Run a claimed job and record how it ended; returns whether it succeeded."""
-    correlation.begin_job(f"{job.kind} {job.pk}")
-    try:
-        _handler_of(job.kind)(**job.payload)
-    except Exception as error:  # noqa: BLE001 - the edge of the runner: recorded, never lost
-        _failed(job, error)
-        return False
-    finally:
-        correlation.begin_job("")
+    with correlation.of_job(f"{job.kind} {job.pk}", job.origin or {}):
+        try:
+            _handler_of(job.kind)(**job.payload)
+        except Exception as error:  # noqa: BLE001 - the edge of the runner: recorded, never lost
+            _failed(job, error)
+            return False
     Job.objects.filter(pk=job.pk).update(
         state=JobState.DONE, finished_at=timezone.now(), last_error=""
     )

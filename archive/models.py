@@ -145,6 +145,8 @@ class OutboxEvent(models.Model):
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(max_length=48)
     payload = models.JSONField(default=dict)
+    # The request or association that it happened in; see `archive.correlation`.
+    origin = models.JSONField(null=True, blank=True, editable=False)
     # Nobody asks for a facility's events but its removal, and none is kept for long.
     facility = models.ForeignKey(
         Facility,
@@ -187,6 +189,8 @@ class Job(models.Model):
     # One queued job per kind and key: asking again while one waits asks for the same work.
     key = models.CharField(max_length=128)
     payload = models.JSONField(default=dict)
+    # The request or association that it follows from; see `archive.correlation`.
+    origin = models.JSONField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=8, choices=JobState.choices, default=JobState.QUEUED)
     run_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)

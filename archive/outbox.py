@@ -9,7 +9,8 @@ from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from archive import rows
+from archive import correlation, rows
+from archive.correlation import Origin
 from archive.database import Cursor
 from archive.models import OutboxEvent
 
@@ -189,20 +190,36 @@ AnyEvent = (
 )
 
 
-def record(event: AnyEvent) -> OutboxEvent:
-    """Write `event` in the present transaction."""
-    return OutboxEvent.objects.create(**_values(event))
+def record(event: AnyEvent, *, origin: Origin | None = None) -> OutboxEvent:
+    """Write `event` in the present transaction.
+
+    Parameters
+    ----------
+    origin : what it happened in, where that is not the present request or association
+    """
+    return OutboxEvent.objects.create(
+        **_values(event, correlation.origin() if origin is None else origin)
+    )
 
 
-def record_all(connection: BaseDatabaseWrapper, cursor: Cursor, events: Iterable[AnyEvent]) -> None:
-    """Write many events in the present transaction of `connection`."""
-    rows.insert(OutboxEvent, connection, cursor, [_values(event) for event in events])
+def record_all(
+    connection: BaseDatabaseWrapper, cursor: Cursor, events: Iterable[tuple[AnyEvent, Origin]]
+) -> None:
+    """Write many events, each with what it happened in, in the present transaction."""
+    rows.insert(
+        OutboxEvent, connection, cursor, [_values(event, origin) for event, origin in events]
+    )
 
 
-def _values(event: AnyEvent) -> dict[str, Any]:
+def _values(event: AnyEvent, origin: Origin) -> dict[str, Any]:
     payload = {}
     for field in fields(event):
         value = getattr(event, field.name)
         if field.name != "facility_id":
             payload[field.name] = str(value) if isinstance(value, UUID) else value
-    return {"kind": event.kind, "payload": payload, "facility_id": event.facility_id}
+    return {
+        "kind": event.kind,
+        "payload": payload,
+        "facility_id": event.facility_id,
+        "origin": dict(origin) or None,
+    }

@@ -92,7 +92,8 @@ def _preparer(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> _Prepa
     if isinstance(target, DateTimeField):
         return connection.ops.adapt_datetimefield_value
     if isinstance(target, JSONField):
-        return lambda value: connection.ops.adapt_json_value(value, target.encoder)
+        adapt, encoder = connection.ops.adapt_json_value, target.encoder
+        return lambda value: None if value is None else adapt(value, encoder)
     if isinstance(target, _PLAIN):
         return None
     return lambda value: target.get_db_prep_save(value, connection)

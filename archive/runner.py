@@ -6,14 +6,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
 from django.db import close_old_connections, transaction
 from django.utils import timezone
 
-from archive import heartbeat, jobs
+from archive import correlation, heartbeat, jobs
 from archive.models import OutboxEvent
 
 logger = logging.getLogger(__name__)
@@ -61,13 +61,25 @@ def dispatch() -> int:
         for event in events:
             facility = str(event.facility_id) if event.facility_id else None
             by_kind[event.kind].append({**event.payload, "facility_id": facility})
-        for kind, payloads in by_kind.items():
-            for function in _SUBSCRIBERS.get(kind, ()):
-                function(payloads)
+        with correlation.caused_by(_causes(events)):
+            for kind, payloads in by_kind.items():
+                for function in _SUBSCRIBERS.get(kind, ()):
+                    function(payloads)
         OutboxEvent.objects.filter(pk__in=[event.pk for event in events]).update(
             dispatched_at=timezone.now()
         )
     return len(events)
+
+
+def _causes(events: Iterable[OutboxEvent]) -> dict[str, correlation.Origin]:
+    """Return the origins of events by the ids of what they are about; the first one counts."""
+    causes: dict[str, correlation.Origin] = {}
+    for event in events:
+        if event.origin:
+            for name, value in event.payload.items():
+                if name.endswith("_id"):
+                    causes.setdefault(str(value), event.origin)
+    return causes
 
 
 def drain(*, most_jobs: int | None = None, gather_s: float = 0.0) -> int:

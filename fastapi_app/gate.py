@@ -234,7 +234,7 @@ def note_view(actor: Actor, study: Study) -> None:
     """Write into the audit trail that a person looks at a study, once in ten minutes."""
     if has_viewed(actor, study.pk):
         return
-    audit.record(actor, "study.view", study, by="api")
+    audit.note_read(actor, "study.view", study, by="api")
     with _lock:
         _viewed[actor.key, study.pk] = True
 

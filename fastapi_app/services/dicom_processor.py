@@ -246,7 +246,7 @@ def file(text: str, version: str, if_none_match: str | None) -> Callable[[Actor]
                 "The stored file has changed since it came and is not given out. Tell your "
                 "administrator to run verify_storage."
             )
-        audit.record(actor, "image.download", image)
+        audit.note_read(actor, "image.download", image)
         return FileResponse(
             store.path(image.storage_key),
             media_type="application/dicom",

@@ -64,7 +64,7 @@ def find(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], s
             limit=paging.whole(parameters, "limit", 50),
         ),
     )
-    audit.record(actor, "patients.search", count=len(page.items), by=sorted(parameters))
+    audit.note_read(actor, "patients.search", count=len(page.items), by=sorted(parameters))
     items = [document(patient) for patient in page.items]
     return items, paging.following(parameters, page.cursor)
 
@@ -72,7 +72,7 @@ def find(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], s
 def patient(actor: Actor, text: str) -> Document:
     """Return one patient."""
     row = access.patient_for(actor.scope, paging.identifier(text, "patient"))
-    audit.record(actor, "patient.look", row)
+    audit.note_read(actor, "patient.look", row)
     return document(row)
 
 

@@ -88,7 +88,7 @@ def find(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], s
         facility = _facility(actor, code)
         wanted = replace(wanted, facility_ids=(facility,))
     page = query.find_studies(actor.scope, wanted)
-    audit.record(actor, "studies.search", count=len(page.items), by=sorted(parameters))
+    audit.note_read(actor, "studies.search", count=len(page.items), by=sorted(parameters))
     items = [documents.study(row) for row in page.items]
     return items, paging.following(parameters, page.cursor)
 
@@ -148,7 +148,7 @@ def _page(
     limit = paging.whole(parameters, "limit", 50)
     cursor = parameters.get("cursor", "")
     page = query.find_studies(actor.scope, replace(wanted, limit=limit, cursor=cursor))
-    audit.record(actor, "studies.search", count=len(page.items), by=[by])
+    audit.note_read(actor, "studies.search", count=len(page.items), by=[by])
     items = [documents.study(row) for row in page.items]
     return items, paging.following(parameters, page.cursor)
 
@@ -165,7 +165,7 @@ def log(actor: Actor, parameters: Mapping[str, str]) -> tuple[list[Document], st
         before=paging.cursor(parameters),
         limit=paging.whole(parameters, "limit", 100),
     )
-    audit.record(actor, "upload_log.read", count=len(page.items))
+    audit.note_read(actor, "upload_log.read", count=len(page.items))
     items = [documents.log_line(row) for row in page.items]
     return items, paging.following(parameters, page.cursor)
 

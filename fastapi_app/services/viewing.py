@@ -52,8 +52,8 @@ def _studies(actor: Actor, wanted: StudyQuery) -> list[Study]:
 def _document(actor: Actor, studies: list[Study], origin: str) -> Document:
     shown = studies[:_MOST_STUDIES]
     link = viewer_links.link_to(shown, origin)
-    for study in shown:
-        audit.record(actor, "study.link", study, expires_at=link.expires_at.isoformat())
+    said = {"expires_at": link.expires_at.isoformat()}
+    audit.note_reads(actor, "study.link", [(study, said) for study in shown])
     return {
         "url": link.url,
         "expires_at": link.expires_at.isoformat(),

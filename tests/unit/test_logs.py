@@ -64,8 +64,8 @@ def test_a_line_says_what_it_belongs_to() -> None:
     def within() -> dict[str, object]:
         correlation.begin_request("from-a-gateway")
         correlation.begin_association("CT1@192.0.2.7#1-1")
-        correlation.begin_job("thumbnail 7")
-        return _line(msg="x")
+        with correlation.of_job("thumbnail 7", correlation.origin()):
+            return _line(msg="x")
 
     found = contextvars.Context().run(within)
     assert (found["request_id"], found["association_id"], found["job_id"]) == (

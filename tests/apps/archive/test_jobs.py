@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from archive import jobs, outbox, runner
+from archive import correlation, jobs, outbox, runner
+from archive.arrivals import Arrival
 from archive.errors import PermanentError
 from archive.models import Job, JobState, OutboxEvent
+from tests import factories
+from tests.dicom import make_instance, to_bytes
 from worklist.models import Facility
 
 pytestmark = pytest.mark.django_db
@@ -169,3 +176,78 @@ def test_two_runners_never_do_the_same_job() -> None:
     for thread in threads:
         thread.join()
     assert sorted(ran, key=int) == [str(n) for n in range(20)]
+
+
+def test_a_job_belongs_to_the_request_or_association_that_it_follows_from(
+    store: Path, facility: Facility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[str, dict[str, str]] = {}
+
+    def look(study_id: str, *, again: bool = True) -> None:
+        found[study_id] = correlation.current()
+        if again:
+            jobs.enqueue("test.look", f"{study_id} again", study_id=study_id, again=False)
+
+    def ask(payloads: list[dict[str, Any]]) -> None:
+        for study_id in {payload["study_id"] for payload in payloads}:
+            jobs.enqueue("test.look", study_id, study_id=study_id)
+
+    def stored(begin: Callable[[str], object], name: str) -> str:
+        def work() -> str:
+            begin(name)
+            # The first of a series goes another way into the database than those that follow.
+            study = make_instance()
+            results = [
+                factories.store_bytes(
+                    to_bytes(
+                        make_instance(
+                            StudyInstanceUID=study.StudyInstanceUID,
+                            SeriesInstanceUID=study.SeriesInstanceUID,
+                        )
+                    ),
+                    facility,
+                )
+                for _ in range(2)
+            ]
+            return str(results[0].study_id)
+
+        return contextvars.Context().run(work)
+
+    monkeypatch.setitem(jobs._HANDLERS, "test.look", look)
+    monkeypatch.setitem(runner._SUBSCRIBERS, outbox.InstanceStored.kind, [ask])
+    by_web = stored(correlation.begin_request, "gateway-0001")
+    by_dicom = stored(correlation.begin_association, "CT@192.0.2.7#1-1")
+    by_nobody = stored(str, "")
+    events = OutboxEvent.objects.filter(kind=outbox.InstanceStored.kind).order_by("id")
+    assert [event.origin for event in events] == [
+        *[{"request_id": "gateway-0001"}] * 2,
+        *[{"association_id": "CT@192.0.2.7#1-1"}] * 2,
+        *[None] * 2,
+    ]
+
+    runner.drain()
+
+    pks = {job.key: job.pk for job in Job.objects.filter(kind="test.look")}
+
+    def said(study_id: str) -> dict[str, str]:
+        return {"job_id": f"test.look {pks[f'{study_id} again']}"}
+
+    assert found == {
+        by_web: {**said(by_web), "request_id": "gateway-0001"},
+        by_dicom: {**said(by_dicom), "association_id": "CT@192.0.2.7#1-1"},
+        by_nobody: said(by_nobody),
+    }
+    assert correlation.current() == {}
+
+
+def test_who_commits_for_others_does_not_claim_their_instances() -> None:
+    def arrival(name: str) -> Arrival:
+        correlation.begin_request(name)
+        return Arrival(index=None, facility=None, placed=None)  # type: ignore[arg-type]
+
+    mine = contextvars.Context().run(arrival, "request-of-one")
+    theirs = contextvars.Context().run(arrival, "request-of-another")
+    assert [a.origin for a in (mine, theirs)] == [
+        {"request_id": "request-of-one"},
+        {"request_id": "request-of-another"},
+    ]
