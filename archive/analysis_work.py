@@ -210,8 +210,8 @@ def _finished(run: AnalysisRun, code: int) -> None:
     try:
         outcome = json.loads((folder / OUTCOME).read_text())
     except (OSError, ValueError):
-        words = "It was ended by its limits on time or memory, or it crashed"
-        _end(run, f"{words} ({_signal(code)}).")
+        signal = _signal(code)
+        _end(run, f"It was ended by its limits on time or memory, or it crashed ({signal}).")
         return
     if outcome.get("error"):
         # It may repeat what stands in a file, names included.

@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from archive.sentences import spoken
 from worklist.models import Facility
 
 
@@ -98,9 +99,9 @@ class Alert(models.Model):
 class ChoreKind(models.TextChoices):
     """What is run by the clock, or by hand."""
 
-    BACKUP = "backup", "Backup"
-    DRILL = "drill", "Restore drill"
-    AUDIT = "audit", "Check of the audit trail"
+    BACKUP = "backup", spoken("Backup")
+    DRILL = "drill", spoken("Restore drill")
+    AUDIT = "audit", spoken("Check of the audit trail")
 
 
 class Chore(models.Model):

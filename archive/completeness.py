@@ -22,6 +22,7 @@ from django.utils import timezone
 from archive import jobs, outbox, runner
 from archive.access import EVERYTHING, study_for
 from archive.errors import NotFoundError
+from archive.sentences import spoken
 from worklist.models import DicomImage, Series, Study
 
 # While a study still comes, everything that has not come yet would be missing.
@@ -146,8 +147,11 @@ def look(study: Study) -> Completeness:
         missing = _absent(study, entry.sop_instance_uids) - absent
         absent |= missing
         if missing:
-            of_all = f"{len(missing)} of {len(entry.sop_instance_uids)} images"
-            said = f"{of_all} that {entry.source} names {_have(len(missing))} not come."
+            count, of_all = len(missing), len(entry.sop_instance_uids)
+            said = (
+                f"{count} of {of_all} images that {entry.source} names "
+                f"{'has' if count == 1 else 'have'} not come."
+            )
             _note(found, series.get(entry.series_instance_uid), len(missing), said)
     for uid, row in sorted(series.items(), key=lambda item: (item[1].series_number or 0, item[0])):
         if uid in told:
@@ -157,8 +161,10 @@ def look(study: Study) -> Completeness:
         )
         gaps = missing_numbers(numbers.values_list("instance_number", flat=True))
         if gaps:
-            one = len(gaps) == 1
-            said = f"Image{'' if one else 's'} {_ranges(gaps)} {'is' if one else 'are'} missing."
+            ranges = _ranges(gaps)
+            said = (
+                f"Image {ranges} is missing." if len(gaps) == 1 else f"Images {ranges} are missing."
+            )
             _note(found, row, len(gaps), said)
     return found
 
@@ -235,12 +241,10 @@ def _note(found: Completeness, series: Series | None, count: int, said: str) -> 
         return
     key = str(series.pk)
     found.series[key] = f"{found.series[key]} {said}" if key in found.series else said
-    name = f"Series {series.series_number}" if series.series_number is not None else "A series"
-    found.words.append(f"{name}: {said[0].lower()}{said[1:]}")
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
+    rest, number = f"{said[0].lower()}{said[1:]}", series.series_number
+    found.words.append(
+        spoken(f"A series: {rest}") if number is None else spoken(f"Series {number}: {rest}")
+    )
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -39,7 +39,6 @@ Side = Literal["first", "new"]
 SIDES: tuple[Side, ...] = ("first", "new")
 LEAST_REASON = 3
 _FOLDER = "conflicts"
-_WARNING = "An image was replaced"
 
 
 class UnreadableError(PermanentError):
@@ -239,7 +238,9 @@ def _same_series(image: DicomImage, index: InstanceIndex) -> None:
 
 def _warn(study: Study) -> None:
     """Tell readers that pictures changed under what was drawn and written about them."""
-    words = f"{_WARNING} by other content under its UID; earlier measurements may not fit it."
+    words = (
+        "An image was replaced by other content under its UID; earlier measurements may not fit it."
+    )
     Study.objects.filter(pk=study.pk, warning="").update(warning=words)
 
 

@@ -36,6 +36,7 @@ from archive.models import (
     InstanceConflict,
     UploadAction,
 )
+from archive.sentences import spoken
 from imaging.sopclass import COMPANION_MODALITIES
 from worklist.models import DicomImage, Series, Study
 
@@ -306,12 +307,14 @@ def refuse_if_deleted(row: Study | Series | DicomImage) -> None:
     if row.deletion_id is None:
         return
     deletion = Deletion.objects.filter(pk=row.deletion_id).first()
-    when = f" on {deletion.deleted_at:%Y-%m-%d}" if deletion else ""
-    why = f" ({deletion.reason})" if deletion else ""
-    raise DeletedError(
-        f"Deleted here{when}{why}. Not stored: an administrator can restore it, or let it be sent "
-        "again, on the page of deletions."
+    remedy = (
+        "Not stored: an administrator can restore it, or let it be sent again, on the page of "
+        "deletions."
     )
+    if deletion is None:
+        raise DeletedError(f"{spoken('Deleted here.')} {remedy}")
+    day = f"{deletion.deleted_at:%Y-%m-%d}"
+    raise DeletedError(f"{spoken(f'Deleted here on {day} ({deletion.reason}).')} {remedy}")
 
 
 def count_again(study: Study, *changed: Series) -> None:

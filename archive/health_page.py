@@ -36,14 +36,24 @@ class Disk:
     def words(self) -> str:
         """What the forecast says, with what it rests on."""
         found = self.forecast
-        days = f"{found.days} day{'' if found.days == 1 else 's'}"
+        days = found.days
         if not found.is_known:
-            return f"No forecast yet: {days} of data, {LEAST_DAYS} are needed."
+            return (
+                f"No forecast yet: {days} {'day' if days == 1 else 'days'} of data, "
+                f"{LEAST_DAYS} are needed."
+            )
+        # A forecast rests on several days.
         if found.full_on is None:
-            return f"Does not fill within ten years, by {days} of data."
-        between = f"earliest {found.earliest}"
-        between += f", latest {found.latest}" if found.latest else ", perhaps never"
-        return f"Full on {found.full_on} ({between}), by {days} of data."
+            return f"Does not fill within ten years, by {days} days of data."
+        if found.latest is None:
+            return (
+                f"Full on {found.full_on} (earliest {found.earliest}, perhaps never), "
+                f"by {days} days of data."
+            )
+        return (
+            f"Full on {found.full_on} (earliest {found.earliest}, latest {found.latest}), "
+            f"by {days} days of data."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,8 +158,10 @@ def ask(
             raise TimeoutError if connection.is_cut else HTTPException("it broke off")
     except (OSError, HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        words = "in time" if connection.is_cut else f"({why})"
-        raise SilentError(f"{parts.hostname} does not answer {words}.") from error
+        host = parts.hostname
+        if connection.is_cut:
+            raise SilentError(f"{host} does not answer in time.") from error
+        raise SilentError(f"{host} does not answer ({why}).") from error
     finally:
         watch.cancel()
         connection.close()

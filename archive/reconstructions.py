@@ -111,9 +111,9 @@ def _check(request: Request, modality: str, *, missing: int) -> None:
             "Planes of CT and MR series can be stored as a series. Ask for pictures of this one."
         )
     if missing:
-        what = "A slice seems" if missing == 1 else f"{missing} slices seem"
         raise InvalidInputError(
-            f"{what} to be missing: a stored series would show as measured what is estimated. Have "
+            f"{'A slice seems' if missing == 1 else f'{missing} slices seem'} to be missing: "
+            "a stored series would show as measured what is estimated. Have "
             "the missing slices sent, or ask for pictures."
         )
 

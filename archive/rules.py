@@ -17,6 +17,7 @@ from archive import audit
 from archive.access import Actor
 from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
 from archive.models import Destination, ForwardRule, StudyRule
+from archive.sentences import spoken
 from imaging import aetitle
 from imaging.errors import ImagingError
 from worklist.models import Facility, Series, Study
@@ -170,23 +171,24 @@ def sentence(rule: ForwardRule) -> str:
     >>> sentence(ForwardRule(destination=Destination(ae_title="PACS2"), modality="CT"))
     'CT studies of every facility go to PACS2.'
     """
-    return f"{studies_in_words(rule)} go to {rule.destination.ae_title}."
+    return spoken(f"{studies_in_words(rule)} go to {rule.destination.ae_title}.")
 
 
 def studies_in_words(rule: StudyRule) -> str:
     """Write which studies fit a rule, as the beginning of a sentence."""
-    kind = f"{rule.modality} studies" if rule.modality else "Studies"
-    of = rule.facility.name if rule.facility is not None else "every facility"
-    parts = [f"{kind} of {of}"]
+    of = rule.facility.name if rule.facility is not None else spoken("every facility")
+    parts = [
+        spoken(f"{rule.modality} studies of {of}") if rule.modality else spoken(f"Studies of {of}")
+    ]
     if rule.description_contains:
-        parts.append(f"whose description contains “{rule.description_contains}”")
+        parts.append(spoken(f"whose description contains “{rule.description_contains}”"))
     if rule.station_name:
-        parts.append(f"from station {rule.station_name}")
+        parts.append(spoken(f"from station {rule.station_name}"))
     if rule.source_ae_title:
-        parts.append(f"sent by {rule.source_ae_title}")
+        parts.append(spoken(f"sent by {rule.source_ae_title}"))
     if rule.hours_from is not None and rule.hours_to is not None:
         hours = f"{rule.hours_from:%H:%M} and {rule.hours_to:%H:%M}"
-        parts.append(f"that come between {hours} ({rule.time_zone})")
+        parts.append(spoken(f"that come between {hours} ({rule.time_zone})"))
     return f"{', '.join(parts)}{',' if len(parts) > 1 else ''}"
 
 

@@ -90,14 +90,20 @@ def _queue() -> Part:
     text = "Nothing waits."
     level: Level = "ok"
     if waiting:
-        text = f"{waiting} {_jobs(waiting)} waiting, the oldest for {_duration(late)}."
+        text = (
+            f"{waiting} {'job' if waiting == 1 else 'jobs'} waiting, "
+            f"the oldest for {_duration(late)}."
+        )
         if late > _QUEUE_STUCK:
             level = "danger"
             text += " Start the worker."
         elif late > _QUEUE_LATE:
             level = "warn"
     if failed:
-        text += f" {failed} {_jobs(failed)} failed since yesterday; administration lists them."
+        text += (
+            f" {failed} {'job' if failed == 1 else 'jobs'} failed since yesterday; "
+            "administration lists them."
+        )
         level = "warn" if level == "ok" else level
     return Part("Queue", level, text)
 
@@ -106,8 +112,10 @@ def _damage() -> list[Part]:
     count = damage.open_damages().count()
     if not count:
         return []
-    files = "1 stored file is" if count == 1 else f"{count} stored files are"
-    text = f"{files} damaged or missing. Run 'manage.py verify_storage --mend-from' with a backup."
+    text = (
+        f"{count} stored {'file is' if count == 1 else 'files are'} damaged or missing. "
+        "Run 'manage.py verify_storage --mend-from' with a backup."
+    )
     return [Part("Files", "danger", text)]
 
 
@@ -123,10 +131,6 @@ def _disk() -> Part:
     if share < _DISK_WARN:
         return Part("Disk", "warn", f"{text} Make room soon.")
     return Part("Disk", "ok", text)
-
-
-def _jobs(count: int) -> str:
-    return "job" if count == 1 else "jobs"
 
 
 def _duration(span: timedelta) -> str:

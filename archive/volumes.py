@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from archive.forecast import Forecast, forecast
 from archive.models import FacilityUsage, Volume, VolumeSample
+from archive.sentences import spoken
 from worklist.models import Facility, Study
 
 # Hourly samples of the forecast's time, and the days of a year for those who plan.
@@ -23,11 +24,11 @@ _KEEP_USAGE = timedelta(days=800)
 
 def places() -> dict[str, Path]:
     """Return what the site writes to, by name; what is not set up is left out."""
-    found = {"store": Path(settings.DICOM_ROOT)}
+    found = {spoken("store"): Path(settings.DICOM_ROOT)}
     if connection.vendor == "sqlite":
-        found["database"] = Path(str(connection.settings_dict["NAME"])).parent
+        found[spoken("database")] = Path(str(connection.settings_dict["NAME"])).parent
     if settings.BACKUP_DIR is not None:
-        found["backups"] = settings.BACKUP_DIR
+        found[spoken("backups")] = settings.BACKUP_DIR
     return found
 
 

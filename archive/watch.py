@@ -25,6 +25,7 @@ from archive.models import (
     TransmissionState,
     Volume,
 )
+from archive.sentences import spoken
 from worklist.models import Facility, Study
 
 _SAMPLE_EVERY = timedelta(minutes=55)
@@ -188,7 +189,7 @@ def chore_failed() -> Iterator[Finding]:
             kind.value,
             Verdict.WRONG if is_wrong else Verdict.WELL,
             AlertLevel.DANGER,
-            f"{kind.label} failed: {last.text}" if last is not None else "",
+            spoken(f"{kind.label} failed: {last.text}") if last is not None else "",
             remedy,
         )
 
@@ -211,8 +212,10 @@ def messages_wait() -> Iterator[Finding]:
     is_long = since is not None and since < timezone.now() - _SHIPPING_LATE
     yield Finding(
         verdict=Verdict.WELL if since is None else Verdict.WRONG if is_long else Verdict.BETWEEN,
-        text=f"Audit messages have waited since {since:%Y-%m-%d %H:%M} UTC: "
-        f"{row.last_error[:120] if row is not None else ''}"
+        text=spoken(
+            f"Audit messages have waited since {since:%Y-%m-%d %H:%M} UTC: "
+            f"{(row.last_error if row is not None else '')[:120]}"
+        )
         if since is not None
         else "",
         remedy=f"Look at {settings.AUDIT_SYSLOG}. Nothing is lost: all are sent when it answers.",
@@ -228,7 +231,7 @@ def certificates_end() -> Iterator[Finding]:
             yield Finding(
                 path.name,
                 Verdict.WRONG,
-                text=f"The certificate {path} cannot be read: {error}",
+                text=spoken(f"The certificate {path} cannot be read: {error}"),
                 remedy="Put a certificate in PEM there that this user may read.",
             )
             continue

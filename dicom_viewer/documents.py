@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from archive.sentences import said
 from dicom_viewer.models import Annotation, Measurement, ViewerSession, WindowLevelPreset
 from imaging.hanging import Place, Protocol, Stage, sentence
 
@@ -65,7 +66,7 @@ def protocol_document(protocol: Protocol, *, is_active: bool = True) -> dict[str
         "ViewPosition": protocol.view,
         "priors": protocol.priors,
         "stages": [stage_document(stage) for stage in protocol.stages],
-        "sentence": sentence(protocol),
+        "sentence": sentence(protocol, said),
     }
 
 

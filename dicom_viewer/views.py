@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods
@@ -20,6 +21,7 @@ from archive.access import Actor
 from archive.errors import InvalidInputError
 from archive.link_visits import Visitor
 from archive.models import LinkPurpose
+from archive.sentences import said
 from dicom_viewer import (
     facts,
     found,
@@ -274,9 +276,19 @@ def layouts(request: HttpRequest) -> HttpResponse:
     rows = [hanging.protocol_document(row) for row in hanging.protocols_for(actor.user_id)]
     built_in = hanging.built_in_documents()
     groups = [
-        ("mine", "Yours", "Tried first.", [row for row in rows if not row["is_site"]]),
-        ("site", "The site's", "Tried after your own.", [row for row in rows if row["is_site"]]),
-        ("built-in", "Built in", "Tried last. Copy one to change it.", built_in),
+        (
+            "mine",
+            gettext("Yours"),
+            said("Tried first."),
+            [row for row in rows if not row["is_site"]],
+        ),
+        (
+            "site",
+            gettext("The site's"),
+            said("Tried after your own."),
+            [row for row in rows if row["is_site"]],
+        ),
+        ("built-in", gettext("Built in"), said("Tried last. Copy one to change it."), built_in),
     ]
     context = {
         "groups": groups,

@@ -1,7 +1,7 @@
 """Hanging protocols: which layout fits a study, and which series stands where. Pure, in words."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 # Before a word that must not be there.
@@ -233,43 +233,51 @@ def assign(stage: Stage, studies: Sequence[HungStudy]) -> Assignment:
     return [chosen[at] for at in range(count)]
 
 
-def sentence(protocol: Protocol) -> str:
-    """Say in words what a protocol is for and does."""
-    kind = protocol.modality or "Every study"
+def sentence(protocol: Protocol, spoken: Callable[[str], str] = str) -> str:
+    """Say in words what a protocol is for and does.
+
+    Parameters
+    ----------
+    spoken : says one of the words used here, or a stage's name, in another language
+    """
+    kind = protocol.modality or spoken("Every study")
     if protocol.body_part:
-        kind += f" of {protocol.body_part.lower()}"
+        kind += f" {spoken('of')} {protocol.body_part.lower()}"
+    sides = {"L": spoken("left side"), "R": spoken("right side"), "B": spoken("both sides")}
     details = [
-        f"described as “{protocol.description}”" if protocol.description else "",
-        {"L": "left side", "R": "right side", "B": "both sides"}.get(protocol.laterality, ""),
-        f"view {protocol.view}" if protocol.view else "",
-        f"with {protocol.priors} prior{'' if protocol.priors == 1 else 's'}"
+        f"{spoken('described as')} “{protocol.description}”" if protocol.description else "",
+        sides.get(protocol.laterality, ""),
+        f"{spoken('view')} {protocol.view}" if protocol.view else "",
+        spoken(f"with {protocol.priors} {'prior' if protocol.priors == 1 else 'priors'}")
         if protocol.priors
         else "",
     ]
     told = ", ".join([kind, *filter(None, details)])
-    stages = "; then ".join(_stage_words(stage) for stage in protocol.stages)
+    stages = f"; {spoken('then')} ".join(_stage_words(stage, spoken) for stage in protocol.stages)
     return f"{told}: {stages}."
 
 
-def _stage_words(stage: Stage) -> str:
+def _stage_words(stage: Stage, spoken: Callable[[str], str]) -> str:
     grid = f"{stage.rows} × {stage.columns}"
-    places = [words for place in stage.places if (words := _place_words(place))]
-    name = f"{stage.name}, " if stage.name else ""
-    return f"{name}{grid}" + (f" with {', '.join(places)}" if places else "")
+    places = [words for place in stage.places if (words := _place_words(place, spoken))]
+    name = f"{spoken(stage.name)}, " if stage.name else ""
+    return f"{name}{grid}" + (f" {spoken('with')} {', '.join(places)}" if places else "")
 
 
-def _place_words(place: Place) -> str:
+def _place_words(place: Place, spoken: Callable[[str], str]) -> str:
     if place.prior and _place_criteria(place) == 1:
-        return f"the like of prior {place.prior}"
+        return spoken(f"the like of prior {place.prior}")
     words = _MINUS.sub(r"\1not ", place.description)
     parts = [
         place.modality,
         f"“{words}”" if words else "",
-        {"L": "left", "R": "right", "B": "both sides"}.get(place.laterality, ""),
+        {"L": spoken("left"), "R": spoken("right"), "B": spoken("both sides")}.get(
+            place.laterality, ""
+        ),
         place.view,
-        f"of prior {place.prior}" if place.prior else "",
+        spoken(f"of prior {place.prior}") if place.prior else "",
         "at W {1:g} L {0:g}".format(*place.window) if place.window else "",
-        {"fused": "fused", "mip": "as MIP"}.get(place.show, ""),
+        {"fused": spoken("fused"), "mip": spoken("as MIP")}.get(place.show, ""),
     ]
     return " ".join(filter(None, parts))
 

@@ -39,10 +39,10 @@ _ADMINISTRATORS_ONLY = frozenset({Kind.CALLER_REFUSED, Kind.SITE_ALERT})
 class Together:
     """How several of a kind are told in one line.
 
-    `title` follows their number; `url` gets the moment since which there are any.
+    `title` gets their number, `url` the moment since which there are any.
     """
 
-    title: str
+    title: Callable[[int], str]
     body: str
     url: Callable[[datetime], str]
 
@@ -165,7 +165,7 @@ def _join(message: Message, people: list[User]) -> set[UUID]:
         row.count += 1
         row.last_at = now
         row.since = min(at for at in (row.since, message.since, now) if at is not None)
-        row.title = f"{row.count} {together.title}"[:128]
+        row.title = together.title(row.count)[:128]
         row.body = together.body[:512]
         row.url = together.url(row.since)[:255]
     Notification.objects.bulk_update(

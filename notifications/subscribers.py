@@ -16,6 +16,7 @@ from archive.errors import NotFoundError
 from archive.models import InstanceConflict, Knock, KnockState
 from archive.query import StudyQuery, filtered
 from archive.runner import Payloads, subscriber
+from archive.sentences import spoken
 from notifications.models import Kind
 from notifications.services import Message, Together, notify
 from worklist.models import Study
@@ -70,14 +71,17 @@ def tell_of_study(study_id: str) -> None:
             kind=Kind.STUDY_NEW,
             key=study_id,
             title=_title(study),
-            body=f"{study.facility.name}: {_count(study.instance_count, 'image', 'images')} in "
-            f"{study.series_count} series",
+            body=spoken(
+                f"{study.facility.name}: {study.instance_count} "
+                f"{'image' if study.instance_count == 1 else 'images'} in "
+                f"{study.series_count} series"
+            ),
             url=_url(study),
             facility_id=study.facility_id,
             since=study.first_received_at,
             together=Together(
-                title=f"new studies from {study.facility.name}",
-                body=f"The latest: {_title(study)}",
+                title=lambda count: spoken(f"{count} new studies from {study.facility.name}"),
+                body=spoken(f"The latest: {_title(study)}"),
                 url=lambda since: _list_url(study, since),
             ),
         )
@@ -103,18 +107,19 @@ def tell_of_conflict(study_id: str) -> None:
     waiting = InstanceConflict.objects.filter(kept__series__study=study, resolved_at=None).count()
     if not waiting:
         return
-    what = _count(waiting, "image came", "images came")
     notify(
         Message(
             kind=Kind.STUDY_CONFLICT,
             key=f"{study_id} {timezone.now():%Y-%m-%d}",
-            title="Images with other content under known UIDs",
-            body=f"{study.facility.name}: {what} again with other content. "
-            "What was there first stays; the others wait for a decision.",
+            title=spoken("Images with other content under known UIDs"),
+            body=f"{study.facility.name}: {waiting} {'image' if waiting == 1 else 'images'} came "
+            "again with other content. What was there first stays; the others wait for a decision.",
             url=_url(study),
             facility_id=study.facility_id,
             together=Together(
-                title=f"studies with images to decide on at {study.facility.name}",
+                title=lambda count: spoken(
+                    f"{count} studies with images to decide on at {study.facility.name}"
+                ),
                 body="Images came again with other content. What was there first stays; the "
                 "others wait for a decision.",
                 url=lambda _: reverse("worklist:conflict-list"),
@@ -133,16 +138,20 @@ def tell_of_caller(knock_id: str) -> None:
         Message(
             kind=Kind.CALLER_REFUSED,
             key=f"{knock_id} {timezone.now():%Y-%m-%d}",
-            title=f"{knock.calling_ae_title} was refused",
-            body=f"Called from {knock.address}. {knock.reason}",
+            title=spoken(f"{knock.calling_ae_title} was refused"),
+            body=f"{spoken(f'Called from {knock.address}.')} {knock.reason}",
             url=reverse("worklist:knock-list"),
         )
     )
 
 
 def _title(study: Study) -> str:
-    what = f"New {study.modality} study" if study.modality else "New study"
-    return f"{what}: {study.study_description}" if study.study_description else what
+    modality, description = study.modality, study.study_description
+    if modality and description:
+        return spoken(f"New {modality} study: {description}")
+    if description:
+        return spoken(f"New study: {description}")
+    return spoken(f"New {modality} study") if modality else spoken("New study")
 
 
 def _warn(study: Study) -> None:
@@ -151,14 +160,16 @@ def _warn(study: Study) -> None:
         Message(
             kind=Kind.STUDY_WARNING,
             key=f"{study.pk} {digest}",
-            title=f"Warning on a {study.modality or 'new'} study",
+            title=spoken(f"Warning on a {study.modality} study")
+            if study.modality
+            else spoken("Warning on a new study"),
             body=f"{study.facility.name}: {study.warning}",
             url=_url(study),
             facility_id=study.facility_id,
             since=study.first_received_at,
             together=Together(
-                title=f"warnings on studies of {study.facility.name}",
-                body=f"The latest: {study.warning}",
+                title=lambda count: spoken(f"{count} warnings on studies of {study.facility.name}"),
+                body=spoken(f"The latest: {study.warning}"),
                 url=lambda since: _list_url(study, since, has="warning"),
             ),
         )
@@ -182,7 +193,3 @@ def _list_url(study: Study, since: datetime, **filters: str) -> str:
     received = f"{since.astimezone(UTC):%Y-%m-%dT%H:%MZ}.."
     fields = {**filters, "facility": study.facility.code, "received": received, "sort": "received"}
     return f"{reverse('worklist:study-list')}?{urlencode({**fields, 'dir': 'desc'})}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

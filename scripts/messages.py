@@ -2,7 +2,9 @@
 
 The English text is a message's key. Texts of templates and Python stand in
 `locale/<language>/LC_MESSAGES/django.po`, those of scripts in
-`frontend/src/messages/<language>.json`.
+`frontend/src/messages/<language>.json`. The sentences that services put together stand in
+`locale/<language>/sentences.json` (docs/adr/0119): those of the sources named here that end with a
+full stop, and the arguments of `spoken`.
 
 python scripts/messages.py extract    adds what is new (untranslated), drops what is unused
 python scripts/messages.py compile    writes the .mo files that Django reads
@@ -14,11 +16,12 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import itertools
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,83 @@ PACKAGES = (
     "reports",
     "worklist",
 )
+# What people read of services: patterns of the files.
+SENTENCES = (
+    "accounts/*.py",
+    "archive/*.py",
+    "dicom_viewer/*.py",
+    "imaging/hanging.py",
+    "dimse/association.py",
+    "dimse/outbound.py",
+    "fastapi_app/auth.py",
+    "fastapi_app/errors.py",
+    "fastapi_app/limits.py",
+    "fastapi_app/services/dicom_processor.py",
+    "imaging/aetitle.py",
+    "imaging/header.py",
+    "imaging/hounsfield.py",
+    "imaging/part10.py",
+    "imaging/pixels.py",
+    "notifications/*.py",
+    "orders/arrivals.py",
+    "orders/forms.py",
+    "orders/services.py",
+    "orders/task_views.py",
+    "orders/tasks.py",
+    "orders/views.py",
+    "reports/*.py",
+    "worklist/models.py",
+    "worklist/views/*.py",
+)
+# What only programs and operators read.
+_NO_SENTENCES = frozenset(
+    {
+        *(f"{app}/admin.py" for app in ("accounts", "archive", "notifications", "reports")),
+        "archive/anonymise.py",
+        "archive/object_store.py",
+        "worklist/views/offline.py",
+        "dicom_viewer/hanging.py",
+        "dicom_viewer/results.py",
+        "dicom_viewer/services.py",
+        "dicom_viewer/drafts.py",
+        "dicom_viewer/contents.py",
+        "dicom_viewer/derived.py",
+        "accounts/people.py",
+        "archive/registration.py",
+        "archive/chores.py",
+        "archive/reconstruction_result.py",
+        "archive/remote_analyses.py",
+        "archive/capture_process.py",
+        "archive/analysis_results.py",
+        "archive/backup.py",
+        "archive/commitment.py",
+        "archive/correlation.py",
+        "archive/decode_worker.py",
+        "archive/dicom_query.py",
+        "archive/discs.py",
+        "archive/films.py",
+        "archive/framebytes.py",
+        "archive/image_links.py",
+        "archive/jobs.py",
+        "archive/meters.py",
+        "archive/orthanc.py",
+        "archive/rendering.py",
+        "archive/retrieval.py",
+        "archive/seals.py",
+        "archive/snapshot.py",
+        "archive/sweep.py",
+        "archive/verification.py",
+        "dicom_viewer/bodies.py",
+        "notifications/relay.py",
+        "worklist/views/bodies.py",
+        "worklist/views/fhir.py",
+    }
+)
+_FEWEST_LETTERS = 4
+_NOT_SAID = re.compile(
+    r"(logger\.\w+|\w*gettext\w*|_|CommandError|DatabaseError|AssertionError|\w+\.add_argument)$"
+)
+_NOT_SAID_OF = frozenset({"help_text", "help", "description", "verbose_name"})
 # A message: its text, or text and plural text.
 Key = str | tuple[str, str]
 # As `msgctxt` stands in compiled catalogues, between context and text.
@@ -115,6 +195,102 @@ def script_messages() -> set[Key]:
     return found
 
 
+def sentences_path(language: str) -> Path:
+    """Return the catalogue of what services say."""
+    return ROOT / "locale" / language / "sentences.json"
+
+
+def sentences() -> set[str]:
+    """Return the sentences of services: as they stand, `{name}` for each value in them."""
+    found: set[str] = set()
+    for pattern in SENTENCES:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.relative_to(ROOT).as_posix() not in _NO_SENTENCES:
+                found.update(_sentences_of(ast.parse(path.read_text())))
+    return found
+
+
+def _sentences_of(tree: ast.Module) -> Iterator[str]:
+    passed_over: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if node in passed_over:
+            continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            passed_over.add(node.value)  # a docstring
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if _NOT_SAID.match(called):
+                passed_over.update(ast.walk(node))
+            for keyword in node.keywords:
+                if keyword.arg in _NOT_SAID_OF:
+                    passed_over.update(ast.walk(keyword))
+            if called.endswith("spoken") and node.args:
+                yield from _forms(node.args[0])
+                passed_over.update(ast.walk(node.args[0]))
+        elif isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ):
+            passed_over.update(ast.iter_child_nodes(node))
+            texts = [text.strip() for text in _forms(node)]
+            yield from (
+                text
+                for text in texts
+                if re.match(r"[A-Z{\d].* .*\.$", text, re.DOTALL)
+                and _letters(text) > _FEWEST_LETTERS
+            )
+
+
+def _letters(text: str) -> int:
+    """Count the letters by which a sentence is recognised."""
+    return len(re.findall(r"[^\W\d]", _PLACEHOLDER.sub("", text)))
+
+
+def _forms(node: ast.expr, names: list[str] | None = None) -> list[str]:
+    """Return what a literal may say: where it chooses between words, each of the choices."""
+    if isinstance(node, ast.IfExp):
+        return [*_forms(node.body, names), *_forms(node.orelse, names)]
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if not isinstance(node, ast.JoinedStr):
+        return []
+    names = [] if names is None else names
+    parts = [_part(value, names) for value in node.values]
+    return ["".join(choice) for choice in itertools.product(*parts)]
+
+
+def _part(value: ast.expr, names: list[str]) -> list[str]:
+    if not isinstance(value, ast.FormattedValue):
+        return _forms(value)
+    inner = value.value
+    if isinstance(inner, ast.IfExp):
+        texts = [*_forms(inner.body, names), *_forms(inner.orelse, names)]
+        if len(texts) == 2:
+            return texts
+    name = _name(inner)
+    number = sum(other.rstrip("0123456789") == name for other in names)
+    names.append(f"{name}{number + 1}" if number else name)
+    return [f"{{{names[-1]}}}"]
+
+
+def _name(node: ast.expr) -> str:
+    """Return what a value is called: the last word of how it is reached."""
+    if isinstance(node, ast.Attribute):
+        return node.attr.lower().lstrip("_")
+    if isinstance(node, ast.Name):
+        return node.id.lower().lstrip("_")
+    children = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    if isinstance(node, ast.Call) and node.args:
+        return _name(node.args[0])
+    return _name(children[0]) if children else "value"
+
+
+def read_sentences(language: str) -> dict[str, str]:
+    """Return a catalogue of sentences."""
+    path = sentences_path(language)
+    found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
 def _of_python(text: str) -> Iterator[Key]:
     entries = extract_python(io.BytesIO(text.encode()), _PYTHON_KEYWORDS, [], {})
     yield from _keys(entries)
@@ -159,7 +335,15 @@ def extract() -> None:
             _id(key): before.get(_id(key), "" if isinstance(key, str) else {"one": "", "other": ""})
             for key in sorted(scripts, key=_id)
         }
-        json_path(language).write_text(json.dumps(after, ensure_ascii=False, indent=2) + "\n")
+        _write_json(json_path(language), after)
+        known = read_sentences(language)
+        _write_json(
+            sentences_path(language), {text: known.get(text, "") for text in sorted(sentences())}
+        )
+
+
+def _write_json(path: Path, entries: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(entries, ensure_ascii=False, indent=2) + "\n")
 
 
 def _write_pages(language: str, keys: set[Key]) -> None:
@@ -201,8 +385,17 @@ def compile_catalogues() -> None:
 def problems() -> list[str]:
     """Return what is wrong with the catalogues, a line each."""
     found: list[str] = []
-    pages, scripts = page_messages(), script_messages()
+    pages, scripts, of_services = page_messages(), script_messages(), sentences()
+    found += [
+        f"{text!r} has too few words of its own to be recognised."
+        for text in sorted(of_services)
+        if _letters(text) < _FEWEST_LETTERS and "{" in text
+    ]
     for language in LANGUAGES:
+        kept = read_sentences(language)
+        found += _kept_with(f"{language} sentences", of_services, set(kept))
+        for text in sorted(of_services & kept.keys()):
+            found += _wrong(f"{language} sentences", text, [kept[text]])
         catalogue = read_pages(language)
         there = {_named(message): message for message in catalogue if message.id}
         found += _kept_with(f"{language} pages", {_id(key) for key in pages}, set(there))

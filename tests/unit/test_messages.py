@@ -123,3 +123,31 @@ def test_gathering_keeps_translations_and_drops_what_is_unused(
     write(tmp_path, SCRIPTS | {"Old": "Alt"}, *PAGES[1:], 'msgid "Old"\nmsgstr "Alt"')
     small["extract"]()
     assert small["problems"]() == ["de pages: 'Sign in' is not translated."]
+
+
+SERVICE = '''
+"""A sentence of a docstring is none of a service."""
+def do(n, study, error):
+    """Neither is this one."""
+    logger.warning("This is for the log alone.")
+    if n:
+        raise SomeError(f"{n} {'image' if n == 1 else 'images'} of {study.name} came late.")
+    return spoken(f"New {study.modality} study") or f"{error}. {n}."
+'''
+
+
+def test_sentences_of_services_are_found_with_their_values_and_choices(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "work.py").write_text(SERVICE)
+    assert small["sentences"]() == {
+        "{n} image of {name} came late.",
+        "{n} images of {name} came late.",
+        "New {modality} study",
+    }
+    write(tmp_path, SCRIPTS, *PAGES)
+    small["extract"]()
+    found = [line for line in small["problems"]() if "sentences" in line]
+    assert len(found) == 3
+    assert all("is not translated" in line for line in found)

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
 from pydicom.uid import UID
 
-from archive import completeness
+from archive import completeness, sentences
 from archive.completeness import Completeness
 from archive.models import AuditEvent
 from imaging import sopclass
@@ -49,6 +49,12 @@ def person_name(value: str) -> str:
         main = ", ".join(part for part in (family, first) if part)
         groups.append(" ".join(part for part in (prefix, main, suffix) if part))
     return " · ".join(group for group in groups if group) or gettext("No name")
+
+
+@register.filter
+def said(value: object) -> str:
+    """Say a service's English sentence in the language of the page (docs/adr/0119)."""
+    return value if isinstance(value, SafeString) else sentences.said(str(value or ""))
 
 
 @register.filter

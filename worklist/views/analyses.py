@@ -134,7 +134,8 @@ def change_service(request: HttpRequest, service_id: UUID) -> HttpResponse:
         return services(request, looked_at=(service.pk, rules.preview(actor, service)))
     if do in ("on", "off"):
         analyses.switch_service(actor, service, is_active=do == "on")
-        messages.success(request, f"Switched {do}: {analyses.sentence(service)}")
+        words = gettext("Switched on: {what}") if do == "on" else gettext("Switched off: {what}")
+        messages.success(request, words.format(what=analyses.sentence(service)))
     elif do == "remove":
         analyses.remove_service(actor, service)
         messages.success(request, gettext("It is removed. What it found stays."))
@@ -178,7 +179,8 @@ def decide(request: HttpRequest, finding_id: UUID) -> HttpResponse:
     if said not in FindingDecision.values:
         raise InvalidInputError(f"'decision' is one of {', '.join(FindingDecision.values)}.")
     finding = findings.decide(actor, finding_id, FindingDecision(said))
-    text = f"{finding.label}: {finding.get_decision_display().lower()}."
+    decision = gettext(finding.get_decision_display())
+    text = f"{finding.label}: {decision.lower()}."
     if not request.accepts("text/html"):
         return JsonResponse({"message": text})
     messages.success(request, text)

@@ -54,7 +54,8 @@ def change_program(request: HttpRequest, program_id: UUID) -> HttpResponse:
         return services(request, secret=(row, remote_programs.change_secret(actor, row)))
     if do in ("on", "off"):
         remote_programs.switch(actor, row, is_active=do == "on")
-        messages.success(request, f"Switched {do}: {row.name}.")
+        words = gettext("Switched on: {what}") if do == "on" else gettext("Switched off: {what}")
+        messages.success(request, words.format(what=row.name))
     elif do == "remove":
         remote_programs.remove(actor, row)
         messages.success(request, gettext("It is removed. What it found stays."))

@@ -200,7 +200,8 @@ def change_rule(request: HttpRequest, rule_id: UUID) -> HttpResponse:
         return _rules(request, actor, looked_at=(rule.pk, rules.preview(actor, rule)))
     if do in ("on", "off"):
         rules.switch_rule(actor, rule, is_active=do == "on")
-        messages.success(request, f"Switched {do}: {rules.sentence(rule)}")
+        words = gettext("Switched on: {what}") if do == "on" else gettext("Switched off: {what}")
+        messages.success(request, words.format(what=rules.sentence(rule)))
     elif do == "remove":
         rules.remove_rule(actor, rule)
         messages.success(

@@ -1,4 +1,5 @@
 import { msg, t } from "../i18n";
+import { said } from "../sentences";
 import type { Item, Receipt } from "./items";
 
 const BASE = "/api/v1/radiology/offline-images";
@@ -182,7 +183,7 @@ export function answerOf<T>(status: number, text: string, retryAfter: string | n
   const detail = document.detail;
   const words =
     typeof detail === "string" && detail
-      ? detail
+      ? said(detail)
       : t("The server could not take it ({status}).", { status });
   if (status === 200) {
     // A sign-in page of a network in between, which is no answer of ours.

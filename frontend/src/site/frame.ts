@@ -1,4 +1,5 @@
-import { t } from "../i18n";
+import { msg, t } from "../i18n";
+import { said } from "../sentences";
 import type { SiteConfig } from "./config";
 import { element, icon, isCovered, isWriting, toast } from "./dom";
 import { getJson, leaveForSignIn, messageOf, postJson } from "./http";
@@ -13,6 +14,8 @@ interface StatePart {
   since?: string | null;
 }
 
+/** What the server looks at, by the names that it gives. */
+export const PARTS = [msg("Receiver"), msg("Queue"), msg("Disk"), msg("Files")];
 const STATE_EVERY_MS = 20_000;
 const LIVE_TEXTS: Record<LiveState, string> = {
   connecting: t("Reconnecting"),
@@ -229,7 +232,7 @@ function drawState(parts: StatePart[], live: LiveState): void {
   const all = [connection, ...parts];
   const level = (["danger", "warn"] as const).find((bad) => all.some((p) => p.level === bad));
   button.dataset.state = level ?? "ok";
-  const words = all.map((part) => `${part.name}: ${part.text}`).join("\n");
+  const words = all.map((part) => `${t(part.name)}: ${said(part.text)}`).join("\n");
   button.title = words;
   const label = button.querySelector("[data-state-text]");
   if (label) {
@@ -239,7 +242,12 @@ function drawState(parts: StatePart[], live: LiveState): void {
     ...all.map((part) => {
       const dot = element("span", "dot");
       dot.classList.add(`dot-${part.level}`);
-      return element("div", "", element("dt", "", dot, part.name), element("dd", "", part.text));
+      return element(
+        "div",
+        "",
+        element("dt", "", dot, t(part.name)),
+        element("dd", "", said(part.text)),
+      );
     }),
   );
 }

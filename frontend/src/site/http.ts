@@ -1,4 +1,5 @@
 import { t } from "../i18n";
+import { said } from "../sentences";
 /** A request that the server refused; `message` is its sentence for people. */
 export class RefusedError extends Error {
   constructor(
@@ -36,7 +37,7 @@ async function reason(response: Response): Promise<string> {
   if (response.headers.get("Content-Type")?.includes("json")) {
     const problem = (await response.json()) as { detail?: string };
     if (problem.detail) {
-      return problem.detail;
+      return said(problem.detail);
     }
   }
   return t("The server could not answer ({status}). Try again.", { status: response.status });

@@ -210,7 +210,7 @@ def test_messages_of_every_kind(facility: Facility, radiologist: User) -> None:
 def test_a_notification_that_grew_is_told_as_it_stands(
     facility: Facility, radiologist: User
 ) -> None:
-    together = Together("new studies from North Clinic", "", lambda _: "/worklist/")
+    together = Together(lambda n: f"{n} new studies from North Clinic", "", lambda _: "/worklist/")
 
     def tell(key: str) -> None:
         services.notify(

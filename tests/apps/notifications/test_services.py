@@ -184,7 +184,7 @@ def together(facility: Facility, key: str, **changes: object) -> Message:
         "key": key,
         "since": timezone.now(),
         "together": Together(
-            title=f"new studies from {facility.name}",
+            title=lambda count: f"{count} new studies from {facility.name}",
             body=f"The latest: {key}",
             url=lambda since: f"/worklist/?since={since:%Y-%m-%d}",
         ),

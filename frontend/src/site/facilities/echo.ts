@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { getJson, messageOf, postJson } from "../http";
 
 interface EchoAnswer {
@@ -32,7 +33,7 @@ export function offerEcho(row: HTMLElement): void {
       const answer = await result(address, before.at, () =>
         say("listening", t("No worker has taken it yet. Does the worker run?")),
       );
-      say(answer.is_success ? "heard" : "failed", answer.message);
+      say(answer.is_success ? "heard" : "failed", said(answer.message));
     } catch (error) {
       say("failed", messageOf(error));
     } finally {

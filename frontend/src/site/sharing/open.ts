@@ -1,11 +1,14 @@
+import { t } from "../../i18n";
+import { said } from "../../sentences";
+
 /** What the server says where it does not open the study. */
 interface Refusal {
   detail?: string;
   needs_pin?: boolean;
 }
 
-const OFFLINE = "The server does not answer. Check the network, then try again.";
-const INCOMPLETE = "This link is incomplete. Copy all of it, or ask whoever shared the study.";
+const OFFLINE = t("The server does not answer. Check the network, then try again.");
+const INCOMPLETE = t("This link is incomplete. Copy all of it, or ask whoever shared the study.");
 
 /**
  * Exchanges the link behind the `#` of this page's address for a visit. Browsers send that part to
@@ -20,20 +23,20 @@ export function start(): void {
   history.replaceState(null, "", location.pathname);
   const form = part<HTMLFormElement>(sheet, "[data-pin]");
   const again = part(sheet, "[data-again]");
-  const said = part(sheet, "[data-said]");
+  const told = part(sheet, "[data-said]");
   const failure = part(sheet, "[data-failure]");
   const alert = part(sheet, "#open-error");
   const pin = part<HTMLInputElement>(sheet, "#pin");
 
   const refuse = (words: string): void => {
-    said.hidden = true;
+    told.hidden = true;
     failure.textContent = words;
     alert.hidden = false;
   };
   const ask = (words: string, isFirst: boolean): void => {
     form.hidden = false;
     if (isFirst) {
-      said.textContent = words;
+      told.textContent = words;
     } else {
       refuse(words);
       pin.setAttribute("aria-invalid", "true");
@@ -63,7 +66,9 @@ export function start(): void {
       location.replace(answer.url);
       return;
     }
-    const words = answer.detail ?? `The server could not answer (${response.status}). Try again.`;
+    const words = answer.detail
+      ? said(answer.detail)
+      : t("The server could not answer ({status}). Try again.", { status: response.status });
     if (answer.needs_pin) {
       ask(words, written === "");
     } else {
@@ -76,7 +81,7 @@ export function start(): void {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (pin.value.trim() === "") {
-      ask("Write the PIN.", false);
+      ask(t("Write the PIN."), false);
     } else {
       void open();
     }

@@ -1,3 +1,5 @@
+import { t } from "../../i18n";
+import { said } from "../../sentences";
 import "./ended.css";
 
 /** What the server says of the link that somebody came by. */
@@ -31,7 +33,7 @@ export function watchLink(guest: GuestFacts): void {
     }
     if (response.status === 401 || response.status === 403) {
       const body = (await response.json().catch(() => null)) as { detail?: string } | null;
-      end(body?.detail ?? OVER);
+      end(said(body?.detail ?? OVER));
     }
   };
   const left = Date.parse(guest.ends_at) - Date.now();
@@ -60,7 +62,7 @@ function cover(words: string): void {
   dialog.setAttribute("aria-labelledby", "link-ended-title");
   const title = document.createElement("h1");
   title.id = "link-ended-title";
-  title.textContent = "This link has ended";
+  title.textContent = t("This link has ended");
   const text = document.createElement("p");
   text.textContent = words;
   dialog.append(title, text);

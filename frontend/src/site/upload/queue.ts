@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { type Answer, type Outcome, type PartResult, Tally } from "./outcome";
 
 export type State =
@@ -199,16 +200,16 @@ export class Queue<F extends Content = File> {
     }
     const isArchive = results.length > 1 || only.name !== item.name;
     if (!isArchive) {
-      this.setState(item, only.outcome, only.reason);
+      this.setState(item, only.outcome, said(only.reason));
       return;
     }
     const own = new Tally();
     for (const result of results) {
-      own.add(result);
+      own.add({ ...result, reason: said(result.reason) });
     }
     this.setState(item, "opened", own.line());
     for (const result of results) {
-      this.make(null, result.name, item.facility, result.outcome, result.reason);
+      this.make(null, result.name, item.facility, result.outcome, said(result.reason));
     }
   }
 

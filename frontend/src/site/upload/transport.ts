@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import type { Answer } from "./outcome";
 
 /** How a request ended when the server did not say what became of the files. */
@@ -104,7 +105,9 @@ function ending(request: XMLHttpRequest): Ending {
 /** What a refusal means for the files; `detail` is the server's sentence, if it said one. */
 export function failureOf(status: number, detail: unknown): Failure {
   const message =
-    typeof detail === "string" ? detail : t("The server could not take it ({status}).", { status });
+    typeof detail === "string"
+      ? said(detail)
+      : t("The server could not take it ({status}).", { status });
   if (status === 401) {
     return { kind: "signed-out", message };
   }

@@ -1,4 +1,5 @@
 import { t, tn } from "../../i18n";
+import { said } from "../../sentences";
 import { element, icon, toast } from "../dom";
 import { messageOf, postJson } from "../http";
 import { countText } from "./address";
@@ -42,7 +43,9 @@ export function outcomeText(outcome: Outcome, where: string): { text: string; is
     reasons.set(refused.reason, (reasons.get(refused.reason) ?? 0) + 1);
   }
   for (const [reason, count] of reasons) {
-    sentences.push(t("{studies} not sent: {reason}", { studies: studies(count), reason }));
+    sentences.push(
+      t("{studies} not sent: {reason}", { studies: studies(count), reason: said(reason) }),
+    );
   }
   return { text: sentences.join(" "), isGood: outcome.not.length === 0 };
 }

@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 /** Why a request failed, in words for the person, with what programs need beside them. */
 export class ApiError extends Error {
   constructor(
@@ -37,7 +38,7 @@ function csrfToken(): string {
 function sentence(status: number, body: unknown): string {
   const detail = (body as { detail?: unknown } | null)?.detail;
   if (typeof detail === "string" && detail) {
-    return detail;
+    return said(detail);
   }
   if (status === 401) {
     return t("Your session is over. Sign in again to go on.");

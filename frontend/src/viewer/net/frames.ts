@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { Emitter } from "../core/emitter";
 import { type Frame, isDtype } from "../core/frame";
 import { batchSize } from "../core/order";
@@ -375,7 +376,11 @@ export class FrameService extends Emitter<Events> {
         if (head.status === 200) {
           work.push(this.receive(frame, head, body, format));
         } else {
-          this.refuse(frame, head.status, head.detail ?? t("The server cannot show this frame."));
+          this.refuse(
+            frame,
+            head.status,
+            head.detail ? said(head.detail) : t("The server cannot show this frame."),
+          );
         }
       }
     }

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { COLOR_MAPS, type ColorMapId, colorMapName } from "../core/colors";
 import { numberText, unitText } from "../core/format";
 import {
@@ -50,7 +51,7 @@ export function colorsAndFusionBar(workspace: Workspace): TemplateResult | typeo
           >`
         : nothing
     }
-    ${fusion.notes.map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+    ${fusion.notes.map((note) => html`<span class="note">${icon("warning")}${said(note)}</span>`)}
   </div>`;
 }
 

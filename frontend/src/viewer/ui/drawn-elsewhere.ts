@@ -1,5 +1,6 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { type Affine, apply } from "../core/affine";
 import { type FoundDrawing, foundLines, originText } from "../core/found";
 import type { MachineMark } from "../core/machine";
@@ -91,7 +92,7 @@ export function foundSection(workspace: Workspace): TemplateResult | typeof noth
           <span class="dim">${object.SeriesDescription}</span>
         </h4>
         ${standing(workspace, object)}
-        ${object.problem ? html`<p class="empty">${object.problem}</p>` : nothing}
+        ${object.problem ? html`<p class="empty">${said(object.problem)}</p>` : nothing}
         <ul class="plain">
           ${object.drawings
             .filter(({ graphic, values }) => graphic !== "text" || values.length > 0)

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import {
   type Decision,
   type FindingFacts,
@@ -129,7 +130,7 @@ export class MachineElement extends ViewerElement {
         ${run.purpose ? html`<span class="dim">${run.purpose}</span>` : nothing}
         ${run.state === "done" ? nothing : html`<span>${STATE_TEXTS[run.state]}</span>`}
       </header>
-      ${run.message ? html`<p class="problem">${icon("warning")}<span>${run.message}</span></p>` : nothing}
+      ${run.message ? html`<p class="problem">${icon("warning")}<span>${said(run.message)}</span></p>` : nothing}
       ${
         run.state === "done" && run.findings.length === 0
           ? html`<p class="empty">${t("It found nothing to say.")}</p>`

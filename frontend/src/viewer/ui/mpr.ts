@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import type { SlabMode } from "../core/volume";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
@@ -62,7 +63,7 @@ export function mprBar(workspace: Workspace): TemplateResult | typeof nothing {
     <button type="button" class="tool" aria-label=${t("Close MPR")} title=${t("Close MPR")} @click=${() => mpr.close()}>
       ${icon("close")}
     </button>
-    ${[...plan.notes, ...mpr.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+    ${[...plan.notes, ...mpr.notes].map((note) => html`<span class="note">${icon("warning")}${said(note)}</span>`)}
   </div>`;
 }
 

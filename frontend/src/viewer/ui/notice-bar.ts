@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t, tn } from "../../i18n";
+import { said } from "../../sentences";
 import type { Workspace } from "../tools/workspace";
 import { icon } from "./icons";
 
@@ -61,7 +62,7 @@ export function noticeBar(workspace: Workspace): TemplateResult | typeof nothing
             text,
             action,
           }) => html`<div class="notice" data-kind=${kind} data-notice=${id}>
-            ${icon("warning")}<span>${text}</span>
+            ${icon("warning")}<span>${said(text)}</span>
             ${
               action
                 ? "href" in action

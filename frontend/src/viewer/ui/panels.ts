@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import type { PriorFacts, SeriesFacts } from "../core/manifest";
 import { videosOf } from "../core/video";
 import type { Pane } from "../engine/pane";
@@ -59,7 +60,7 @@ export function documentPanel(series: SeriesFacts): TemplateResult {
     ${icon("document")}
     <h2>${kindName(series)}</h2>
     <p>${series.SeriesDescription ?? ""}</p>
-    <p>${reason ?? t("This series holds no picture to draw. Download the file to open it elsewhere.")}</p>
+    <p>${reason ? said(reason) : t("This series holds no picture to draw. Download the file to open it elsewhere.")}</p>
     <ul class="plain">
       ${series.images.map(
         (image, index) => html`<li>
@@ -78,7 +79,7 @@ export function problemPanel(workspace: Workspace, pane: Pane): TemplateResult {
   return html`<div class="panel" role="alert">
     ${icon("warning")}
     <h2>${t("Image {index} cannot be shown", { index: pane.index + 1 })}</h2>
-    <p>${problem?.message ?? ""}</p>
+    <p>${said(problem?.message ?? "")}</p>
     <p class="row">
       ${
         problem?.canRetry

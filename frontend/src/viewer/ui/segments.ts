@@ -1,5 +1,6 @@
 import { html, nothing, type SVGTemplateResult, svg, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import { barOf } from "../core/isolines";
 import type { Pane } from "../engine/pane";
 import {
@@ -141,7 +142,7 @@ export class SegmentsElement extends ViewerElement {
       ${object.notes.map((note) => html`<p class="note">${note}</p>`)}
       ${
         layer.problem
-          ? html`<p class="problem" role="alert">${icon("warning")}<span>${layer.problem}</span></p>`
+          ? html`<p class="problem" role="alert">${icon("warning")}<span>${said(layer.problem)}</span></p>`
           : nothing
       }
       ${

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { said } from "../../sentences";
 import type { Crop } from "../core/render3d";
 import { VIEWS } from "../tools/volume3d";
 import type { Workspace } from "../tools/workspace";
@@ -75,7 +76,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
     <button type="button" class="tool" aria-label=${t("Close 3D")} title=${t("Close 3D")} @click=${() => volume3d.close()}>
       ${icon("close")}
     </button>
-    ${[...rendering.plan.notes, ...volume3d.notes].map((note) => html`<span class="note">${icon("warning")}${note}</span>`)}
+    ${[...rendering.plan.notes, ...volume3d.notes].map((note) => html`<span class="note">${icon("warning")}${said(note)}</span>`)}
   </div>`;
 }
 
