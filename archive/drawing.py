@@ -246,6 +246,8 @@ def shown(
             state = replace(state, slope=1.0, intercept=0.0, modality_lut=None)
             presentation = replace(presentation, padding=None, padding_limit=None)
         presentation = presented(presentation, state, pixels, facts)
+    if rendering.voi_lut is not None and pixels.ndim == 2:
+        presentation = _with_voi_lut(image, presentation, rendering.voi_lut)
     function = rendering.window_function or image.value("VOILUTFunction")
     window = Window.of(rendering.window_center, rendering.window_width, function) or window_of(
         pixels, presentation
@@ -268,6 +270,13 @@ def shown(
     if rendering.annotations:
         picture = burn_in(picture, words_of(image, frame_number, rendering, window))
     return picture, window
+
+
+def _with_voi_lut(image: DicomImage, presentation: Presentation, number: int) -> Presentation:
+    tables = tables_of(image).voi
+    if number >= len(tables):
+        raise InvalidInputError(f"The image has {len(tables)} VOI LUTs, none of number {number}.")
+    return replace(presentation, window=None, voi_lut=tables[number])
 
 
 def _subtracted(

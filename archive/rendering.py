@@ -67,6 +67,7 @@ class Rendering:
     window_center, window_width : in modality values; None: the file's own window, else one chosen
         from the pixels. Drawn forms only, as are all that follow.
     window_function : None: the file's own
+    voi_lut : which of the object's own VOI LUTs stands in the place of a window, from 0
     width : of the picture in pixels; None: the frame's own
     viewport : in place of `width`
     invert : reverse black and white
@@ -91,6 +92,7 @@ class Rendering:
     overlays: bool = True
     annotations: tuple[Annotation, ...] = ()
     icc_profile: ProfileName = "no"
+    voi_lut: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no picture."""
@@ -101,6 +103,8 @@ class Rendering:
             is None
         ):
             raise InvalidInputError("'ww' is a number above 0, 'wc' any number.")
+        if self.voi_lut is not None and self.window_width is not None:
+            raise InvalidInputError("Give a window or a VOI LUT, not both.")
         if self.width is not None and not 1 <= self.width <= LARGEST_WIDTH:
             raise InvalidInputError(f"'width' is a number from 1 to {LARGEST_WIDTH}.")
         if self.width is not None and self.viewport is not None:

@@ -23,6 +23,8 @@ from imaging.uid import is_valid_uid
 B = TypeVar("B", bound="Body")
 
 MOST_BYTES = 256 * 1024
+# With pictures from the screen among them.
+MOST_SHEET_BYTES = 4 * 1024**2
 # Pixels and millimetres beyond this are no place in any picture or patient.
 _Coordinate = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
 _Cosine = Annotated[FiniteFloat, Field(ge=-1.001, le=1.001)]
@@ -31,6 +33,8 @@ _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
 _Code = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_ ]{0,16}$")]
 _Codes = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_, ]{0,64}$")]
 _Short = Annotated[str, StringConstraints(max_length=16)]
+_Letters = Annotated[str, StringConstraints(pattern=r"^[LRAPHF]{0,3}$")]
+_Side = Annotated[FiniteFloat, Field(gt=0, le=1e6)]
 _FrameNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 # Outlines have as many points as their shape needs.
@@ -157,8 +161,17 @@ class PictureBody(Body):
     frame_number: _FrameNumber = 1
     window_center: _Number | None = None
     window_width: Annotated[FiniteFloat, Field(gt=0, le=1e15)] | None = None
+    window_function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] | None = None
+    voi_lut: Annotated[int, Field(ge=0, le=255)] | None = None
     invert: bool = False
     orientation: tuple[int, int, int, int] = (1, 0, 0, 1)
+    # Left, top, width and height of what is seen, in pixels of the picture; None: all of it.
+    region: tuple[_Coordinate, _Coordinate, _Side, _Side] | None = None
+    # A PNG in base64, of what no file holds and only the browser draws: planes, 3D, colours.
+    drawn: Annotated[str, StringConstraints(max_length=MOST_SHEET_BYTES)] | None = None
+    caption: Annotated[str, StringConstraints(max_length=128)] = ""
+    # Of a drawn one, letters of the patient's sides: left, upper, right and lower edge.
+    edges: tuple[_Letters, _Letters, _Letters, _Letters] | None = None
 
 
 class SheetBody(Body):
@@ -246,18 +259,18 @@ class SessionBody(Body):
     viewport: dict[str, Any] | None = None
 
 
-def parse(kind: type[B], content: bytes) -> B:
+def parse(kind: type[B], content: bytes, *, most_bytes: int = MOST_BYTES) -> B:
     """Read a request's body.
 
     Raises
     ------
     TooLargeError
-        Past `MOST_BYTES`.
+        Past `most_bytes`.
     InvalidInputError
         When it is not JSON, or not of this kind; the message names the first field at fault.
     """
-    if len(content) > MOST_BYTES:
-        raise TooLargeError(f"The body is longer than {MOST_BYTES} bytes.")
+    if len(content) > most_bytes:
+        raise TooLargeError(f"The body is longer than {most_bytes} bytes.")
     try:
         value = json.loads(content, parse_constant=_refuse_constant)
         # Databases take neither NUL nor half a surrogate pair.

@@ -35,6 +35,7 @@ from dicom_viewer import (
     still,
 )
 from dicom_viewer.bodies import (
+    MOST_SHEET_BYTES,
     DrawingBody,
     HangingBody,
     HangingSetBody,
@@ -210,7 +211,7 @@ def stored_results(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @never_cache
 def sheet(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Answer with pictures of the study on paper: PDF, PNG or JPEG."""
-    body = parse(SheetBody, request.body)
+    body = parse(SheetBody, request.body, most_bytes=MOST_SHEET_BYTES)
     content = sheets.print_sheet(actor_of(request), study_id, body)
     name = f"study-{study_id}.{body.form}"
     return HttpResponse(

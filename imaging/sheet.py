@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from imaging.burnin import drawable, font
+from imaging.edges import Edges
 from imaging.errors import InvalidViewError
 from imaging.measured import Point
 
@@ -61,6 +62,9 @@ class Tile:
     ----------
     pixels : shape (rows, columns) or (rows, columns, 3), uint8
     spacing_mm : between rows, between columns; None where nobody knows
+    pixel_height : of a pixel over its width, where there is no spacing
+    marks : what the picture is not; drawn into its upper left corner
+    edges : letters of the patient's sides at its left, upper, right and lower edge
     """
 
     pixels: NDArray[np.uint8]
@@ -68,6 +72,9 @@ class Tile:
     spacing_mm: tuple[float, float] | None = None
     orientation: Orientation = UPRIGHT
     strokes: tuple[Stroke, ...] = ()
+    pixel_height: float = 1.0
+    marks: tuple[str, ...] = ()
+    edges: Edges | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +183,7 @@ def _put(
     page: Image.Image, tile: Tile, place: tuple[int, int], room: tuple[int, int], *, layout: Layout
 ) -> None:
     rows, columns = tile.pixels.shape[:2]
-    down_mm, across_mm = tile.spacing_mm or (1.0, 1.0)
+    down_mm, across_mm = tile.spacing_mm or (tile.pixel_height, 1.0)
     size_mm = (columns * across_mm, rows * down_mm)
     is_turned = tile.orientation[0] == 0
     shown_mm = (size_mm[1], size_mm[0]) if is_turned else size_mm
@@ -202,6 +209,7 @@ def _put(
     picture = Image.fromarray(oriented(tile.pixels, tile.orientation)).convert("RGB")
     picture = picture.resize(target, Image.Resampling.LANCZOS)
     _draw_strokes(picture, tile)
+    _draw_marks(picture, tile)
     x = place[0] + (room[0] - target[0]) // 2
     y = place[1] + (room[1] - target[1]) // 2
     page.paste(picture, (x, y))
@@ -229,6 +237,24 @@ def oriented(pixels: NDArray[np.uint8], orientation: Orientation) -> NDArray[np.
     if d < 0:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _draw_marks(picture: Image.Image, tile: Tile) -> None:
+    """Draw what must be seen of a picture, and where the patient's sides are."""
+    pen, size, gap = ImageDraw.Draw(picture), _px(_SMALL_MM), _px(0.6)
+    wide, high = picture.size
+    look = {"font": font(size), "fill": _PAPER, "stroke_width": 2, "stroke_fill": _EDGE}
+    places = (
+        ((gap, high / 2), "lm"),
+        ((wide / 2, gap), "ma"),
+        ((wide - gap, high / 2), "rm"),
+        ((wide / 2, high - gap), "md"),
+    )
+    for (place, anchor), letters in zip(places, tile.edges or (), strict=False):
+        pen.text(place, drawable(letters), anchor=anchor, **look)
+    for number, words in enumerate(tile.marks):
+        place = (gap, gap + number * round(size * 1.35))
+        pen.text(place, drawable(words), anchor="la", **(look | {"fill": _LINE}))
 
 
 def _draw_strokes(picture: Image.Image, tile: Tile) -> None:

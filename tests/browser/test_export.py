@@ -6,8 +6,10 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 from pydicom import dcmread
 
 from tests.browser.viewer_page import ViewerPage
@@ -61,6 +63,8 @@ def test_the_view_is_printed(reading_site, new_page: Callable[..., Page], data: 
     head = dcmread(next((data / "ct/head_phantom_1mm").iterdir()), stop_before_pixels=True)
     page = new_page()
     viewer = ViewerPage(page).open(reading_site.viewer(head.StudyInstanceUID))
+    # Window, zoom and turning of an earlier reading are there again.
+    viewer.press("Space")
     viewer.button("Export")
     part = page.get_by_role("region", name="Print")
     with page.expect_download() as started:
@@ -71,6 +75,27 @@ def test_the_view_is_printed(reading_site, new_page: Callable[..., Page], data: 
     part.get_by_label("Pictures").select_option("series")
     part.get_by_role("button", name="Make").click()
     expect(part.get_by_role("alert")).to_contain_text("choose PDF")
+    part.get_by_label("Pictures").select_option("view")
+    assert middle_of_sheet(page, part) < 128
+    viewer.press("Escape", "i")
+    viewer.button("Export")
+    assert middle_of_sheet(page, part) > 128
+    # A plane that is computed here has no file that the server could draw.
+    viewer.press("Escape", "i", "q")
+    expect(page.locator(".chip[data-mark=reformatted]")).to_have_count(3)
+    viewer.button("Export")
+    expect(part.get_by_label("In true size")).to_be_disabled()
+    assert middle_of_sheet(page, part) < 250
+
+
+def middle_of_sheet(page: Page, part: Locator) -> float:
+    """How bright the middle of the sheet is that the dialog makes."""
+    with page.expect_download() as started:
+        part.get_by_role("button", name="Make").click()
+    with Image.open(started.value.path()) as sheet:
+        grey = np.asarray(sheet.convert("L"))
+    rows, columns = grey.shape
+    return float(grey[rows * 2 // 5 : rows * 3 // 5, columns * 2 // 5 : columns * 3 // 5].mean())
 
 
 def test_a_disc_is_looked_at_without_a_network(

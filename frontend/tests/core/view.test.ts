@@ -7,6 +7,7 @@ import {
   oneToOne,
   type PictureSize,
   screenToImage,
+  seenRegion,
   shownZoom,
   type Turn,
   trueSize,
@@ -113,5 +114,38 @@ describe("true size", () => {
     const [x0 = 0, y0 = 0] = at(view, 0, 0);
     const [x1 = 0, y1 = 0] = at(view, 10, 0);
     expect(Math.hypot(x1 - x0, y1 - y0)).toBeCloseTo(20, 12);
+  });
+});
+
+describe("what is seen of a picture", () => {
+  it("is all of it when it fits, however large the viewport is", () => {
+    expect(seenRegion(INITIAL_VIEW, PICTURE, VIEWPORT)).toBeNull();
+    expect(seenRegion({ ...INITIAL_VIEW, zoom: 0.5 }, PICTURE, VIEWPORT)).toBeNull();
+  });
+
+  it("is the part within the viewport", () => {
+    // 8 pixels a column: 50 columns by 37.5 rows about the middle.
+    const region = seenRegion({ ...INITIAL_VIEW, zoom: 2 }, PICTURE, VIEWPORT);
+    expect(region?.map((value) => Math.round(value * 100) / 100)).toEqual([25, 6.25, 50, 37.5]);
+  });
+
+  it("is cut off at the picture's edges when it is moved", () => {
+    const region = seenRegion({ ...INITIAL_VIEW, pan: [200, 0] }, PICTURE, VIEWPORT);
+    expect(region?.map(Math.round)).toEqual([0, 0, 50, 50]);
+  });
+
+  it("turns with the picture", () => {
+    const view = { ...turned("rotateRight"), zoom: 4 };
+    const [left, top, width, height] = seenRegion(view, PICTURE, VIEWPORT) ?? [];
+    // Turned, 3 pixels a column at zoom 1: 12 now.
+    expect(width).toBeCloseTo(300 / 12);
+    expect(height).toBeCloseTo(400 / 12);
+    expect([left, top].map((value) => Math.round((value as number) * 100) / 100)).toEqual([
+      37.5, 8.33,
+    ]);
+  });
+
+  it("is nothing to print when it has left the viewport", () => {
+    expect(seenRegion({ ...INITIAL_VIEW, pan: [9000, 0] }, PICTURE, VIEWPORT)).toBeNull();
   });
 });

@@ -17,9 +17,11 @@ function workspace(): Workspace {
   const pane = {
     shownFrame: frame,
     stack: { frames: [frame, { ...frame, frame_number: 4 }] },
-    window: { center: 40, width: 400 },
+    window: { center: 40, width: 400, function: "LINEAR" },
     invert: true,
-    view: { orientation: [0, -1, 1, 0] },
+    view: { orientation: [0, -1, 1, 0], zoom: 1, pan: [0, 0] },
+    size: { width: 400, height: 400 },
+    colorMap: "grey",
   };
   const prior = {
     id: "prior-1",
@@ -112,6 +114,7 @@ test("the view is printed as it lies on the screen", async () => {
           frame_number: 3,
           window_center: 40,
           window_width: 400,
+          window_function: "LINEAR",
           invert: true,
           orientation: [0, -1, 1, 0],
         },

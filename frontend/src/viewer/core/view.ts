@@ -92,6 +92,31 @@ export function imageToScreen(view: View, picture: PictureSize, viewport: Size):
   ];
 }
 
+/**
+ * What of a picture lies within the viewport, in its pixels with its upper left corner at 0, 0:
+ * left, top, width and height. Null where all of it does, or nothing.
+ */
+export function seenRegion(
+  view: View,
+  picture: PictureSize,
+  viewport: Size,
+): [number, number, number, number] | null {
+  const matrix = imageToScreen(view, picture, viewport);
+  const one = screenToImage(matrix, [0, 0]);
+  const other = screenToImage(matrix, [viewport.width, viewport.height]);
+  const span = (at: 0 | 1, most: number): [number, number] => [
+    Math.max(0, Math.min(one[at], other[at]) + 0.5),
+    Math.min(most, Math.max(one[at], other[at]) + 0.5),
+  ];
+  const [left, right] = span(0, picture.columns);
+  const [top, bottom] = span(1, picture.rows);
+  const isWhole = left < 0.5 && top < 0.5 && right > picture.columns - 0.5;
+  if ((isWhole && bottom > picture.rows - 0.5) || right - left < 1 || bottom - top < 1) {
+    return null;
+  }
+  return [left, top, right - left, bottom - top];
+}
+
 /** Zooms so that the picture point under `anchor` (CSS pixels) stays under it. */
 export function zoomAt(view: View, factor: number, anchor: Vec2, viewport: Size): View {
   const zoom = Math.min(Math.max(view.zoom * factor, MIN_ZOOM), MAX_ZOOM);

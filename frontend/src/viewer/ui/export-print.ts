@@ -1,6 +1,10 @@
 import { html, type TemplateResult } from "lit";
 import { t } from "../../i18n";
-import type { StackFrame } from "../core/stack";
+import { pixelAspect } from "../core/calibration";
+import { edgeLetters } from "../core/orientation";
+import { isColor, isComputed, type StackFrame } from "../core/stack";
+import { seenRegion } from "../core/view";
+import type { VoiFunction } from "../core/voi";
 import type { Pane } from "../engine/pane";
 import { ApiError, request } from "../net/api";
 import type { Workspace } from "../tools/workspace";
@@ -8,13 +12,25 @@ import { ViewerElement } from "./element";
 
 const MOST_PICTURES = 240;
 
+/** Longest side of all pictures together that only the browser draws. */
+const MOST_SIDE = 1600;
+
 interface Picture {
   image_id: string;
   frame_number: number;
-  window_center: number | null;
-  window_width: number | null;
-  invert: boolean;
-  orientation: readonly number[];
+  window_center?: number;
+  window_width?: number;
+  window_function?: VoiFunction;
+  /** One of the file's own VOI LUTs in the place of a window. */
+  voi_lut?: number;
+  invert?: boolean;
+  orientation?: readonly number[];
+  /** What of the picture is seen; absent: all of it. */
+  region?: readonly number[];
+  /** The picture itself, where no file holds it. */
+  drawn?: string;
+  caption?: string;
+  edges?: readonly string[];
 }
 
 /** Pictures on paper: the view, all views, or the series, drawn by the server. */
@@ -42,6 +58,7 @@ export class ExportPrintElement extends ViewerElement {
   override render(): TemplateResult {
     const { active, visible } = this.workspace;
     const count = active.stack?.frames.length ?? 0;
+    const isDrawn = isDrawnHere(active);
     return html`<section class="export-part" aria-label=${t("Print")}>
       <h3>${t("Print")}</h3>
       <form @submit=${(event: SubmitEvent) => this.print(event)}>
@@ -49,7 +66,7 @@ export class ExportPrintElement extends ViewerElement {
           <select name="what">
             <option value="view">${t("the image on the screen")}</option>
             <option value="views" ?disabled=${visible.length < 2}>${t("all viewports")}</option>
-            <option value="series" ?disabled=${count < 2}>${t("the series ({MOST_PICTURES} images)", { MOST_PICTURES: Math.min(count, MOST_PICTURES) })}</option>
+            <option value="series" ?disabled=${count < 2 || isDrawn}>${t("the series ({MOST_PICTURES} images)", { MOST_PICTURES: Math.min(count, MOST_PICTURES) })}</option>
           </select>
         </label>
         <label>${t("Sheet")}
@@ -66,7 +83,8 @@ export class ExportPrintElement extends ViewerElement {
           <select name="form"><option value="pdf">${t("PDF")}</option><option value="png">${t("PNG")}</option><option value="jpg">${t("JPEG")}</option></select>
         </label>
         <label><input type="checkbox" name="drawings" checked /> ${t("With measurements")}</label>
-        <label><input type="checkbox" name="true" /> ${t("In true size")}</label>
+        ${isDrawn ? html`<p class="dim">${t("Planes, 3D and colours are printed as they stand on the screen, without measurements and without a scale.")}</p>` : ""}
+        <label><input type="checkbox" name="true" ?disabled=${isDrawn} /> ${t("In true size")}</label>
         <p class="row">
           <button class="button primary" ?disabled=${this.isBusy || !active.shownFrame}>
             ${this.isBusy ? t("Drawing…") : t("Make")}
@@ -91,7 +109,14 @@ export class ExportPrintElement extends ViewerElement {
         .map((frame) => pictureOf(active, frame));
     }
     const panes = what === "views" ? visible.map(({ pane }) => pane) : [active];
-    return panes.flatMap((pane) => (pane.shownFrame ? [pictureOf(pane, pane.shownFrame)] : []));
+    const side = MOST_SIDE / Math.sqrt(panes.length);
+    return panes.flatMap((pane) => {
+      const frame = pane.shownFrame;
+      if (!frame) {
+        return [];
+      }
+      return [isDrawnHere(pane) ? drawnPicture(pane, frame, side) : pictureOf(pane, frame)];
+    });
   }
 
   private async print(event: SubmitEvent): Promise<void> {
@@ -134,18 +159,65 @@ export class ExportPrintElement extends ViewerElement {
   }
 }
 
-function pictureOf(pane: Pane, frame: StackFrame): Picture {
-  const { center, width, lut } = pane.window;
-  // Without numbers the server draws by the file's own window or table.
-  const isOwn = (frame.image.SamplesPerPixel ?? 1) > 1 || lut !== undefined;
+/** True for what the server cannot draw: planes, 3D, colours, what is laid over pictures. */
+function isDrawnHere(pane: Pane): boolean {
+  const { stack, shownFrame, surface } = pane;
+  const isWindowedColor = shownFrame !== null && isColor(shownFrame) && pane.hasChosenWindow;
+  return (
+    isComputed(stack) ||
+    pane.colorMap !== "grey" ||
+    pane.overlays?.has(pane) === true ||
+    (isWindowedColor && surface.element instanceof HTMLCanvasElement)
+  );
+}
+
+function drawnPicture(pane: Pane, frame: StackFrame, side: number): Picture {
+  const { stack, surface } = pane;
+  const source = (stack?.reformat ?? stack?.rendering)?.plan.frames[0] ?? frame;
+  const canvas = surface.element;
+  const sides = edgeLetters(frame, pane.view.orientation);
+  const caption = [stack?.series.SeriesDescription, pane.overlays?.describe(pane)?.text];
   return {
+    image_id: source.image.id,
+    frame_number: source.frame_number,
+    drawn: canvas instanceof HTMLCanvasElement ? pngOf(canvas, side) : "",
+    caption: caption.filter(Boolean).join(" · ").slice(0, 128),
+    ...(sides ? { edges: [sides.left, sides.top, sides.right, sides.bottom] } : {}),
+  };
+}
+
+/** A canvas as PNG in base64, no longer than `side`. */
+function pngOf(canvas: HTMLCanvasElement, side: number): string {
+  const scale = Math.min(1, side / Math.max(canvas.width, canvas.height));
+  const copy = document.createElement("canvas");
+  copy.width = Math.max(1, Math.round(canvas.width * scale));
+  copy.height = Math.max(1, Math.round(canvas.height * scale));
+  copy.getContext("2d")?.drawImage(canvas, 0, 0, copy.width, copy.height);
+  return copy.toDataURL("image/png").split(",")[1] ?? "";
+}
+
+function pictureOf(pane: Pane, frame: StackFrame): Picture {
+  const { center, width, lut, function: voi } = pane.window;
+  const { Columns, Rows } = frame.image;
+  const size = { columns: Columns ?? 1, rows: Rows ?? 1, pixelAspect: pixelAspect(frame) };
+  const region = seenRegion(pane.view, size, pane.size);
+  const picture: Picture = {
     image_id: frame.image.id,
     frame_number: frame.frame_number,
-    window_center: isOwn ? null : center,
-    window_width: isOwn || !(width > 0) ? null : width,
     invert: pane.invert,
     orientation: pane.view.orientation,
+    ...(region ? { region } : {}),
   };
+  // Without numbers the server draws by the file's own window or table.
+  if (isColor(frame)) {
+    return picture;
+  }
+  if (lut !== undefined) {
+    return { ...picture, voi_lut: lut };
+  }
+  return width > 0
+    ? { ...picture, window_center: center, window_width: width, window_function: voi }
+    : picture;
 }
 
 customElements.define("noctis-export-print", ExportPrintElement);
