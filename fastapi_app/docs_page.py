@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
@@ -27,6 +28,8 @@ h3 b { color: var(--accent); } .dim { color: var(--dim); }
 table { border-collapse: collapse; margin-top: 8px; }
 th, td { text-align: left; vertical-align: top; padding: 2px 16px 2px 0; font-weight: 400; }
 th { font-family: ui-monospace, monospace; }
+summary { cursor: pointer; color: var(--accent); margin-top: 8px; }
+pre { font: 12px/1.4 ui-monospace, monospace; overflow-x: auto; margin: 4px 0 0; }
 """
 
 
@@ -77,8 +80,31 @@ def _article(method: str, path: str, operation: dict[str, Any]) -> str:
     return (
         f"<article><h3><b>{method.upper()}</b> {escape(path)}</h3>"
         f"<div>{escape(operation.get('summary', ''))}</div>"
-        f'<div class="dim">{escape(operation.get("description", ""))}</div>{table}</article>'
+        f'<div class="dim">{escape(operation.get("description", ""))}</div>{table}'
+        f"{_examples(operation)}</article>"
     )
+
+
+def _examples(operation: dict[str, Any]) -> str:
+    """Return what is sent and what comes back, folded."""
+    sent = operation.get("requestBody", {}).get("content", {})
+    came = {
+        media: content
+        for status, answer in operation.get("responses", {}).items()
+        if status.startswith("2")
+        for media, content in answer.get("content", {}).items()
+    }
+    return "".join(
+        f"<details><summary>{words} ({escape(media)})</summary>"
+        f"<pre>{escape(_text(content['example']))}</pre></details>"
+        for words, contents in (("Example of a body", sent), ("Example of an answer", came))
+        for media, content in contents.items()
+        if "example" in content
+    )
+
+
+def _text(example: Any) -> str:  # noqa: ANN401 - JSON
+    return json.dumps(example, indent=2, ensure_ascii=False)
 
 
 def _row(name: str, schema: dict[str, Any], description: str) -> str:

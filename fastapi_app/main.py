@@ -26,7 +26,8 @@ if not apps.ready:
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from fastapi_app import access_log, docs_page, errors, heads
+from archive import problems
+from fastapi_app import access_log, docs_page, errors, examples, heads
 from fastapi_app.cross_origin import CrossOrigin
 from fastapi_app.edge import Edge
 from fastapi_app.routers import (
@@ -64,7 +65,10 @@ class _Api(FastAPI):
         """Return the OpenAPI document, made once."""
         if self.openapi_schema is None:
             document = super().openapi()
-            document.setdefault("components", {})["securitySchemes"] = _SCHEMES
+            parts = document.setdefault("components", {})
+            parts["securitySchemes"] = _SCHEMES
+            for name, known in examples.components().items():
+                parts[name] = parts.get(name, {}) | known
             ways: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
@@ -72,8 +76,13 @@ class _Api(FastAPI):
                     operation["responses"].pop("422", None)
                     operation["responses"]["default"] = {
                         "description": "A problem document",
-                        "content": {"application/problem+json": {"schema": {"type": "object"}}},
+                        "content": {
+                            problems.CONTENT_TYPE: {
+                                "schema": {"$ref": "#/components/schemas/Problem"}
+                            }
+                        },
                     }
+                    examples.exemplify(path, method, operation)
                     if (path, method) not in _WITHOUT_IDENTITY:
                         operation["security"] = ways
         assert self.openapi_schema is not None  # noqa: S101 - set by the base class

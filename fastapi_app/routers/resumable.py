@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
 
@@ -10,17 +11,39 @@ from anyio import to_thread
 from django.conf import settings
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from archive import resumable
-from archive.errors import InvalidInputError, NotDicomError
+from archive.access import Actor
+from archive.errors import ForbiddenError, InvalidInputError, NotDicomError
 from archive.models import ResumableUpload
 from archive.resumable import Appending
-from fastapi_app import gate, paging
+from fastapi_app import errors, gate, paging
 from fastapi_app.services import tus
 
-router = APIRouter(prefix=tus.PREFIX, tags=["Resumable uploads"])
+
+class _SpokenRoute(APIRoute):
+    """A route whose refusals carry the protocol's version too, as each of its answers has to."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers."""
+        inner = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                response = await inner(request)
+            except Exception as error:  # noqa: BLE001 - the request's edge: what is not meant is logged
+                response = errors.answer_of(error, is_browser=errors.is_browser(request))
+            response.headers.setdefault("tus-resumable", tus.VERSION)
+            return response
+
+        return answer
+
+
+router = APIRouter(prefix=tus.PREFIX, tags=["Resumable uploads"], route_class=_SpokenRoute)
 
 _WRITE_BYTES = 1024 * 1024
 
@@ -54,6 +77,7 @@ async def ask_capabilities(request: Request) -> Response:
     "",
     summary="Begin an upload in pieces",
     status_code=HTTPStatus.CREATED,
+    response_class=Response,
     openapi_extra={
         **_PIECE,
         "parameters": [
@@ -103,6 +127,7 @@ async def ask_offset(request: Request, upload: str) -> Response:
         request, lambda actor: resumable.upload_for(actor, paging.identifier(upload, "upload"))
     )
     headers = {"upload-length": str(row.length), **tus.state_headers(row)}
+    headers |= tus.repeated_headers(row)
     return tus.spoken(HTTPStatus.OK, headers)
 
 
@@ -142,14 +167,33 @@ async def send_piece(request: Request, upload: str) -> Response:
     offset = tus.offset_of(request.headers)
     checksum = tus.checksum_of(request.headers)
     upload_id = paging.identifier(upload, "upload")
-    appending = await gate.serve(
-        request, lambda actor: resumable.append(actor, upload_id, offset, checksum=checksum)
-    )
+
+    def begin(actor: Actor) -> Appending:
+        if tus.is_joined(resumable.upload_for(actor, upload_id)):
+            raise ForbiddenError("This upload was joined of others: nothing is added to it.")
+        return resumable.append(actor, upload_id, offset, checksum=checksum)
+
+    appending = await gate.serve(request, begin)
     try:
         row = await _receive(request, appending)
     except resumable.ChecksumError as error:
         return tus.mismatch(error)
     return tus.spoken(HTTPStatus.NO_CONTENT, tus.state_headers(row))
+
+
+@router.post("/{upload}", include_in_schema=False)
+async def do_by_post(request: Request, upload: str) -> Response:
+    """Do what `X-HTTP-Method-Override` names, for clients in networks that let POST alone pass."""
+    method = request.headers.get("x-http-method-override", "").upper()
+    if method == "PATCH":
+        return await send_piece(request, upload)
+    if method == "DELETE":
+        return await terminate_upload(request, upload)
+    if method == "HEAD":
+        return await ask_offset(request, upload)
+    raise HTTPException(
+        HTTPStatus.METHOD_NOT_ALLOWED, headers={"allow": "HEAD, GET, PATCH, DELETE"}
+    )
 
 
 @router.delete("/{upload}", summary="Take an upload back", status_code=204)

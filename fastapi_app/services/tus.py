@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from archive import resumable
@@ -33,6 +34,8 @@ _MISMATCH = 460
 _FIELDS = ("filename", "facility", "order_id", "patient_id")
 _LONGEST_METADATA = 8192
 _LONGEST_VALUE = 1024
+# What answers repeat as it was sent (tus: creation, concatenation).
+_REPEATED = ("Upload-Metadata", "Upload-Concat")
 _WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
@@ -102,6 +105,8 @@ def creation_of(headers: Mapping[str, str]) -> Creation:
         With the header that is missing or wrong.
     """
     fields = _metadata(headers.get("upload-metadata", ""))
+    # Kept where the fields are: none of them has such a name.
+    fields |= {name: headers[name.lower()] for name in _REPEATED if headers.get(name.lower())}
     joined = headers.get("upload-concat", "")
     if joined.startswith("final;"):
         return Creation(0, fields, parts=_parts(joined.removeprefix("final;")))
@@ -157,13 +162,18 @@ def checksum_of(headers: Mapping[str, str]) -> tuple[str, bytes] | None:
     Raises
     ------
     InvalidInputError
+    HTTPException
+        For an algorithm that is not ours.
     """
     text = headers.get("upload-checksum")
     if text is None:
         return None
     algorithm, _, encoded = text.partition(" ")
     if algorithm not in resumable.CHECKSUMS:
-        raise InvalidInputError(f"'Upload-Checksum' is by {', '.join(resumable.CHECKSUMS)}.")
+        # Not 422: clients know this one as "choose another algorithm".
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, f"'Upload-Checksum' is by {', '.join(resumable.CHECKSUMS)}."
+        )
     try:
         return algorithm, base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
@@ -178,6 +188,16 @@ def begin(actor: Actor, wanted: Creation) -> ResumableUpload:
     return resumable.create(
         actor, destination.facility, wanted.length, wanted.fields, is_part=wanted.is_part
     )
+
+
+def is_joined(row: ResumableUpload) -> bool:
+    """Whether an upload was made of others; nothing is ever added to it."""
+    return str(row.fields.get("Upload-Concat", "")).startswith("final;")
+
+
+def repeated_headers(row: ResumableUpload) -> dict[str, str]:
+    """Return what was said at the beginning, as it was said."""
+    return {name.lower(): str(row.fields[name]) for name in _REPEATED if name in row.fields}
 
 
 def state_headers(row: ResumableUpload) -> dict[str, str]:

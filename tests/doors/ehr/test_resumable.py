@@ -302,6 +302,52 @@ def test_an_upload_ends_when_nobody_goes_on(caller: Caller, store: Path, content
     assert DicomImage.objects.count() == 1
 
 
+# What the protocol asks of every answer -----------------------------------------------------------
+
+
+def test_what_was_said_at_the_beginning_is_repeated(caller: Caller, content: bytes) -> None:
+    said = f"{encoded(filename='a.dcm')},is_confidential"
+    where = begun(caller, len(content), Upload_Metadata=said)
+    head = caller.request("HEAD", where, headers=TUS)
+    assert head.headers["upload-metadata"] == said
+    assert "upload-concat" not in head.headers
+    assert head.headers["cache-control"] == "no-store"
+    part = begin(caller, 5, b"hello", Upload_Concat="partial").headers["location"]
+    joined = TUS | {"Upload-Concat": f"final;{part}"}
+    whole = caller.post(UPLOADS, headers=joined).headers["location"]
+    head = caller.request("HEAD", whole, headers=TUS)
+    assert head.headers["upload-concat"] == f"final;{part}"
+    assert_problem(piece(caller, whole, 5, b"x"), 403, "joined of others")
+
+
+def test_refusals_speak_the_protocol_too(sidecar: Sidecar, caller: Caller, content: bytes) -> None:
+    where = begun(caller, len(content))
+    refusals = [
+        piece(caller, where, 3, b"x"),
+        piece(caller, f"{UPLOADS}/x", 0, b"x"),
+        begin(caller, 5, Upload_Length="x"),
+        sidecar.nobody.request("PATCH", where, headers=PIECE),
+    ]
+    assert [answer.status_code for answer in refusals] == [409, 404, 422, 401]
+    assert {answer.headers.get("tus-resumable") for answer in refusals} == {"1.0.0"}
+
+
+def test_post_stands_for_methods_that_a_network_swallows(caller: Caller, content: bytes) -> None:
+    where = begun(caller, len(content))
+
+    def post(method: str, body: bytes = b"", **headers: str) -> Any:
+        named = PIECE | {"X-HTTP-Method-Override": method} | headers
+        return caller.post(where, content=body, headers=named)
+
+    first = post("PATCH", content[:10], **{"Upload-Offset": "0"})
+    assert (first.status_code, first.headers["upload-offset"]) == (204, "10")
+    assert post("HEAD").headers["upload-offset"] == "10"
+    assert_problem(post("PUT"), 405)
+    assert_problem(caller.post(where, headers=TUS), 405)
+    assert post("DELETE").status_code == 204
+    assert caller.get(where).status_code == 404
+
+
 # Words that make no sense -----------------------------------------------------------------------
 
 
@@ -328,7 +374,9 @@ def test_requests_that_are_no_tus(caller: Caller, content: bytes) -> None:
     for bad in ("", "-1", "x", "1e3", "9" * 30):
         assert_problem(begin(caller, 5, Upload_Length=bad), 422, "Upload-Length")
         assert_problem(piece(caller, where, 0, b"x", Upload_Offset=bad), 422, "Upload-Offset")
-    for bad in ("crc32 AAAA", "sha1 !!!", "sha1"):
+    unknown = piece(caller, where, 0, b"x", Upload_Checksum="crc32 AAAA")
+    assert_problem(unknown, 400, "sha1, sha256, md5")
+    for bad in ("sha1 !!!", "sha1"):
         answer = piece(caller, where, 0, b"x", Upload_Checksum=bad)
         assert answer.status_code in (422, 460), bad
     for bad in ("filename !!!", "filename /w==", f"filename {'A' * 9000}", encoded(filename="a\0")):
