@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pydicom
@@ -353,8 +354,11 @@ def test_pet_ct_fused_and_projection_stand_side_by_side_by_themselves(
     viewer.button("Window/Level")
     viewer.button("MPR")
     expect(viewport(viewer, 0).locator(".bottom-left")).to_contain_text("Axial")
+    # Every plane through the CT shows what is laid over it, and not the one viewport alone.
+    expect(fused).to_have_count(4)
     viewer.button("MPR")
     expect(viewport(viewer, 3).locator(".bottom-left")).to_contain_text("Coronal of PET")
+    expect(fused).to_have_count(1)
     viewport(viewer, 3).locator(".pointer").click()
     viewer.wait()
     # Another layout takes it away.
@@ -362,3 +366,70 @@ def test_pet_ct_fused_and_projection_stand_side_by_side_by_themselves(
     page.get_by_role("button", name="One viewport").click()
     expect(fused).to_have_count(0)
     viewer.erase()
+
+
+def test_a_layout_with_fused_pictures_and_a_projection_is_kept_and_comes_back(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    viewer = ViewerPage(new_page()).open(reading_site.viewer(FUSED))
+    page = viewer.page
+    stage = page.locator("main.viewports")
+    for _ in range(3):
+        if stage.get_attribute("data-layout") == "2x2":
+            break
+        viewer.press("Shift+PageDown")
+    fused = page.locator(".chip[data-mark=fused]")
+    expect(fused).to_have_count(1)
+    expect(viewport(viewer, 3).locator(".bottom-left")).to_contain_text("Coronal of PET")
+    name = f"PET/CT {uuid4().hex[:8]}"
+    viewer.button("Layout")
+    page.get_by_text("Use this layout for studies like this…").click()
+    dialog = page.locator("dialog.keep-layout")
+    expect(dialog.locator("ol.places li")).to_contain_text(["PT", "CT", "fused", "as MIP"])
+    dialog.get_by_label("Name").fill(name)
+    dialog.get_by_role("button", name="Keep", exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("Kept.")
+    # As it is exported, it is imported again.
+    shown = page.evaluate(
+        """async (name) => {
+          const address = "/viewer/api/hanging/";
+          const headers = {"X-CSRFToken": document.querySelector('meta[name="csrf-token"]').content,
+            "Content-Type": "application/json"};
+          const kept = async () => (await (await fetch(address)).json()).protocols
+            .filter((one) => one.name === name);
+          const [first] = await kept();
+          const body = JSON.stringify({protocols: [first]});
+          await fetch(`${address}import/`, {method: "POST", headers, body});
+          await fetch(`${address}${first.id}/`, {method: "DELETE", headers});
+          const [second] = await kept();
+          return second.stages[0].places.map(({Modality, show}) => [Modality, show]);
+        }""",
+        name,
+    )
+    assert shown == [["PT", ""], ["CT", ""], ["CT", "fused"], ["PT", "mip"]]
+    try:
+        dialog.get_by_role("button", name="Close", exact=True).last.click()
+        viewer.button("Layout")
+        page.get_by_role("button", name="One viewport").click()
+        expect(fused).to_have_count(0)
+        page.reload()
+        viewer.wait()
+        viewer.press("Shift+PageDown")
+        expect(stage).to_have_attribute("data-layout", "2x2")
+        expect(fused).to_have_count(1)
+        expect(viewport(viewer, 2).locator(".chip[data-mark=fused]")).to_be_visible()
+        expect(viewport(viewer, 3).locator(".bottom-left")).to_contain_text("Coronal of PET")
+        viewer.button("Layout")
+        expect(page.locator("#layout-menu")).to_contain_text(name)
+    finally:
+        page.evaluate(
+            """async (name) => {
+              const headers = {"X-CSRFToken":
+                document.querySelector('meta[name="csrf-token"]').content};
+              const {protocols} = await (await fetch("/viewer/api/hanging/")).json();
+              for (const {id} of protocols.filter((one) => one.name === name)) {
+                await fetch(`/viewer/api/hanging/${id}/`, {method: "DELETE", headers});
+              }
+            }""",
+            name,
+        )

@@ -52,7 +52,9 @@ describe("a viewport", () => {
       ViewPosition: "",
       window_center: -600,
       window_width: 1500,
+      show: "",
     });
+    expect(placeOf({ ...place, show: "mip" }, false).show).toBe("mip");
     expect(placeOf(place, false).window_width).toBeNull();
     expect(placeOf(null, true)).toMatchObject({ Modality: "", SeriesDescription: "" });
   });

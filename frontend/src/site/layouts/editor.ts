@@ -30,6 +30,11 @@ const SCROLLS: Choice = [
   ["position", t("together by position")],
   ["offset", t("together by offset")],
 ];
+const SHOWN: Choice = [
+  ["", t("its pictures")],
+  ["fused", t("fused with the PET or what fits")],
+  ["mip", t("as MIP from the front")],
+];
 const MOST_STAGES = 16;
 
 let nextField = 1;
@@ -275,6 +280,9 @@ export class LayoutEditor {
       }),
       textField(t("View"), place.ViewPosition, (text) => {
         place.ViewPosition = text.toUpperCase();
+      }),
+      choiceField(t("Shown"), SHOWN, place.show ?? "", (show) => {
+        place.show = show as NonNullable<PlaceFacts["show"]>;
       }),
       numberField(t("Window width"), place.window_width, [null, null], (width) => {
         place.window_width = width;

@@ -8,6 +8,7 @@ export interface PlaceFacts {
   ViewPosition: string;
   window_center: number | null;
   window_width: number | null;
+  show?: "" | "fused" | "mip";
 }
 
 export interface StageFacts {
@@ -45,6 +46,7 @@ export function emptyPlace(): PlaceFacts {
     ViewPosition: "",
     window_center: null,
     window_width: null,
+    show: "",
   };
 }
 

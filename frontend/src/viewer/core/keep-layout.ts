@@ -22,6 +22,8 @@ export interface KeptPlace {
   ViewPosition: string;
   window_center: number | null;
   window_width: number | null;
+  /** Its pictures themselves, with another series over them, or one projection of all of them. */
+  show: "" | "fused" | "mip";
 }
 
 export interface KeptStage {
@@ -41,6 +43,7 @@ export interface Shown {
   prior: number;
   /** The person's own window, or the layout's. */
   window: Window | null;
+  show?: KeptPlace["show"];
 }
 
 /** Told apart picture by picture, by side and view. */
@@ -101,6 +104,7 @@ export function placeOf(shown: Shown | null, keepsWindow: boolean): KeptPlace {
     ViewPosition: view.replace(NO_CODE, ""),
     window_center: keepsWindow && window ? window.center : null,
     window_width: keepsWindow && window ? window.width : null,
+    show: shown?.show ?? "",
   };
 }
 

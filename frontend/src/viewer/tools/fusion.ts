@@ -36,6 +36,8 @@ export class Fusion extends Emitter<{ change: undefined }> {
   isBarOpen = false;
   private volume: OverlayVolume | null = null;
   private readonly without = new WeakSet<Pane>();
+  /** The same for the planes of MPR, which all show what is laid over until somebody says not to. */
+  private readonly withoutPlanes = new WeakSet<Pane>();
   private wholeRange: Window | null = null;
   private hasOwnWindow = false;
 
@@ -129,6 +131,7 @@ export class Fusion extends Emitter<{ change: undefined }> {
     if (this.state) {
       for (const pane of this.workspace.panes) {
         this.without.delete(pane);
+        this.withoutPlanes.delete(pane);
       }
       this.drop();
       this.changed();
@@ -137,19 +140,11 @@ export class Fusion extends Emitter<{ change: undefined }> {
 
   /** Lays over what is most likely meant, or takes it away. */
   toggle(): void {
-    const { active } = this.workspace;
     if (this.state) {
       this.close();
       return;
     }
-    const base = this.baseOf(active);
-    const rank = (stack: Stack): number => {
-      const at = OVERLAID.indexOf(stack.series.Modality ?? "");
-      const isOther = stack.series.Modality !== base?.series.Modality;
-      const isSame = base !== null && this.isSameSpace(base, stack);
-      return (isSame ? 0 : 100) + (isOther ? 0 : 10) + (at < 0 ? OVERLAID.length : at);
-    };
-    const [best] = this.choices(active).sort((a, b) => rank(a) - rank(b));
+    const best = this.best(this.workspace.active);
     this.isBarOpen = true;
     if (best) {
       this.open(best);
@@ -160,14 +155,26 @@ export class Fusion extends Emitter<{ change: undefined }> {
     this.emit("change", undefined);
   }
 
-  /** Lays over in one viewport of several that show the same series, as a layout asks. */
-  openIn(pane: Pane, overlay: Stack): void {
+  /** What is most likely meant to lie over a viewport's series. */
+  best(pane: Pane): Stack | null {
     const base = this.baseOf(pane);
-    this.open(overlay, false, base);
+    const rank = (stack: Stack): number => {
+      const at = OVERLAID.indexOf(stack.series.Modality ?? "");
+      const isOther = stack.series.Modality !== base?.series.Modality;
+      const isSame = base !== null && this.isSameSpace(base, stack);
+      return (isSame ? 0 : 100) + (isOther ? 0 : 10) + (at < 0 ? OVERLAID.length : at);
+    };
+    return this.choices(pane).sort((a, b) => rank(a) - rank(b))[0] ?? null;
+  }
+
+  /** Lays over in some viewports of those that show the same series, as a layout asks. */
+  openIn(panes: readonly Pane[], overlay: Stack): void {
+    const [first] = panes;
+    this.open(overlay, false, first && this.baseOf(first));
     if (this.state) {
-      for (const { pane: other } of this.workspace.visible) {
-        if (this.isShownIn(other) !== (other === pane)) {
-          this.toggleIn(other);
+      for (const { pane } of this.workspace.visible) {
+        if (this.isShownIn(pane) !== panes.includes(pane)) {
+          this.toggleIn(pane);
         }
       }
     }
@@ -195,13 +202,18 @@ export class Fusion extends Emitter<{ change: undefined }> {
   }
 
   isShownIn(pane: Pane): boolean {
-    return !this.without.has(pane);
+    return !this.hidden.has(pane);
+  }
+
+  private get hidden(): WeakSet<Pane> {
+    return this.workspace.mpr.isOpen ? this.withoutPlanes : this.without;
   }
 
   /** Shows one viewport without what is laid over, or with it again. */
   toggleIn(pane: Pane): void {
-    if (!this.without.delete(pane)) {
-      this.without.add(pane);
+    const { hidden } = this;
+    if (!hidden.delete(pane)) {
+      hidden.add(pane);
     }
     this.changed();
   }

@@ -5,9 +5,6 @@ import { planVolume, type VolumePlan } from "../core/volume";
 import type { Pane } from "../engine/pane";
 import type { Workspace } from "./workspace";
 
-/** Modalities that a layout lays over others. */
-const OVERLAID = new Set(["PT", "NM"]);
-
 interface Projection {
   pane: Pane;
   plan: VolumePlan;
@@ -25,14 +22,26 @@ export class HungViews {
   open(stage: HungStage): void {
     this.close();
     const { workspace } = this;
-    for (const [number, place] of stage.viewports.entries()) {
-      const pane = workspace.panes[number];
-      if (pane?.stack && !pane.stack.owner && place?.show === "fused") {
-        this.layOver(pane);
-      } else if (pane?.stack && !pane.stack.owner && place?.show === "mip") {
-        this.project(pane, pane.stack);
-      }
+    const asked = (show: string): Pane[] =>
+      stage.viewports.flatMap((place, number) => {
+        const pane = workspace.panes[number];
+        return pane?.stack && !pane.stack.owner && place?.show === show ? [pane] : [];
+      });
+    const fused = asked("fused");
+    if (fused.length > 0) {
+      this.layOver(fused);
     }
+    // Voxels are held of one series at a time: of several projections the first is made.
+    const [projected] = asked("mip");
+    if (projected?.stack) {
+      this.project(projected, projected.stack);
+    }
+  }
+
+  /** Whether a viewport shows the projection that its layout asks for. */
+  isProjection(pane: Pane): boolean {
+    const { projection } = this;
+    return projection !== null && projection.pane === pane && pane.stack === projection.stack;
   }
 
   /** Takes away what the layout had laid over and projected. */
@@ -61,13 +70,11 @@ export class HungViews {
     }
   }
 
-  private layOver(pane: Pane): void {
-    const { fusion, stacks } = this.workspace;
-    const all = stacks.filter(({ series }) => OVERLAID.has(series.Modality ?? ""));
-    const base = pane.stack;
-    const overlay = all.find((stack) => base && fusion.isSameSpace(base, stack)) ?? all[0];
+  private layOver(panes: readonly Pane[]): void {
+    const { fusion } = this.workspace;
+    const overlay = fusion.best(panes[0] as Pane);
     if (overlay) {
-      fusion.openIn(pane, overlay);
+      fusion.openIn(panes, overlay);
       this.isLaidOver = fusion.state !== null;
     }
   }

@@ -36,6 +36,8 @@ const FITS: readonly [HungStage["fit"], string][] = [
   ["chest wall", t("breasts back to back, at one scale")],
 ];
 
+const SHOWN = { "": "", fused: t("fused"), mip: t("as MIP") } as const;
+
 /** "Use this layout for studies like this": what it is for and what it does, in words. */
 export class KeepLayoutElement extends ViewerElement {
   static override properties = {
@@ -189,9 +191,19 @@ export class KeepLayoutElement extends ViewerElement {
         frame: pane.wantedFrame,
         prior: this.priorOf(pane),
         window: pane.hasChosenWindow && pane.window.lut === undefined ? pane.window : null,
+        show: this.showOf(pane),
       },
       keepsWindow,
     );
+  }
+
+  /** How a viewport shows its series, as far as layouts say it. */
+  private showOf(pane: Pane): KeptPlace["show"] {
+    const { fusion, hanging } = this.workspace;
+    if (hanging.views.isProjection(pane)) {
+      return "mip";
+    }
+    return fusion.has(pane) && !pane.stack?.reformat ? "fused" : "";
   }
 
   private async keep(event: SubmitEvent): Promise<void> {
@@ -266,6 +278,7 @@ function placeWords(place: KeptPlace): string {
     place.Laterality && (place.Laterality === "L" ? "left" : "right"),
     place.ViewPosition,
     place.prior > 0 && t("of prior {prior}", { prior: place.prior }),
+    SHOWN[place.show],
     center !== null && width !== null && `at W ${Math.round(width)} L ${Math.round(center)}`,
   ].filter(Boolean);
   return parts.join(" ") || t("what is left");
