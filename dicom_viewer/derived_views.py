@@ -15,7 +15,7 @@ from accounts.guests import open_to_links
 from archive.errors import TooLargeError
 from archive.models import LinkPurpose
 from dicom_viewer import derived as objects
-from dicom_viewer import drafts, results
+from dicom_viewer import drafts, results, segment_copies
 from dicom_viewer.bodies import parse
 
 _BINARY = "application/octet-stream"
@@ -37,6 +37,18 @@ def derived_list(request: HttpRequest, study_id: UUID) -> HttpResponse:
 def derived(request: HttpRequest, image_id: UUID) -> HttpResponse:
     """Answer what one object draws."""
     return HttpResponse(objects.drawn_by(actor_of(request), image_id), content_type=_BINARY)
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def segments_copy(request: HttpRequest, image_id: UUID) -> HttpResponse:
+    """Answer a stored segmentation as a draft to go on with."""
+    words = request.GET.get("numbers", "").split(",")
+    numbers = [int(word) for word in words if word.isascii() and word.isdecimal()]
+    content = segment_copies.copy_of(actor_of(request), image_id, numbers)
+    return HttpResponse(content, content_type=_BINARY)
 
 
 @api_login_required

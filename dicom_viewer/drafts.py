@@ -32,6 +32,7 @@ from dicom_viewer import results
 from dicom_viewer.bodies import Body, parse
 from dicom_viewer.models import SegmentationDraft, StoredResult
 from imaging import masks
+from imaging.derived import LABELMAP, SEGMENTATION
 from imaging.errors import DecodeError, UnsupportedError
 from imaging.segmentation_codes import PROPERTIES
 from worklist.models import DicomImage, Series
@@ -39,18 +40,28 @@ from worklist.models import DicomImage, Series
 MOST_BYTES = 4 * 2**20
 _MOST_HEAD_BYTES = 256 * 1024
 MOST_SEGMENTS = 100
+SEGMENTATION_CLASSES = (SEGMENTATION, LABELMAP)
 _Uid = Annotated[str, StringConstraints(pattern=r"^[0-9.]{1,64}$")]
 
 
+class SourceBody(Body):
+    """The segment of a stored object that a segment was copied from, and what it is of."""
+
+    image_id: UUID
+    number: Annotated[int, Field(ge=0, le=65535)]
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
 class SegmentBody(Body):
-    """A segment as it is named."""
+    """A segment as it is named; its property may be that of what it was copied from."""
 
     id: UUID
     number: Annotated[int, Field(ge=1, le=MOST_SEGMENTS)]
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-    property: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
+    property: Annotated[str, StringConstraints(pattern=r"^([0-9]{1,18}|source)$")]
     colour: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
     is_semiautomatic: bool = False
+    source: SourceBody | None = None
 
 
 class DrawnFrameBody(Body):
@@ -112,7 +123,7 @@ def save_draft(actor: Actor, series_id: UUID, content: bytes) -> int:
         When the masks do not fit the series; nothing is changed.
     NotFoundError, ForbiddenError
     """
-    user_id = _drawer(actor)
+    user_id = drawer(actor)
     series = access.series_for(actor.scope, series_id)
     body, runs = _unpacked(content)
     _check(series, body, runs)
@@ -143,7 +154,7 @@ def save_draft(actor: Actor, series_id: UUID, content: bytes) -> int:
 
 def drop_draft(actor: Actor, series_id: UUID) -> None:
     """Give up what the actor has drawn on a series."""
-    user_id = _drawer(actor)
+    user_id = drawer(actor)
     series = access.series_for(actor.scope, series_id)
     with transaction.atomic():
         gone, _ = SegmentationDraft.objects.filter(series=series, user_id=user_id).delete()
@@ -163,7 +174,7 @@ def store_draft(actor: Actor, series_id: UUID, body: StoreBody) -> StoredResult:
     PermanentError
         When it cannot be written, in words.
     """
-    _drawer(actor)
+    drawer(actor)
     series = access.series_for(actor.scope, series_id)
     row = _row(actor, series)
     if row is None:
@@ -183,10 +194,16 @@ def store_draft(actor: Actor, series_id: UUID, body: StoreBody) -> StoredResult:
         raise InvalidInputError("Nothing is drawn in the segments yet. Draw something first.")
     description = body.description or "Segmentation"
 
-    def write(frame: Any) -> bytes:  # noqa: ANN401 - its module loads highdicom
-        return _write(segments, labels, images, frame)
+    originals = _originals(actor, series, segments)
 
-    contents = {"series_id": str(series.pk), "segments": [one.name for one in segments]}
+    def write(frame: Any) -> bytes:  # noqa: ANN401 - its module loads highdicom
+        return _write(segments, labels, images, originals, frame)
+
+    contents = {
+        "series_id": str(series.pk),
+        "segments": [one.name for one in segments],
+        "copied_from": [image.sop_instance_uid for image, _ in originals.values()],
+    }
     stored = results.store_object(
         actor,
         series.study,
@@ -195,6 +212,21 @@ def store_draft(actor: Actor, series_id: UUID, body: StoreBody) -> StoredResult:
     )
     SegmentationDraft.objects.filter(pk=row.pk, version=row.version).delete()
     return stored
+
+
+def drawer(actor: Actor) -> UUID:
+    """Return who draws.
+
+    Raises
+    ------
+    ForbiddenError
+        When the role only looks.
+    """
+    if not actor.can_annotate or actor.user_id is None:
+        raise ForbiddenError(
+            "Your role looks at studies and does not draw segments in them. Ask an administrator."
+        )
+    return actor.user_id
 
 
 def packed(head: dict[str, Any], runs: bytes) -> bytes:
@@ -208,9 +240,11 @@ def _write(
     segments: list[SegmentBody],
     labels: dict[tuple[str, int], NDArray[np.uint8]],
     images: dict[str, DicomImage],
+    originals: dict[UUID, tuple[DicomImage, Any]],
     frame: Any,  # noqa: ANN401
 ) -> bytes:
-    # Loads highdicom, which only those who write need.
+    # They load highdicom and its codes, which only those who write need.
+    from imaging.segment_source import read_sources  # noqa: PLC0415
     from imaging.segmentation_write import Segment, write_segmentation  # noqa: PLC0415
 
     # Numbers without gaps, in the order of the list: the standard asks for it.
@@ -219,6 +253,19 @@ def _write(
         table[segment.number] = at
     drawn = {uid for (uid, _), mask in labels.items() if mask.any()}
     headers = [header_of(image) for uid, image in images.items() if uid in drawn]
+    read = {image_id: read_sources(header) for image_id, (_, header) in originals.items()}
+    copied = {
+        one.number: read[one.source.image_id].get(one.source.number)
+        for one in segments
+        if one.source and one.source.image_id in read
+    }
+    for one in segments:
+        source = copied.get(one.number)
+        if one.property == "source" and not (source and source.is_coded):
+            raise InvalidInputError(
+                f"“{one.name}” does not say in codes what it is. Choose it in the list, and store "
+                "again."
+            )
     described = [
         Segment(
             number=at,
@@ -227,29 +274,44 @@ def _write(
             colour=segment.colour,
             is_semiautomatic=segment.is_semiautomatic,
             tracking_uid=f"2.25.{segment.id.int}",
+            source=copied.get(segment.number),
         )
         for at, segment in enumerate(segments, start=1)
     ]
     numbered = {key: table[mask] for key, mask in labels.items() if key[0] in drawn}
     try:
-        return write_segmentation(described, numbered, headers, frame)
+        predecessors = [header for _, header in originals.values()]
+        return write_segmentation(described, numbered, headers, frame, predecessors=predecessors)
     except UnsupportedError as error:
         raise InvalidInputError(str(error)) from error
+
+
+def _originals(
+    actor: Actor, series: Series, segments: list[SegmentBody]
+) -> dict[UUID, tuple[DicomImage, Any]]:
+    """Return what segments were copied from, as far as it is still there."""
+    found = {}
+    for image_id in dict.fromkeys(one.source.image_id for one in segments if one.source):
+        try:
+            image = access.image_for(actor.scope, image_id)
+        except NotFoundError:
+            continue
+        is_here = image.series.study_id == series.study_id
+        if is_here and image.sop_class_uid in SEGMENTATION_CLASSES:
+            found[image_id] = (image, header_of(image))
+    for one in segments:
+        if one.property == "source" and one.source and one.source.image_id not in found:
+            raise InvalidInputError(
+                f"The segmentation that “{one.name}” was copied from is no longer in the study. "
+                "Choose in the list what the segment is, and store again."
+            )
+    return found
 
 
 def _row(actor: Actor, series: Series) -> SegmentationDraft | None:
     if actor.user_id is None:
         return None
     return SegmentationDraft.objects.filter(series=series, user_id=actor.user_id).first()
-
-
-def _drawer(actor: Actor) -> UUID:
-    """Return who draws."""
-    if not actor.can_annotate or actor.user_id is None:
-        raise ForbiddenError(
-            "Your role looks at studies and does not draw segments in them. Ask an administrator."
-        )
-    return actor.user_id
 
 
 def _unpacked(content: bytes) -> tuple[DraftBody, NDArray[np.uint32]]:
@@ -273,7 +335,10 @@ def _check(series: Series, body: DraftBody, runs: NDArray[np.uint32]) -> dict[st
     numbers = [segment.number for segment in body.segments]
     if len(set(numbers)) != len(numbers):
         raise InvalidInputError("Two segments have the same number.")
-    if any(segment.property not in PROPERTIES for segment in body.segments):
+    if not all(
+        segment.property in PROPERTIES or (segment.property == "source" and segment.source)
+        for segment in body.segments
+    ):
         raise InvalidInputError("A segment is of something that is not in the list.")
     keys = {(frame.SOPInstanceUID, frame.frame_number) for frame in body.frames}
     if len(keys) != len(body.frames):

@@ -44,6 +44,7 @@ urlpatterns = [
     path("api/findings/<uuid:finding_id>/", machine_views.finding, name="finding"),
     path("api/studies/<uuid:study_id>/derived/", derived_views.derived_list, name="derived"),
     path("api/images/<uuid:image_id>/derived/", derived_views.derived, name="derived-image"),
+    path("api/images/<uuid:image_id>/segments/", derived_views.segments_copy, name="segments-copy"),
     path("api/series/<uuid:series_id>/segments/", derived_views.segments, name="segments"),
     path(
         "api/series/<uuid:series_id>/segments/store/",

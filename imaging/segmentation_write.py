@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from imaging.errors import UnsupportedError
 from imaging.measured_write import MANUFACTURER, MODEL, Frame, finished, identity, person, stand_in
 from imaging.part10 import IMPLEMENTATION_VERSION_NAME
+from imaging.segment_source import Meaning, SegmentSource
 from imaging.segmentation_codes import PROPERTIES, Coded
 
 # What highdicom holds in memory while it writes.
@@ -29,6 +30,10 @@ _GEOMETRY = (
 )  # fmt: skip
 
 
+# PS3.16 CID 7202: what an image was made from by processing.
+_EDITED_FROM = Coded("121322", "DCM", "Source image for image processing operation")
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One drawn segment.
@@ -36,10 +41,11 @@ class Segment:
     Attributes
     ----------
     number : from 1, without gaps
-    property_code : a key of `PROPERTIES`
+    property_code : a key of `PROPERTIES`, or ``source``: what `source` says
     colour : #rrggbb
     is_semiautomatic : whether a threshold helped
     tracking_uid : the same in every version of the segment
+    source : the segment of a stored object that it was copied from
     """
 
     number: int
@@ -48,6 +54,7 @@ class Segment:
     colour: str
     is_semiautomatic: bool
     tracking_uid: str
+    source: SegmentSource | None = None
 
 
 def write_segmentation(
@@ -55,6 +62,8 @@ def write_segmentation(
     labels: Mapping[tuple[str, int], NDArray[np.uint8]],
     images: Sequence[Dataset],
     frame: Frame,
+    *,
+    predecessors: Sequence[Dataset] = (),
 ) -> bytes:
     """Write a binary segmentation.
 
@@ -63,6 +72,7 @@ def write_segmentation(
     labels : by SOP Instance UID and frame number, shape (rows, columns): the number of the segment
         that each pixel belongs to, 0 for none
     images : headers of the images that are drawn on; one of several frames, or several of one
+    predecessors : headers of the segmentations that it was copied from
 
     Returns
     -------
@@ -75,7 +85,7 @@ def write_segmentation(
 
     References
     ----------
-    DICOM PS3.3 A.51, C.8.20.2, C.8.20.4.
+    DICOM PS3.3 A.51, C.8.20.2, C.8.20.4; of predecessors C.12.4 and C.12.2.
     """
     if not images or not any(mask.any() for mask in labels.values()):
         raise UnsupportedError("Nothing is drawn in the segments yet. Draw something first.")
@@ -120,7 +130,8 @@ def write_segmentation(
         raise UnsupportedError(
             f"No segmentation can be written of these images: {error}"
         ) from error
-    return finished(made, images[0], frame, images)
+    _name_predecessors(made, predecessors)
+    return finished(made, images[0], frame, [*images, *predecessors])
 
 
 def _source(header: Dataset) -> Dataset:
@@ -133,27 +144,79 @@ def _source(header: Dataset) -> Dataset:
     return image
 
 
+def _name_predecessors(made: Dataset, predecessors: Sequence[Dataset]) -> None:
+    """Name the segmentations that an object was copied from.
+
+    A segmentation has no Predecessor Documents Sequence, which is of documents: it is derived from
+    the other as an image from an image. highdicom's `further_source_images` wants geometry of them
+    that makers leave out.
+    """
+    if not predecessors:
+        return
+    made.DerivationDescription = "Edited copy of the referenced segmentation"
+    series: dict[str, list[Dataset]] = {}
+    for one in predecessors:
+        source = _reference(one)
+        source.PurposeOfReferenceCodeSequence = [CodedConcept(*_EDITED_FROM)]
+        made.SourceImageSequence.append(source)
+        series.setdefault(str(one.SeriesInstanceUID), []).append(_reference(one))
+    for uid, references in series.items():
+        item = Dataset()
+        item.SeriesInstanceUID = uid
+        item.ReferencedInstanceSequence = references
+        made.ReferencedSeriesSequence.append(item)
+
+
+def _reference(header: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = header.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return item
+
+
 def _description(segment: Segment) -> SegmentDescription:
-    of = PROPERTIES[segment.property_code]
+    source = segment.source
     algorithm = None
     if segment.is_semiautomatic:
         algorithm = AlgorithmIdentificationSequence(
-            name="Threshold brush",
+            name=(source.algorithm_name if source else "") or "Threshold brush",
             family=codes.cid7162.ManualProcessing,
             version=IMPLEMENTATION_VERSION_NAME,
         )
+    category, kind, anatomy = _meaning_of(segment)
     red, green, blue = (int(segment.colour[at : at + 2], 16) for at in (1, 3, 5))
-    return SegmentDescription(
+    made = SegmentDescription(
         segment_number=segment.number,
         segment_label=segment.name[:64],
-        segmented_property_category=_concept(of.category),
-        segmented_property_type=_concept(of.type),
+        segmented_property_category=_concept(category),
+        segmented_property_type=_concept(kind.code),
         algorithm_type="SEMIAUTOMATIC" if segment.is_semiautomatic else "MANUAL",
         algorithm_identification=algorithm,
-        tracking_uid=segment.tracking_uid,
-        tracking_id=segment.name[:64],
+        tracking_uid=(source.tracking_uid if source else "") or segment.tracking_uid,
+        tracking_id=(source.tracking_id if source else "") or segment.name[:64],
+        anatomic_regions=[_concept(one.code) for one in anatomy] or None,
         display_color=CIELabColor.from_rgb(red, green, blue),
     )
+    types = made.SegmentedPropertyTypeCodeSequence
+    _narrow(types, "SegmentedPropertyTypeModifierCodeSequence", [kind])
+    _narrow(made.get("AnatomicRegionSequence", []), "AnatomicRegionModifierSequence", anatomy)
+    return made
+
+
+def _meaning_of(segment: Segment) -> tuple[Coded, Meaning, Sequence[Meaning]]:
+    """Return category, type and anatomy of a segment."""
+    source = segment.source
+    if segment.property_code == "source" and source and source.category and source.type:
+        return source.category, source.type, source.anatomy
+    of = PROPERTIES[segment.property_code]
+    return of.category, Meaning(of.type), ()
+
+
+def _narrow(items: Sequence[Dataset], keyword: str, meanings: Sequence[Meaning]) -> None:
+    """Give codes the modifiers that narrow them down."""
+    for item, meaning in zip(items, meanings, strict=True):
+        if meaning.modifiers:
+            setattr(item, keyword, [_concept(code) for code in meaning.modifiers])
 
 
 def _concept(code: Coded) -> CodedConcept:

@@ -184,6 +184,10 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         "derived-image": [
             ("GET", reverse("dicom_viewer:derived-image", args=[image.pk]), None, 404)
         ],
+        # A picture is no segmentation; test_segment_copies.py has what is one.
+        "segments-copy": [
+            ("GET", reverse("dicom_viewer:segments-copy", args=[image.pk]), None, 404)
+        ],
         "segments": [
             ("GET", segments, None, 200),
             ("PUT", segments, drawn_segment(image), 200),
@@ -228,6 +232,7 @@ DRAWING = {
     ("measurement", "PUT"),
     ("measurement", "DELETE"),
     ("result-list", "POST"),
+    ("segments-copy", "GET"),
     ("segments", "PUT"),
     ("segments", "DELETE"),
     ("segments-store", "POST"),
@@ -265,6 +270,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/findings/",
         f"/viewer/api/studies/{study}/derived/",
         f"/viewer/api/images/{image}/derived/",
+        f"/viewer/api/images/{image}/segments/",
         f"/viewer/api/series/{ours.image.series_id}/segments/",
         f"/viewer/api/series/{ours.image.series_id}/segments/store/",
         f"/viewer/api/studies/{study}/found/",
