@@ -34,6 +34,8 @@ TABLES = "1.2.826.0.1.3680043.10.1338.4745"
 FUSED = "1.2.826.0.1.3680043.10.1338.4723"
 # A study that segments are drawn on and stored in.
 SEGMENTED = "1.2.826.0.1.3680043.10.1338.4728"
+# A study whose segmentations come from elsewhere.
+COPIED = "1.2.826.0.1.3680043.10.1338.4751"
 _FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.10.1338.4729"
 _AXIAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORONAL = ((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -149,6 +151,12 @@ def tables() -> list[Dataset]:
     return [alone, both]
 
 
+def copied() -> list[Dataset]:
+    """The slices of a study that others send segmentations of."""
+    places = [(-64.0, -48.0, float(z)) for z in range(-40, 41, 4)]
+    return stack(COPIED, 1, places, PatientName="Copy^Cora", PatientID="COPY1")
+
+
 def studies() -> list[Dataset]:
     """The instances of all phantoms."""
     every = [(-64.0, -48.0, float(z)) for z in range(-40, 41, 4)]
@@ -163,6 +171,7 @@ def studies() -> list[Dataset]:
         *stack(SPACE, 1, every, SeriesDescription="Thin axial"),
         *stack(READING, 1, sparse, PatientName="Reading^Rosa", PatientID="READ1"),
         *stack(SEGMENTED, 1, every, PatientName="Segment^Silvia", PatientID="SEG1"),
+        *copied(),
         *stack(SPACE, 2, sparse, SeriesDescription="Thick axial"),
         *stack(SPACE, 3, coronal, axes=_CORONAL, size=(40, 64), SeriesDescription="Coronal"),
         *stack(TILTED, 1, tilted, axes=leaning, SeriesDescription="Leaning gantry"),

@@ -419,8 +419,11 @@ def test_a_layout_with_fused_pictures_and_a_projection_is_kept_and_comes_back(
         expect(fused).to_have_count(1)
         expect(viewport(viewer, 2).locator(".chip[data-mark=fused]")).to_be_visible()
         expect(viewport(viewer, 3).locator(".bottom-left")).to_contain_text("Coronal of PET")
-        viewer.button("Layout")
-        expect(page.locator("#layout-menu")).to_contain_text(name)
+        hung = page.evaluate(
+            """() => JSON.parse(document.getElementById("study-manifest").textContent)
+              .hanging.protocol.name"""
+        )
+        assert hung == name
     finally:
         page.evaluate(
             """async (name) => {

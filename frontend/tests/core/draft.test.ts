@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Draft, type Segment } from "../../src/viewer/core/draft";
+import { toRuns } from "../../src/viewer/core/masks";
 
 const segment = (number: number): Segment => ({
   id: `00000000-0000-4000-8000-00000000000${number}`,
@@ -78,5 +79,30 @@ describe("a draft", () => {
     draft.undo();
     expect(draft.segments.map(({ number }) => number)).toEqual([1, 2]);
     expect([...draft.counts(1)]).toEqual([[0, 2]]);
+  });
+
+  it("goes on with stored segments as one step, which is undone as one", () => {
+    const draft = new Draft(4, 2);
+    const drawn = [
+      { index: 1, runs: toRuns(Uint8Array.of(0, 1, 1, 0, 0, 2, 2, 2)) },
+      { index: 4, runs: toRuns(Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)) },
+    ];
+    draft.take([segment(1), segment(2)], drawn);
+    expect(draft.active).toBe(1);
+    expect([...draft.counts(1)]).toEqual([
+      [1, 2],
+      [4, 1],
+    ]);
+    expect([...draft.counts(2)]).toEqual([[1, 3]]);
+    paint(draft, 1, 2, 0);
+    expect([...draft.counts(2)]).toEqual([[1, 4]]);
+    draft.undo();
+    expect([...draft.counts(2)]).toEqual([[1, 3]]);
+    draft.undo();
+    expect(draft.segments).toEqual([]);
+    expect(draft.drawnFrames).toEqual([]);
+    draft.redo();
+    expect(draft.runsOf(1)).toEqual(drawn[0]?.runs);
+    expect(draft.segments).toHaveLength(2);
   });
 });

@@ -1,5 +1,5 @@
 import { Emitter } from "./emitter";
-import { countOf, fromRuns, type Runs, toRuns } from "./masks";
+import { fromRuns, type Runs, toRuns } from "./masks";
 
 /** Segments that are being drawn on one series: labels a frame, with undo. */
 
@@ -11,6 +11,8 @@ export interface Segment {
   property: string;
   colour: string;
   is_semiautomatic: boolean;
+  /** The segment of a stored object that it was copied from, and what that is of. */
+  source?: { image_id: string; number: number; name: string } | null;
 }
 
 /** One frame before and after a stroke. */
@@ -37,6 +39,8 @@ export class Draft extends Emitter<{ change: undefined }> {
   revision = 0;
   private readonly labels = new Map<number, Uint8Array>();
   private readonly encoded = new Map<number, Runs>();
+  /** How many pixels of each frame have each label. */
+  private readonly tallies = new Map<number, Uint32Array>();
   private readonly undone: Step[] = [];
   private readonly done: Step[] = [];
 
@@ -52,6 +56,7 @@ export class Draft extends Emitter<{ change: undefined }> {
     this.active = segments[0]?.number ?? 0;
     this.labels.clear();
     this.encoded.clear();
+    this.tallies.clear();
     for (const { index, runs } of frames) {
       this.labels.set(index, fromRuns(runs, this.columns * this.rows));
     }
@@ -100,12 +105,42 @@ export class Draft extends Emitter<{ change: undefined }> {
   counts(number: number): Map<number, number> {
     const found = new Map<number, number>();
     for (const [index, labels] of this.labels) {
-      const count = countOf(labels, number);
+      const count = this.tallyOf(index, labels)[number] ?? 0;
       if (count > 0) {
         found.set(index, count);
       }
     }
     return found;
+  }
+
+  private tallyOf(index: number, labels: Uint8Array): Uint32Array {
+    let tally = this.tallies.get(index);
+    if (!tally) {
+      tally = new Uint32Array(256);
+      for (const label of labels) {
+        tally[label] = (tally[label] as number) + 1;
+      }
+      this.tallies.set(index, tally);
+    }
+    return tally;
+  }
+
+  /** Takes segments with what is drawn in them in the place of all that was, as one step. */
+  take(segments: readonly Segment[], frames: readonly { index: number; runs: Runs }[]): void {
+    const taken = new Map(frames.map(({ index, runs }) => [index, runs]));
+    const empty = toRuns(new Uint8Array(this.columns * this.rows));
+    const changes = [...new Set([...this.labels.keys(), ...taken.keys()])].map((index) => ({
+      index,
+      before: this.runsOf(index),
+      after: taken.get(index) ?? empty,
+    }));
+    this.remember({ changes, segments, before: this.segments });
+    for (const { index, after } of changes) {
+      this.put(index, after);
+    }
+    this.segments = segments;
+    this.active = segments[0]?.number ?? 0;
+    this.changed();
   }
 
   setSegments(segments: readonly Segment[]): void {
@@ -162,6 +197,7 @@ export class Draft extends Emitter<{ change: undefined }> {
 
   touched(index: number): void {
     this.encoded.delete(index);
+    this.tallies.delete(index);
     this.changed();
   }
 
@@ -220,6 +256,7 @@ export class Draft extends Emitter<{ change: undefined }> {
 
   private put(index: number, runs: Runs | null): void {
     this.encoded.delete(index);
+    this.tallies.delete(index);
     if (runs) {
       this.labels.set(index, fromRuns(runs, this.columns * this.rows));
     } else {

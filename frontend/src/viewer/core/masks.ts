@@ -274,13 +274,3 @@ export function between(
   }
   return mask;
 }
-
-export function countOf(mask: Uint8Array, value: number): number {
-  let count = 0;
-  for (let i = 0; i < mask.length; i++) {
-    if (mask[i] === value) {
-      count++;
-    }
-  }
-  return count;
-}

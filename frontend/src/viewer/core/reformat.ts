@@ -1,7 +1,8 @@
 import { t } from "../../i18n";
 import type { ImageFacts, Vec2, Vec3 } from "./manifest";
-import type { Camera, Crop, RenderPreset } from "./render3d";
+import type { Camera, CellFrame, Crop, RenderPreset } from "./render3d";
 import { frameKey, type Stack, type StackFrame } from "./stack";
+import type { Tint } from "./surfaces3d";
 import { add, cross, dot, scale } from "./vectors";
 import type { SampleGrid, Slab, VolumeGeometry, VolumePlan } from "./volume";
 
@@ -52,6 +53,15 @@ export function slabText({ mode, thickness }: Slab): string | null {
   return mode === "thin" ? null : `${SLAB_NAMES[mode]} ${Number(thickness.toFixed(1))} mm`;
 }
 
+/** Segments within a picture of the whole volume. */
+export interface Solids3d {
+  /** Told apart by it: what cells they cover is found anew when it changes. */
+  key: string;
+  tints: readonly Tint[];
+  /** The segment of each cell, in pieces of a few milliseconds. */
+  cells: (frame: CellFrame) => Generator<void, Uint8Array<ArrayBuffer>>;
+}
+
 /** What a picture of the whole volume is made of. */
 export interface Rendering3d {
   plan: VolumePlan;
@@ -60,6 +70,7 @@ export interface Rendering3d {
   crop: Crop;
   /** While a hand turns it, a coarse picture is enough. */
   isMoving: boolean;
+  solids?: Solids3d | null;
 }
 
 const MOST_PIXELS = 1024;

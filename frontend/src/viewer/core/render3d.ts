@@ -1,5 +1,6 @@
 import { t } from "../../i18n";
 import type { Vec3 } from "./manifest";
+import { Surfaces, type Tint } from "./surfaces3d";
 import { cross, dot } from "./vectors";
 import { THIN } from "./volume";
 import type { Volume } from "./voxels";
@@ -92,6 +93,15 @@ export const COMMON_PRESETS: readonly RenderPreset[] = [
   { id: "mip", name: "MIP", isMip: true, isRelative: true, points: [] },
 ];
 
+/** Nothing of the volume itself. */
+export const SEGMENTS_ALONE: RenderPreset = {
+  id: "segments",
+  name: t("Segments alone"),
+  isMip: false,
+  isRelative: true,
+  points: [],
+};
+
 export function presetsOf(modality: string | null): readonly RenderPreset[] {
   return modality === "CT" ? [...CT_PRESETS, ...COMMON_PRESETS] : COMMON_PRESETS;
 }
@@ -135,23 +145,34 @@ interface Sphere {
   radius: number;
 }
 
-/** Even cells along the patient's axes, and their values from the lowest place on, x fastest. */
-export interface Cells {
+/** Even cells along the patient's axes, from the lowest place on. */
+export interface CellFrame {
+  /** The middle of the first cell, LPS in mm. */
+  low: Vec3;
   counts: readonly [number, number, number];
   /** Length of a side, in mm. */
   size: number;
+}
+
+/** Cells with their values, x fastest. */
+export interface Cells extends CellFrame {
   values: Float32Array<ArrayBuffer>;
   min: number;
   max: number;
 }
 
-/** Samples the cells of a volume between two corners, in pieces of a few milliseconds. */
-export function* cellsOf(volume: Volume, low: Vec3, high: Vec3): Generator<void, Cells> {
+/** The cells between two corners. */
+export function cellFrame(low: Vec3, high: Vec3): CellFrame {
   const longest = Math.max(high[0] - low[0], high[1] - low[1], high[2] - low[2]);
   const size = Math.max(longest / (MOST_CELLS - 1), 1e-3);
   const count = (axis: 0 | 1 | 2): number =>
     Math.max(2, Math.floor((high[axis] - low[axis]) / size) + 1);
-  const counts = [count(0), count(1), count(2)] as const;
+  return { low, size, counts: [count(0), count(1), count(2)] };
+}
+
+/** Samples the cells of a volume between two corners, in pieces of a few milliseconds. */
+export function* cellsOf(volume: Volume, low: Vec3, high: Vec3): Generator<void, Cells> {
+  const { size, counts } = cellFrame(low, high);
   const [nx, ny, nz] = counts;
   const values = new Float32Array(nx * ny * nz);
   let min = Number.POSITIVE_INFINITY;
@@ -183,7 +204,7 @@ export function* cellsOf(volume: Volume, low: Vec3, high: Vec3): Generator<void,
       values[i] = min;
     }
   }
-  return { counts, size, values, min, max };
+  return { low, counts, size, values, min, max };
 }
 
 /** Draws cells by following rays through them. */
@@ -194,6 +215,8 @@ export class CellGrid {
   readonly min: number;
   readonly max: number;
   private readonly spheres = new Map<string, Sphere>();
+  /** The segment of each cell, from 1; null without any. */
+  private labels: Uint8Array | null = null;
 
   constructor({ counts, size, values, min, max }: Cells) {
     this.counts = counts;
@@ -203,6 +226,12 @@ export class CellGrid {
     this.max = max;
   }
 
+  /** Lays segments into the volume. */
+  setLabels(labels: Uint8Array | null): void {
+    this.labels = labels;
+    this.spheres.clear();
+  }
+
   /** An RGB picture of `side` x `side` pixels that holds what is seen, however it is turned. */
   render(
     { right, down }: Camera,
@@ -210,6 +239,7 @@ export class CellGrid {
     crop: Crop,
     side: number,
     coarse: number,
+    tints: readonly Tint[] = [],
   ): Uint8Array<ArrayBuffer> {
     const out = new Uint8Array(side * side * 3);
     const { middle, radius } = this.sphereOf(preset);
@@ -220,6 +250,8 @@ export class CellGrid {
     const highEnd = crop.map((part, axis) => part[1] * ((this.counts[axis] as number) - 1));
     const table = this.table(preset, stride * this.size);
     const ray = { rgb: [0, 0, 0] as [number, number, number] };
+    const solids =
+      this.labels && tints.length > 0 ? new Surfaces(this.labels, this.counts, tints) : null;
     for (let r = 0; r < side; r++) {
       for (let c = 0; c < side; c++) {
         const u = (c + 0.5) * step - radius;
@@ -233,8 +265,9 @@ export class CellGrid {
         }
         if (preset.isMip) {
           this.highest(start, forward, span, stride, ray.rgb);
+          solids?.over(start, forward, span, stride, ray.rgb);
         } else {
-          this.follow(start, forward, span, stride, table, ray.rgb);
+          this.follow(start, forward, span, stride, table, ray.rgb, solids);
         }
         const offset = (r * side + c) * 3;
         out[offset] = ray.rgb[0];
@@ -257,8 +290,9 @@ export class CellGrid {
     const [nx, ny, nz] = this.counts;
     const isSeen = this.seenBy(preset);
     let [x0, y0, z0, x1, y1, z1] = [nx, ny, nz, -1, -1, -1];
-    this.each((x, y, z, value) => {
-      if (isSeen(value)) {
+    const { labels } = this;
+    this.each((x, y, z, value, at) => {
+      if (isSeen(value) || labels?.[at]) {
         x0 = x < x0 ? x : x0;
         x1 = x > x1 ? x : x1;
         y0 = y < y0 ? y : y0;
@@ -272,9 +306,9 @@ export class CellGrid {
       ? [(nx - 1) / 2, (ny - 1) / 2, (nz - 1) / 2]
       : [(x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2];
     let square = isEmpty ? (nx * nx + ny * ny + nz * nz) / 4 : 0;
-    this.each((x, y, z, value) => {
+    this.each((x, y, z, value, at) => {
       const far = (x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (z - middle[2]) ** 2;
-      if (far > square && isSeen(value)) {
+      if (far > square && (isSeen(value) || labels?.[at])) {
         square = far;
       }
     });
@@ -283,13 +317,14 @@ export class CellGrid {
     return sphere;
   }
 
-  private each(visit: (x: number, y: number, z: number, value: number) => void): void {
+  private each(visit: (x: number, y: number, z: number, value: number, at: number) => void): void {
     const [nx, ny, nz] = this.counts;
     let at = 0;
     for (let z = 0; z < nz; z++) {
       for (let y = 0; y < ny; y++) {
         for (let x = 0; x < nx; x++) {
-          visit(x, y, z, this.cells[at++] as number);
+          visit(x, y, z, this.cells[at] as number, at);
+          at++;
         }
       }
     }
@@ -339,6 +374,7 @@ export class CellGrid {
     stride: number,
     table: Float32Array,
     rgb: [number, number, number],
+    solids: Surfaces | null,
   ): void {
     const scale = (TABLE - 1) / (this.max - this.min || 1);
     const entry = (t: number): number => {
@@ -351,7 +387,19 @@ export class CellGrid {
     };
     let [red, green, blue, alpha] = [0, 0, 0, 0];
     let wasClear = false;
+    let inside = 0;
     for (let t = from; t <= to && alpha < ENOUGH; t += stride) {
+      if (solids) {
+        const label = solids.at(start, forward, t);
+        if (label !== 0 && label !== inside) {
+          const [r, g, b, opacity] = solids.shade(start, forward, t, stride, label);
+          red += r * opacity * (1 - alpha);
+          green += g * opacity * (1 - alpha);
+          blue += b * opacity * (1 - alpha);
+          alpha += opacity * (1 - alpha);
+        }
+        inside = label;
+      }
       let index = entry(t);
       if ((table[index + 3] as number) <= CLEAR) {
         wasClear = true;

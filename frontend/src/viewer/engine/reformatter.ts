@@ -10,7 +10,7 @@ import {
   REFORMAT_PREFIX,
   RENDERED_SIDE,
 } from "../core/reformat";
-import { type Cells, cellsOf } from "../core/render3d";
+import { type Cells, cellFrame, cellsOf } from "../core/render3d";
 import type { Stack, StackFrame } from "../core/stack";
 import type { VolumePlan } from "../core/volume";
 import { Volume } from "../core/voxels";
@@ -38,7 +38,14 @@ interface Kept extends View3d {
 
 type Job =
   | { kind: "plane"; view: View3d; stack: Stack; work: Generator<void, Float32Array<ArrayBuffer>> }
-  | { kind: "cells"; view: View3d; stack: Stack; work: Generator<void, Cells> };
+  | { kind: "cells"; view: View3d; stack: Stack; work: Generator<void, Cells> }
+  | {
+      kind: "labels";
+      view: View3d;
+      stack: Stack;
+      key: string;
+      work: Generator<void, Uint8Array<ArrayBuffer>>;
+    };
 
 interface Events {
   loaded: { key: string };
@@ -243,6 +250,12 @@ export class Reformatter extends Emitter<Events> {
           this.job = null;
           this.keepPlane(job, value);
         }
+      } else if (job.kind === "labels") {
+        const { done, value } = job.work.next();
+        if (done) {
+          this.job = null;
+          this.renderer.setLabels(value, job.key);
+        }
       } else {
         const { done, value } = job.work.next();
         if (done) {
@@ -294,6 +307,15 @@ export class Reformatter extends Emitter<Events> {
     if (renderer.slices === 0 || this.isOutdated(renderer.slices, held, true)) {
       const { low, high } = boxOfVolume(held.plan.geometry);
       return { kind: "cells", view, stack, work: cellsOf(held.volume, low, high) };
+    }
+    const solids = rendering.solids ?? null;
+    if (solids && solids.key !== renderer.labelled) {
+      const { low, high } = boxOfVolume(held.plan.geometry);
+      const work = solids.cells(cellFrame(low, high));
+      return { kind: "labels", view, stack, key: solids.key, work };
+    }
+    if (!solids && renderer.labelled !== null) {
+      renderer.setLabels(null, null);
     }
     const [side, stride] = view.isFine ? [RENDERED_SIDE, 1] : [MOVING_SIDE, 2];
     renderer.draw({ ...view, slices: renderer.slices }, rendering, side, stride);

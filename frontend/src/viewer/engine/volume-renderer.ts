@@ -24,6 +24,8 @@ export class VolumeRenderer extends Emitter<Events> {
   private nextJob = 1;
   /** Of how many slices the worker's cells were made; 0: there are none. */
   slices = 0;
+  /** Which segments the worker has; null: none. */
+  labelled: string | null = null;
 
   get isBusy(): boolean {
     return this.running !== null;
@@ -37,10 +39,28 @@ export class VolumeRenderer extends Emitter<Events> {
     this.worker.postMessage(request, [cells.values.buffer]);
   }
 
-  draw(view: View3d, { camera, preset, crop }: Rendering3d, side: number, stride: number): void {
+  /** Takes over the segments that are drawn from now on; `key` tells them from others. */
+  setLabels(labels: Uint8Array<ArrayBuffer> | null, key: string | null): void {
+    this.labelled = key;
+    const request: VolumeRequest = { kind: "labels", labels };
+    this.worker?.postMessage(request, labels ? [labels.buffer] : []);
+  }
+
+  draw(view: View3d, rendering: Rendering3d, side: number, stride: number): void {
     const job = this.nextJob++;
     this.running = { job, view };
-    const request: VolumeRequest = { kind: "render", job, camera, preset, crop, side, stride };
+    const { camera, preset, crop, solids } = rendering;
+    const tints = solids?.tints ?? [];
+    const request: VolumeRequest = {
+      kind: "render",
+      job,
+      camera,
+      preset,
+      crop,
+      side,
+      stride,
+      tints,
+    };
     this.worker?.postMessage(request);
   }
 
@@ -50,6 +70,7 @@ export class VolumeRenderer extends Emitter<Events> {
     this.worker = null;
     this.running = null;
     this.slices = 0;
+    this.labelled = null;
   }
 
   private start(): Worker {

@@ -44,6 +44,25 @@ export async function fetchDraft(
   return { head, runs: new Uint32Array(bytes) };
 }
 
+/** A stored segmentation as a draft to go on with. */
+export interface CopyHead {
+  series_id: string;
+  segments: (Omit<Segment, "colour"> & { colour: string | null })[];
+  frames: DraftFrame[];
+  notes: string[];
+}
+
+/** `numbers` of the segments that are wanted; none: all of them. */
+export async function fetchCopy(
+  imageId: string,
+  numbers: readonly number[],
+): Promise<{ head: CopyHead; runs: Uint32Array }> {
+  const query = numbers.length > 0 ? `?numbers=${numbers.join()}` : "";
+  const response = await request(`/viewer/api/images/${imageId}/segments/${query}`);
+  const { head, bytes } = unpack<CopyHead>(await response.arrayBuffer());
+  return { head, runs: new Uint32Array(bytes) };
+}
+
 export async function putDraft(
   seriesId: string,
   head: Omit<DraftHead, "properties">,

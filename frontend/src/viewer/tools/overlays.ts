@@ -61,7 +61,7 @@ export const COLOURS = [
 ] as const; // biome-ignore format: a table
 const MOST_KEPT = 24;
 /** Of 255: from here on a pixel counts as inside. */
-const HALF = 128;
+export const HALF = 128;
 
 export class Overlays extends Emitter<{ change: undefined }> {
   layers: Layer[] = [];
@@ -385,7 +385,7 @@ function valueIn({ left, top, width, height, data }: Patch, column: number, row:
   return x >= 0 && y >= 0 && x < width && y < height ? (data[y * width + x] as number) : 0;
 }
 
-function rgbOf(colour: string): [number, number, number] {
+export function rgbOf(colour: string): [number, number, number] {
   const value = Number.parseInt(colour.slice(1), 16);
   return [value >> 16, (value >> 8) & 255, value & 255];
 }

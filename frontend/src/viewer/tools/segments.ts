@@ -6,12 +6,13 @@ import type { Vec2 } from "../core/manifest";
 import { nearestFrame } from "../core/planes";
 import { isComputed, type Stack } from "../core/stack";
 import type { Pane } from "../engine/pane";
-import { fetchDerived, fetchDrawn } from "../net/derived";
+import { fetchCopy, fetchDerived, fetchDrawn } from "../net/derived";
 import type { Drag } from "./navigation";
 import type { OverPictures } from "./over-pictures";
 import { belongs, COLOURS, type Layer, type LayerPart, Overlays } from "./overlays";
 import { drawHand, Painter } from "./painter";
 import { SeriesDraft } from "./series-draft";
+import { Solids } from "./solids";
 import type { Workspace } from "./workspace";
 
 /** Segments, structures, doses and maps of a study, and the segments that are drawn. */
@@ -24,6 +25,8 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
   isListed = false;
   /** Renders the legend of a viewport; given by the page. */
   renderLegend: (pane: Pane) => unknown = () => null;
+  /** The object of which a copy is being made. */
+  copying: string | null = null;
   private readonly drafts = new Map<string, SeriesDraft>();
   /** Objects of machines that are kept off the pictures. */
   private readonly away = new Set<string>();
@@ -34,6 +37,7 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
     this.overlays = new Overlays((pane) => workspace.strangeness(pane).length === 0);
     this.painter = new Painter(workspace, (pane) => this.draftOn(pane));
     this.overlays.on("change", () => this.changed());
+    workspace.volume3d.offer(new Solids(this.overlays));
     let held = this.painter.tool;
     this.painter.on("change", () => {
       this.changed();
@@ -125,6 +129,77 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
       workspace.openSeries(stack.series);
     }
     workspace.active.go(at ?? 0);
+  }
+
+  /** Makes an editable copy of what a stored segmentation shows, or says why there is none. */
+  async edit(layer: Layer): Promise<void> {
+    if (this.copying) {
+      return;
+    }
+    this.copying = layer.id;
+    this.emit("change", undefined);
+    try {
+      this.say("info", await this.copy(layer));
+    } catch (error) {
+      this.say("warning", error instanceof Error ? error.message : String(error));
+    }
+    this.copying = null;
+    this.emit("change", undefined);
+  }
+
+  /** Returns what the person must know of the copy; throws where there is none. */
+  private async copy(layer: Layer): Promise<string> {
+    const { workspace } = this;
+    const shown = layer.parts.filter(({ isShown }) => isShown).map(({ facts }) => facts.number);
+    if (shown.length === 0) {
+      throw new Error(t("Show the segments first that you want to edit."));
+    }
+    const isWhole = shown.length === layer.parts.length;
+    const { head, runs } = await fetchCopy(layer.object.image_id, isWhole ? [] : shown);
+    const stack = workspace.stacks.find(({ series }) => series.id === head.series_id);
+    if (!stack) {
+      throw new Error(t("The pictures of these segments are not in this study."));
+    }
+    const series = this.drafts.get(stack.series.id) ?? this.begin(stack);
+    await series.load();
+    if (!series.draft.isEmpty) {
+      throw new Error(
+        t("You have drawn segments on this series already. Store or discard them first."),
+      );
+    }
+    const colours = new Map(layer.parts.map(({ facts, colour }) => [facts.number, colour]));
+    const segments = head.segments.map((one) => ({
+      ...one,
+      colour: one.colour ?? colours.get(one.source?.number ?? 0) ?? COLOURS[0],
+    }));
+    if (!series.take(segments, head.frames, runs)) {
+      throw new Error(t("The pictures of these segments are not all here. Reload the page."));
+    }
+    workspace.mpr.close();
+    workspace.volume3d.close();
+    const [part] = layer.parts.filter(({ isShown }) => isShown);
+    if (part && !this.isDrawnOn(workspace.active, series)) {
+      this.jump(layer, part);
+    }
+    // The copy lies exactly over it: one of them is enough to look at.
+    this.overlays.setShown(layer, null, false);
+    this.follow();
+    this.painter.setTool("brush");
+    const text = isWhole
+      ? t("This is a copy: what is stored stays as it is, and what you store is a new series.")
+      : t(
+          "This is a copy of the segments that were shown: what is stored stays as it is, and what you store is a new series.",
+        );
+    return [text, ...head.notes].join(" ");
+  }
+
+  /** Whether a viewport shows a frame that something is drawn on. */
+  private isDrawnOn({ stack, index }: Pane, series: SeriesDraft): boolean {
+    return stack === series.stack && series.draft.drawnFrames.includes(index);
+  }
+
+  private say(kind: "info" | "warning", text: string): void {
+    this.workspace.notify({ id: "segments", kind, text });
   }
 
   draw(pane: Pane, canvas: HTMLCanvasElement): void {
@@ -273,6 +348,7 @@ export class Segments extends Emitter<{ change: undefined }> implements OverPict
     for (const { pane } of this.workspace.visible) {
       pane.emit("change", undefined);
     }
+    this.workspace.volume3d.renewSegments();
     this.emit("change", undefined);
   }
 }

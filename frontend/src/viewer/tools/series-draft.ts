@@ -34,6 +34,7 @@ export class SeriesDraft extends Emitter<{ change: undefined }> {
   private savedRevision = 0;
   private timer = 0;
   private saving: Promise<void> | null = null;
+  private loading: Promise<void> | null = null;
   private readonly sliceDistance: number | null;
 
   constructor(readonly stack: Stack) {
@@ -50,27 +51,47 @@ export class SeriesDraft extends Emitter<{ change: undefined }> {
     return this.isLoaded && this.draft.revision !== this.savedRevision;
   }
 
-  async load(): Promise<void> {
+  /** Begins to fetch what was drawn before; whoever asks again waits for the same answer. */
+  load(): Promise<void> {
+    this.loading ??= this.fetch();
+    return this.loading;
+  }
+
+  private async fetch(): Promise<void> {
     const { head, runs } = await fetchDraft(this.stack.series.id);
     this.properties = head.properties;
     this.version = head.version;
+    this.draft.load(head.segments, this.placed(head.frames, runs));
+    this.savedRevision = this.draft.revision;
+    this.isLoaded = true;
+    this.state = head.version > 0 ? "saved" : "none";
+    this.emit("change", undefined);
+  }
+
+  /** Goes on with segments that were stored, as one step; false where they lie on no frame here. */
+  take(segments: readonly Segment[], drawn: readonly DraftFrame[], runs: Uint32Array): boolean {
+    const frames = this.placed(drawn, runs);
+    if (frames.length < drawn.length) {
+      return false;
+    }
+    this.draft.take(segments, frames);
+    return true;
+  }
+
+  private placed(
+    drawn: readonly DraftFrame[],
+    runs: Uint32Array,
+  ): { index: number; runs: Uint32Array }[] {
     const places = new Map(
       this.stack.frames.map((frame, index) => [
         `${frame.image.SOPInstanceUID} ${frame.frame_number}`,
         index,
       ]),
     );
-    this.draft.load(
-      head.segments,
-      head.frames.flatMap(({ SOPInstanceUID, frame_number, offset, count }) => {
-        const index = places.get(`${SOPInstanceUID} ${frame_number}`);
-        return index === undefined ? [] : [{ index, runs: runs.subarray(offset, offset + count) }];
-      }),
-    );
-    this.savedRevision = this.draft.revision;
-    this.isLoaded = true;
-    this.state = head.version > 0 ? "saved" : "none";
-    this.emit("change", undefined);
+    return drawn.flatMap(({ SOPInstanceUID, frame_number, offset, count }) => {
+      const index = places.get(`${SOPInstanceUID} ${frame_number}`);
+      return index === undefined ? [] : [{ index, runs: runs.slice(offset, offset + count) }];
+    });
   }
 
   /** A new segment, named and coloured so that it differs from the others. */

@@ -1,7 +1,14 @@
 import { t } from "../../i18n";
 import type { Vec2, Vec3 } from "../core/manifest";
-import { type Rendering3d, renderedStack, rotate } from "../core/reformat";
-import { type Camera, FRONT, presetsOf, type RenderPreset, WHOLE } from "../core/render3d";
+import { type Rendering3d, renderedStack, rotate, type Solids3d } from "../core/reformat";
+import {
+  type Camera,
+  FRONT,
+  presetsOf,
+  type RenderPreset,
+  SEGMENTS_ALONE,
+  WHOLE,
+} from "../core/render3d";
 import type { Stack } from "../core/stack";
 import type { Pane } from "../engine/pane";
 import type { Drag } from "./navigation";
@@ -20,6 +27,21 @@ export const VIEWS: readonly { name: string; camera: Camera }[] = [
   { name: t("Feet"), camera: { right: [1, 0, 0], down: [0, 1, 0] } },
 ];
 
+/** One segment in the list beside the volume. */
+export interface SegmentIn3d {
+  part: { facts: { name: string }; colour: string; isShown: boolean };
+  show: (isShown: boolean) => void;
+}
+
+/** Where the segments of a volume come from; loaded when somebody asks for segments. */
+export interface SegmentsIn3d {
+  partsOf(stack: Stack): readonly SegmentIn3d[];
+  /** The visible ones as they are drawn; null without any. */
+  shownOf(stack: Stack, opacity: number): Solids3d | null;
+}
+
+const FIRST_OPACITY = 0.8;
+
 interface Before {
   stack: Stack;
   index: number;
@@ -28,11 +50,50 @@ interface Before {
 /** The active series as a whole: turned, cropped, drawn in colours by its values. */
 export class Volume3d extends VolumeView {
   rendering: Rendering3d | null = null;
-  presets: readonly RenderPreset[] = [];
+  /** Of the segments' surfaces. */
+  opacity = FIRST_OPACITY;
+  private source: SegmentsIn3d | null = null;
   private before: Before | null = null;
 
   get isOpen(): boolean {
     return this.rendering !== null;
+  }
+
+  get presets(): readonly RenderPreset[] {
+    const all = presetsOf(this.rendering?.plan.stack.series.Modality ?? null);
+    return this.segments.length > 0 ? [...all, SEGMENTS_ALONE] : all;
+  }
+
+  /** The segments that lie in the volume, shown or not. */
+  get segments(): readonly SegmentIn3d[] {
+    const stack = this.rendering?.plan.stack;
+    return (stack && this.source?.partsOf(stack)) ?? [];
+  }
+
+  /** Segments are here. */
+  offer(source: SegmentsIn3d): void {
+    this.source = source;
+    this.renewSegments();
+  }
+
+  /** Draws the segments as they are now. */
+  renewSegments(): void {
+    const { rendering, source } = this;
+    if (!rendering || !source) {
+      return;
+    }
+    const solids = source.shownOf(rendering.plan.stack, this.opacity);
+    const told = (one: Solids3d | null | undefined): string =>
+      one ? JSON.stringify([one.key, one.tints]) : "";
+    if (told(solids) !== told(rendering.solids)) {
+      this.set({ solids });
+    }
+  }
+
+  setOpacity(opacity: number): void {
+    this.opacity = opacity;
+    this.renewSegments();
+    this.emit("change", undefined);
   }
 
   open(): void {
@@ -43,10 +104,10 @@ export class Volume3d extends VolumeView {
       return;
     }
     const { stack, index, plan } = active;
-    this.presets = presetsOf(stack.series.Modality);
     this.before = { stack, index };
-    const preset = this.presets[0] as RenderPreset;
-    this.rendering = { plan, camera: FRONT, preset, crop: WHOLE, isMoving: false };
+    const [preset] = presetsOf(stack.series.Modality) as [RenderPreset];
+    const solids = this.source?.shownOf(stack, this.opacity) ?? null;
+    this.rendering = { plan, camera: FRONT, preset, crop: WHOLE, isMoving: false, solids };
     workspace.pictures.reformatter.open(plan);
     const rendered = renderedStack(this.rendering);
     workspace.pictures.reformatter.add(rendered);

@@ -124,6 +124,13 @@ function segmentRow(segments: Segments, series: SeriesDraft, segment: Segment): 
       @change=${(event: Event) =>
         series.change(number, { property: (event.target as HTMLSelectElement).value })}
     >
+      ${
+        segment.source?.name
+          ? html`<option value="source" ?selected=${property === "source"}>
+              ${segment.source.name}
+            </option>`
+          : nothing
+      }
       ${series.properties.map(
         (one) => html`<option value=${one.code} ?selected=${one.code === property}>
           ${one.name}

@@ -162,11 +162,35 @@ export class SegmentsElement extends ViewerElement {
             >`
           : nothing
       }
+      ${this.editButton(segments, layer, name)}
       <ul class="plain-list">
         ${layer.parts.map((part) => this.partRow(segments, layer, part))}
       </ul>
       ${object.kind === "dose" || object.kind === "parametric" ? scale(layer) : nothing}
     </article>`;
+  }
+
+  private editButton(
+    segments: Segments,
+    layer: Layer,
+    name: string,
+  ): TemplateResult | typeof nothing {
+    const { object, state } = layer;
+    const mayEdit = this.workspace.manifest.user.can_write && object.kind === "segmentation";
+    return mayEdit && state === "ready"
+      ? html`<div class="row-buttons">
+          <button
+            type="button"
+            class="button"
+            aria-label=${t("Edit a copy of {name}", { name })}
+            title=${t("Opens what is shown of it as a copy to draw in; what is stored stays")}
+            ?disabled=${segments.copying !== null}
+            @click=${() => void segments.edit(layer)}
+          >
+            ${segments.copying === layer.id ? t("Opening…") : t("Edit a copy")}
+          </button>
+        </div>`
+      : nothing;
   }
 
   private partRow(segments: Segments, layer: Layer, part: LayerPart): TemplateResult {

@@ -167,7 +167,7 @@ export class ViewerPageElement extends ViewerElement {
       <header class="top-bar">
         ${this.titles()} ${this.isNarrow ? nothing : bar} ${this.toggles()}
       </header>
-      ${noticeBar(workspace)} ${colorsAndFusionBar(workspace)} ${mprBar(workspace)} ${volumeBar(workspace)}
+      ${noticeBar(workspace)} ${colorsAndFusionBar(workspace)} ${mprBar(workspace)} ${volumeBar(workspace, () => void this.toggleSegments())}
       <div class="body" data-strip=${String(this.showsStrip)} data-table=${String(this.showsTable)}>
         ${
           this.showsStrip

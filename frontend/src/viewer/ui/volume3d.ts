@@ -16,7 +16,10 @@ const SIDES = [
 ] as const;
 
 /** The bar of the 3D view: colours, where it is looked at from, what is cut away. */
-export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing {
+export function volumeBar(
+  workspace: Workspace,
+  askForSegments: () => void,
+): TemplateResult | typeof nothing {
   const { volume3d } = workspace;
   const { rendering } = volume3d;
   if (!rendering) {
@@ -54,6 +57,7 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
         </button>`,
       )}
     </span>
+    ${segments(workspace, askForSegments)}
     <details>
       <summary>${t("Crop")}</summary>
       <div class="crop">
@@ -78,6 +82,49 @@ export function volumeBar(workspace: Workspace): TemplateResult | typeof nothing
     </button>
     ${[...rendering.plan.notes, ...volume3d.notes].map((note) => html`<span class="note">${icon("warning")}${said(note)}</span>`)}
   </div>`;
+}
+
+/** The list of segments in the volume; until they are asked for, the button that asks. */
+function segments(workspace: Workspace, ask: () => void): TemplateResult | typeof nothing {
+  const { volume3d, manifest } = workspace;
+  const all = volume3d.segments;
+  if (all.length === 0) {
+    return manifest.links.derived
+      ? html`<button type="button" class="button" @click=${ask}>${t("Segments")}</button>`
+      : nothing;
+  }
+  const shown = all.filter(({ part }) => part.isShown).length;
+  return html`<details>
+    <summary>${t("Segments {shown}/{all}", { shown, all: all.length })}</summary>
+    <div class="solids">
+      <label
+        ><span>${t("Opacity")}</span
+        ><input
+          type="range"
+          min="0.1"
+          max="1"
+          step="0.05"
+          aria-label=${t("Opacity of segments")}
+          .value=${String(volume3d.opacity)}
+          aria-valuetext=${`${Math.round(volume3d.opacity * 100)} %`}
+          @input=${(event: Event) => volume3d.setOpacity(Number((event.target as HTMLInputElement).value))}
+      /></label>
+      <ul class="plain-list">
+        ${all.map(
+          ({ part, show }) => html`<li>
+            <label
+              ><input
+                type="checkbox"
+                .checked=${part.isShown}
+                @change=${(event: Event) => show((event.target as HTMLInputElement).checked)}
+              /><svg class="swatch" aria-hidden="true"><rect width="100%" height="100%" fill=${part.colour}></rect></svg
+              ><span>${part.facts.name}</span></label
+            >
+          </li>`,
+        )}
+      </ul>
+    </div>
+  </details>`;
 }
 
 function crop(workspace: Workspace, axis: 0 | 1 | 2, end: 0 | 1, share: number): void {
