@@ -31,9 +31,9 @@ const SCROLLS: Choice = [
   ["offset", t("together by offset")],
 ];
 const SHOWN: Choice = [
-  ["", t("its pictures")],
-  ["fused", t("fused with the PET or what fits")],
-  ["mip", t("as MIP from the front")],
+  ["", t("pictures")],
+  ["fused", t("fused")],
+  ["mip", "MIP"],
 ];
 const MOST_STAGES = 16;
 

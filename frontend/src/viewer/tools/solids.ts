@@ -10,7 +10,7 @@ import {
   type Overlays,
   rgbOf,
 } from "./overlays";
-import type { SegmentsIn3d } from "./volume3d";
+import type { SegmentIn3d, SegmentsIn3d } from "./volume3d";
 
 /** Cells tell so many segments apart. */
 const MOST = 255;
@@ -25,9 +25,10 @@ interface Solid {
 export class Solids implements SegmentsIn3d {
   constructor(private readonly overlays: Overlays) {}
 
-  partsOf(stack: Stack): { part: LayerPart; show: (isShown: boolean) => void }[] {
+  partsOf(stack: Stack): (SegmentIn3d & { part: LayerPart })[] {
     return this.solidsOf(stack).map(({ layer, part }) => ({
       part,
+      of: layer.object.image_id ? layer.object.SeriesDescription || layer.object.label : "",
       show: (isShown) => this.overlays.setShown(layer, part, isShown),
     }));
   }

@@ -30,6 +30,8 @@ export const VIEWS: readonly { name: string; camera: Camera }[] = [
 /** One segment in the list beside the volume. */
 export interface SegmentIn3d {
   part: { facts: { name: string }; colour: string; isShown: boolean };
+  /** The object that it belongs to; empty of what is drawn here. */
+  of: string;
   show: (isShown: boolean) => void;
 }
 

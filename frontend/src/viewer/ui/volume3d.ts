@@ -111,14 +111,14 @@ function segments(workspace: Workspace, ask: () => void): TemplateResult | typeo
       /></label>
       <ul class="plain-list">
         ${all.map(
-          ({ part, show }) => html`<li>
+          ({ part, of, show }) => html`<li>
             <label
               ><input
                 type="checkbox"
                 .checked=${part.isShown}
                 @change=${(event: Event) => show((event.target as HTMLInputElement).checked)}
               /><svg class="swatch" aria-hidden="true"><rect width="100%" height="100%" fill=${part.colour}></rect></svg
-              ><span>${part.facts.name}</span></label
+              ><span>${part.facts.name} <span class="dim">${of || t("Drawn here")}</span></span></label
             >
           </li>`,
         )}
