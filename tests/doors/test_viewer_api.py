@@ -205,10 +205,14 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
         "reconstruction-list": [
             ("GET", reverse("dicom_viewer:reconstruction-list", args=[study]), None, 200)
         ],
+        "shown-study": [("GET", reverse("dicom_viewer:shown-study", args=[study]), None, 200)],
+        "shown-csv": [("GET", reverse("dicom_viewer:shown-csv", args=[study]), None, 200)],
     }
 
 
-PAGES = {"viewer", "document", "document-pdf", "reconstruction-list"}
+PAGES = {
+    "viewer", "document", "document-pdf", "reconstruction-list", "shown-study", "shown-csv",
+}  # fmt: skip
 # Routes that name nothing of a study; two that test_reconstructions.py has, and one that
 # test_machine_findings.py has.
 PERSONAL = {
@@ -219,6 +223,7 @@ PERSONAL = {
     "hanging-import",
     "layouts",
     "shortcuts",
+    "shown-list",
     "test-pattern",
     "reconstruction-cancel",
     "reconstruction-retry",
@@ -276,6 +281,8 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/studies/{study}/found/",
         f"/viewer/api/studies/{study}/results/",
         f"/viewer/{study}/reconstructions/",
+        f"/viewer/{study}/shown/",
+        f"/viewer/{study}/shown/images-shown.csv",
     ]
 
 
