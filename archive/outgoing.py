@@ -21,7 +21,7 @@ from archive.retrieval import StoredInstance
 from blobs.errors import BlobError, BlobMissingError
 from imaging import framecut, transcode
 from imaging.errors import ImagingError
-from imaging.framecut import FrameSelection
+from imaging.framechoice import FrameCutError, FrameSelection
 from imaging.part10 import part10_header
 from worklist.models import DicomImage
 
@@ -119,7 +119,7 @@ def with_frames(instance: StoredInstance, selection: FrameSelection) -> StoredIn
     with closing(_open(instance)) as file:
         try:
             cut = framecut.plan(file, selection)
-        except framecut.FrameCutError:
+        except FrameCutError:
             raise
         except ImagingError as error:
             raise PermanentError(str(error)) from error

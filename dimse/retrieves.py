@@ -19,11 +19,11 @@ from archive.retrieval import Selection, StoredInstance
 from dimse import status
 from dimse.peer import Peer, Request, answer
 from dimse.suboperations import Tally
-from imaging import framecut
+from imaging import framechoice
 from imaging.dataset import scan_data_set
 from imaging.elements import HeaderLimits, Node, Value
 from imaging.errors import ImagingError
-from imaging.framecut import FrameCutError, FrameSelection, Problem
+from imaging.framechoice import FrameCutError, FrameSelection, Problem
 from imaging.part10 import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 
 logger = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def read_identifier(
         return selection, None
     if len(keys["SOPInstanceUID"]) > 1:
         raise FrameCutError(Problem.INVALID, "Frames are chosen of one instance at a time.")
-    return selection, framecut.select(found)
+    return selection, framechoice.select(found)
 
 
 def _values(node: Node, tag: int) -> list[str]:

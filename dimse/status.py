@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from archive import errors
 from archive.ingest import Outcome
-from imaging.framecut import Problem
+from imaging.framechoice import Problem
 
 SUCCESS = 0x0000
 SOP_CLASS_NOT_SUPPORTED = 0x0122

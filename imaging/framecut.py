@@ -7,15 +7,12 @@ worse than none.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import BinaryIO
-from uuid import UUID
 
 from imaging.dataset import scan_data_set
 from imaging.elements import (
@@ -26,13 +23,12 @@ from imaging.elements import (
     Node,
     Value,
 )
-from imaging.errors import ImagingError
+from imaging.framechoice import TIME_RANGE, FrameCutError, FrameSelection, Problem
 from imaging.frametable import FrameTable
 from imaging.header import DEFAULT
 from imaging.part10 import (
     DEFLATED,
     EXPLICIT_LITTLE_ENDIAN,
-    IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     VIDEO,
 )
@@ -40,7 +36,6 @@ from imaging.rewrite import Change, Item, Rewriter, dictionary_vr, swap, word_by
 from imaging.transcode import OpenObject, deflated, element_head, open_object
 
 _SOP_INSTANCE_UID, _NUMBER_OF_FRAMES = 0x00080018, 0x00280008
-_SIMPLE_LIST, _CALCULATED_LIST, _TIME_RANGE = 0x00081161, 0x00081162, 0x00081163
 _FRAME_EXTRACTION, _SOURCE_UID = 0x00081164, 0x00081167
 _CONTRIBUTING_EQUIPMENT, _PURPOSE = 0x0018A001, 0x0040A170
 _INCREMENT_POINTER = 0x00280009
@@ -84,120 +79,6 @@ _MOST_BASIC = 2**32 - 1
 _ITEM = struct.Struct("<HHI")
 
 
-class Problem(Enum):
-    """Why frames cannot be cut out."""
-
-    INVALID = "the keys contradict themselves"
-    NO_SUCH_FRAMES = "there are no such frames"
-    WRONG_KIND = "the object has no frames to choose from"
-    NOT_TIMED = "the frames have no times"
-    CANNOT = "the result would not be valid"
-
-
-class FrameCutError(ImagingError):
-    """Frames cannot be cut out of an object.
-
-    Attributes
-    ----------
-    problem : for the caller's status
-    """
-
-    def __init__(self, problem: Problem, message: str) -> None:
-        super().__init__(message)
-        self.problem = problem
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSelection:
-    """Which frames are wanted: one of the keys of PS3.4 table Y.6-2.
-
-    Attributes
-    ----------
-    tag : Simple Frame List, Calculated Frame List or Time Range
-    value : as sent, little endian
-    """
-
-    tag: int
-    value: bytes
-
-    def frame_indexes(self, frame_count: int) -> tuple[int, ...]:
-        """Return the chosen frames of an object, from 0.
-
-        Raises
-        ------
-        FrameCutError
-            When the list breaks the rules, or names no frame that is there.
-
-        References
-        ----------
-        DICOM PS3.4 sections Y.3.2.1.1 and Y.3.2.1.2.
-        """
-        if not self.value or len(self.value) % 4:
-            raise FrameCutError(Problem.INVALID, "The list of frames is empty or cut off.")
-        numbers = [number for (number,) in struct.iter_unpack("<I", self.value)]
-        if self.tag == _CALCULATED_LIST:
-            found = _calculated(numbers, frame_count)
-        else:
-            if numbers[0] < 1 or any(b <= a for a, b in pairwise(numbers)):
-                raise FrameCutError(
-                    Problem.INVALID, "Frame numbers begin with 1, and each is above the one before."
-                )
-            found = [number - 1 for number in numbers if number <= frame_count]
-        if not found:
-            raise FrameCutError(
-                Problem.NO_SUCH_FRAMES, f"The instance has {frame_count} frames, and none of these."
-            )
-        return tuple(found)
-
-    def new_uid(self, source_uid: str) -> str:
-        """Return the SOP Instance UID of what is cut: another for other frames, each time the same.
-
-        References
-        ----------
-        DICOM PS3.5 section B.2.
-        """
-        about = f"{IMPLEMENTATION_CLASS_UID} {source_uid} {self.tag:08X} ".encode() + self.value
-        digest = hashlib.sha256(about).digest()[:16]
-        return f"2.25.{UUID(bytes=digest, version=5).int}"
-
-
-def select(found: Node) -> FrameSelection:
-    """Return the frames that an identifier chooses.
-
-    Raises
-    ------
-    FrameCutError
-        Unless it has exactly one of the three keys.
-    """
-    keys = [
-        FrameSelection(tag, value.raw)
-        for tag in (_SIMPLE_LIST, _CALCULATED_LIST, _TIME_RANGE)
-        if isinstance(value := found.get(tag), Value)
-    ]
-    if len(keys) != 1:
-        raise FrameCutError(
-            Problem.INVALID,
-            "Choose frames by one key: a Simple Frame List, or a Calculated Frame List.",
-        )
-    return keys[0]
-
-
-def _calculated(numbers: Sequence[int], frame_count: int) -> list[int]:
-    if len(numbers) % 3:
-        raise FrameCutError(Problem.INVALID, "A Calculated Frame List is made of triplets.")
-    found: list[int] = []
-    least = 1
-    for first, last, step in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
-        if first < least or last < first or step < 1:
-            raise FrameCutError(
-                Problem.INVALID,
-                "A triplet is first frame, last frame and step, behind the triplet before.",
-            )
-        least = last + 1
-        found += range(first - 1, min(last, frame_count), step)
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class Cut:
     """What is to be cut out of an object.
@@ -228,7 +109,7 @@ def plan(file: BinaryIO, selection: FrameSelection, *, limits: HeaderLimits = DE
     try:
         table = _table(source)
         header = _header(source, limits)
-        if selection.tag == _TIME_RANGE:
+        if selection.tag == TIME_RANGE:
             raise _time_refused(header)
         indexes = selection.frame_indexes(len(table))
         _change(source, header, table, indexes)
@@ -288,7 +169,7 @@ def _padded(text: str, padding: bytes = b" ") -> bytes:
 
 
 def _extraction(cut: Cut) -> Item:
-    vr = b"FD" if cut.selection.tag == _TIME_RANGE else b"UL"
+    vr = b"FD" if cut.selection.tag == TIME_RANGE else b"UL"
     return {
         cut.selection.tag: (vr, cut.selection.value),
         _SOURCE_UID: (b"UI", _padded(cut.source_uid, b"\0")),

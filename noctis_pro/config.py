@@ -18,27 +18,18 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from noctis_pro.variables import ConfigError, Reader
+
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
 FILESYSTEM_STORAGE = "filesystem"
 S3_STORAGES = ("storages.backends.s3boto3.S3Boto3Storage", "storages.backends.s3.S3Storage")
 
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off", ""}
-_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 _SECOND_FACTOR = ("optional", "administrators", "everybody")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class ConfigError(Exception):
-    """A variable has a value that cannot be used; the message names it."""
-
-    def __init__(self, name: str, value: str, expected: str) -> None:
-        super().__init__(f"{name}={value!r} cannot be used: {expected}.")
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,83 +211,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-class _Reader:
-    """Typed look-ups in one mapping; `NAME_FILE` names a file that holds the value of a secret."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, *names: str, default: str = "") -> str:
-        for name in names:
-            value = self._environ.get(name)
-            if value is not None and value.strip():
-                return value.strip()
-            path = self._environ.get(f"{name}_FILE")
-            if path:
-                try:
-                    return Path(path).read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise ConfigError(
-                        f"{name}_FILE", path, f"the file cannot be read ({error.strerror})"
-                    ) from error
-        return default
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        raw = self.text(name).lower()
-        if not raw:
-            return default
-        if raw in _TRUE:
-            return True
-        if raw in _FALSE:
-            return False
-        raise ConfigError(name, raw, "write 1 or 0")
-
-    def whole(self, *names: str, default: int, least: int, most: int) -> int:
-        raw = self.text(*names)
-        if not raw:
-            return default
-        if not re.fullmatch(r"[0-9]{1,10}", raw) or not least <= int(raw) <= most:
-            raise ConfigError(
-                self._named(names), raw, f"write a whole number from {least} to {most}"
-            )
-        return int(raw)
-
-    def port(self, *names: str, default: int) -> int:
-        return self.whole(*names, default=default, least=1, most=65535)
-
-    def ae_title(self, *names: str, default: str) -> str:
-        raw = self.text(*names, default=default)
-        if not _AE_TITLE.fullmatch(raw):
-            raise ConfigError(
-                self._named(names),
-                raw,
-                "an AE title has 1 to 16 characters, no backslash (PS3.5 6.2)",
-            )
-        return raw
-
-    def url(self, name: str, *, schemes: tuple[str, ...], default: str = "") -> str:
-        raw = self.text(name, default=default)
-        if raw and urlsplit(raw).scheme not in schemes:
-            raise ConfigError(name, raw, f"write a URL that starts with {schemes[0]}://")
-        return raw
-
-    def listing(self, name: str, *, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        parts = tuple(part.strip() for part in self.text(name).split(",") if part.strip())
-        return parts or default
-
-    def file(self, name: str) -> Path | None:
-        raw = self.text(name)
-        if not raw:
-            return None
-        path = Path(raw).expanduser()
-        if not path.is_file():
-            raise ConfigError(name, raw, "there is no such file")
-        return path
-
-    def _named(self, names: tuple[str, ...]) -> str:
-        return next((name for name in names if self._environ.get(name)), names[0])
-
-
 def load(environ: Mapping[str, str]) -> Config:
     """Read and check every variable.
 
@@ -305,7 +219,7 @@ def load(environ: Mapping[str, str]) -> Config:
     ConfigError
         For the first value that cannot be used; the message names the variable.
     """
-    read = _Reader(environ)
+    read = Reader(environ)
     data_dir = Path(read.text("NOCTIS_DATA_DIR", default="var")).expanduser()
     if not data_dir.is_absolute():
         data_dir = PROJECT_DIR / data_dir
@@ -399,14 +313,14 @@ def load(environ: Mapping[str, str]) -> Config:
     return config
 
 
-def _log_format(read: _Reader) -> str:
+def _log_format(read: Reader) -> str:
     form = read.text("NOCTIS_LOG_FORMAT", default="line").lower()
     if form not in ("line", "json"):
         raise ConfigError("NOCTIS_LOG_FORMAT", form, "write line or json")
     return form
 
 
-def _mail(read: _Reader) -> Mail:
+def _mail(read: Reader) -> Mail:
     use_ssl = read.flag("EMAIL_USE_SSL", default=False)
     use_tls = read.flag("EMAIL_USE_TLS", default=False)
     if use_ssl and use_tls:
@@ -427,7 +341,7 @@ def _mail(read: _Reader) -> Mail:
     )
 
 
-def _care(read: _Reader) -> Care:
+def _care(read: Reader) -> Care:
     folder = read.text("NOCTIS_BACKUP_DIR")
     backup_dir = Path(folder).expanduser() if folder else None
     if backup_dir is not None and not backup_dir.is_absolute():
@@ -449,7 +363,7 @@ def _care(read: _Reader) -> Care:
     )
 
 
-def _audit_syslog(read: _Reader) -> AuditSyslog:
+def _audit_syslog(read: Reader) -> AuditSyslog:
     name = "NOCTIS_AUDIT_SYSLOG"
     url = read.url(name, schemes=("tls",))
     if url:
@@ -466,7 +380,7 @@ def _audit_syslog(read: _Reader) -> AuditSyslog:
     return AuditSyslog(url=url, ca=read.file(f"{name}_CA"), cert=cert, key=key)
 
 
-def _origins(read: _Reader, name: str) -> tuple[str, ...]:
+def _origins(read: Reader, name: str) -> tuple[str, ...]:
     origins = read.listing(name)
     for origin in origins:
         if urlsplit(origin).scheme not in {"http", "https"}:
@@ -474,7 +388,7 @@ def _origins(read: _Reader, name: str) -> tuple[str, ...]:
     return origins
 
 
-def _site_url(read: _Reader) -> str:
+def _site_url(read: Reader) -> str:
     """Return under which address programs elsewhere reach the site."""
     host = read.text("NOCTIS_WEB_HOST", default="127.0.0.1")
     port = read.port("NOCTIS_WEB_PORT", default=8000)
@@ -482,7 +396,7 @@ def _site_url(read: _Reader) -> str:
     return read.url("NOCTIS_SITE_URL", schemes=("http", "https"), default=own).rstrip("/")
 
 
-def _networks(read: _Reader, name: str) -> tuple[Network, ...]:
+def _networks(read: Reader, name: str) -> tuple[Network, ...]:
     found = []
     for text in read.listing(name):
         try:
@@ -492,7 +406,7 @@ def _networks(read: _Reader, name: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def _frames_in_redis(read: _Reader, redis_url: str) -> bool:
+def _frames_in_redis(read: Reader, redis_url: str) -> bool:
     """Whether made pictures are kept in Redis rather than in the data directory."""
     where = read.text("NOCTIS_FRAME_CACHE", default="disk")
     if where not in ("disk", "redis"):
@@ -502,7 +416,7 @@ def _frames_in_redis(read: _Reader, redis_url: str) -> bool:
     return where == "redis"
 
 
-def _second_factor(read: _Reader) -> str:
+def _second_factor(read: Reader) -> str:
     """Return who has to have a second factor."""
     who = read.text("NOCTIS_SECOND_FACTOR", default="optional").lower()
     if who not in _SECOND_FACTOR:
@@ -512,7 +426,7 @@ def _second_factor(read: _Reader) -> str:
     return who
 
 
-def _worklist_port(read: _Reader, aet: str, port: int) -> WorklistPort | None:
+def _worklist_port(read: Reader, aet: str, port: int) -> WorklistPort | None:
     """Return the worklist's own listener; without one, it is served beside everything else."""
     own = WorklistPort(
         ae_title=read.ae_title("MWL_AET", default=aet), port=read.port("MWL_PORT", default=port)
@@ -524,7 +438,7 @@ def _worklist_port(read: _Reader, aet: str, port: int) -> WorklistPort | None:
     return None
 
 
-def _tls(read: _Reader) -> Tls | None:
+def _tls(read: Reader) -> Tls | None:
     if not read.text("DICOM_TLS_PORT"):
         return None
     port = read.port("DICOM_TLS_PORT", default=2762)
@@ -535,7 +449,7 @@ def _tls(read: _Reader) -> Tls | None:
     return Tls(port=port, cert=cert, key=key, ca=read.file("DICOM_TLS_CA"))
 
 
-def _database_url(read: _Reader, data_dir: Path) -> str:
+def _database_url(read: Reader, data_dir: Path) -> str:
     url = read.url("DATABASE_URL", schemes=("postgres", "postgresql", "sqlite"))
     if url:
         return url
@@ -543,7 +457,7 @@ def _database_url(read: _Reader, data_dir: Path) -> str:
     return f"sqlite:///{path if path.is_absolute() else PROJECT_DIR / path}"
 
 
-def _object_store(read: _Reader) -> ObjectStore:
+def _object_store(read: Reader) -> ObjectStore:
     use_ssl = read.flag("AWS_S3_USE_SSL", default=True)
     endpoint_url = read.text("AWS_S3_ENDPOINT_URL", "MINIO_ENDPOINT_URL")
     if endpoint_url and "://" not in endpoint_url:
@@ -560,24 +474,16 @@ def _object_store(read: _Reader) -> ObjectStore:
         endpoint_url=endpoint_url,
         use_ssl=use_ssl,
         # Servers of one's own seldom have a name for each bucket.
-        addressing_style=_one_of(
-            read,
+        addressing_style=read.one_of(
             "AWS_S3_ADDRESSING_STYLE",
             ("path", "virtual", "auto"),
             default="path" if endpoint_url else "auto",
         ),
-        encryption=_one_of(read, "AWS_S3_ENCRYPTION", ("AES256", "aws:kms"), default=""),
+        encryption=read.one_of("AWS_S3_ENCRYPTION", ("AES256", "aws:kms"), default=""),
         encryption_key_id=read.text("AWS_S3_ENCRYPTION_KEY_ID"),
         cache_bytes=read.whole("NOCTIS_OBJECT_CACHE_MB", default=20480, least=64, most=10**9)
         * 2**20,
     )
-
-
-def _one_of(read: _Reader, name: str, allowed: tuple[str, ...], *, default: str) -> str:
-    found = read.text(name, default=default)
-    if found not in (*allowed, default):
-        raise ConfigError(name, found, f"write {', '.join(allowed[:-1])} or {allowed[-1]}")
-    return found
 
 
 def secret_from_file(path: Path, *, length: int = 50) -> str:

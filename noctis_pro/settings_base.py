@@ -13,10 +13,11 @@ from typing import Any
 import dj_database_url
 
 from noctis_pro import config
+from noctis_pro.variables import ConfigError
 
 try:
     CONFIG = config.current()
-except config.ConfigError as error:
+except ConfigError as error:
     # Every process reads its settings first: one line with the variable's name, no traceback.
     sys.exit(f"NoctisPro cannot start: {error}")
 BASE_DIR = config.PROJECT_DIR

@@ -25,7 +25,8 @@ from pathlib import Path
 from types import FrameType
 
 from noctis_pro import config
-from noctis_pro.config import PROJECT_DIR, Config, ConfigError
+from noctis_pro.config import PROJECT_DIR, Config
+from noctis_pro.variables import ConfigError
 
 ADMIN_PASSWORD_FILE = "initial-admin-password"  # noqa: S105 - a file's name
 DEMO_PASSWORDS_FILE = "demo-passwords"

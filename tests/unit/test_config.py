@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from noctis_pro import config
-from noctis_pro.config import ConfigError, load
+from noctis_pro.config import load
+from noctis_pro.variables import ConfigError
 
 VAR = config.PROJECT_DIR / "var"
 

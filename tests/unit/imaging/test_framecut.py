@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import RLELossless
 
 from imaging import framecut
-from imaging.framecut import FrameCutError, FrameSelection, Problem
+from imaging.framechoice import FrameCutError, FrameSelection, Problem
 from imaging.header import read_index
 from imaging.part10 import part10_header
 from imaging.pixels import PixelFacts, decode_frame
