@@ -10,7 +10,16 @@ from django.db import transaction
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from archive import access, analysis_catalogue, audit, jobs, outbox, remote_programs, rules
+from archive import (
+    access,
+    analysis_catalogue,
+    audit,
+    jobs,
+    outbox,
+    registrations,
+    remote_programs,
+    rules,
+)
 from archive.access import Actor
 from archive.analysis_catalogue import Program
 from archive.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
@@ -51,16 +60,12 @@ class ServiceDraft:
 
 def services(actor: Actor) -> QuerySet[AnalysisService]:
     """Return every registered service."""
-    _require_administrator(actor)
-    return AnalysisService.objects.select_related("facility")
+    return registrations.listing(actor, AnalysisService)
 
 
 def service_for(actor: Actor, key: UUID) -> AnalysisService:
     """Return one service."""
-    service = services(actor).filter(pk=key).first()
-    if service is None:
-        raise NotFoundError("There is no such service; it may have been removed.")
-    return service
+    return registrations.find(actor, AnalysisService, key, "service")
 
 
 def program_of(key: str) -> Program:
@@ -95,7 +100,7 @@ def add_service(actor: Actor, draft: ServiceDraft) -> AnalysisService:
     InvalidInputError
         With a sentence that says what to change.
     """
-    _require_administrator(actor)
+    registrations.require_administrator(actor)
     program_of(draft.program)
     if not SHORTEST_S <= draft.time_limit_s <= LONGEST_S:
         raise InvalidInputError(f"The time limit is {SHORTEST_S} to {LONGEST_S} seconds.")
@@ -123,26 +128,17 @@ def sentence(service: AnalysisService) -> str:
 
 def switch_service(actor: Actor, service: AnalysisService, *, is_active: bool) -> None:
     """Switch a service on from now on, or off; what waits in the queue stays there."""
-    _require_administrator(actor)
+    registrations.require_administrator(actor)
     with transaction.atomic():
-        service.is_active = is_active
         service.active_since = timezone.now() if is_active else None
-        service.save(update_fields=["is_active", "active_since"])
-        verb = "analysis.on" if is_active else "analysis.off"
-        audit.record(actor, verb, service, sentence=sentence(service))
+        service.save(update_fields=["active_since"])
+        said = {"sentence": sentence(service)}
+        registrations.switch(actor, service, "analysis", said, is_active=is_active)
 
 
 def remove_service(actor: Actor, service: AnalysisService) -> None:
     """Forget a service; what it found stays."""
-    _require_administrator(actor)
-    with transaction.atomic():
-        audit.record(actor, "analysis.remove", service, sentence=sentence(service))
-        service.delete()
-
-
-def _require_administrator(actor: Actor) -> None:
-    if not actor.is_administrator:
-        raise ForbiddenError("Analyses are set up by administrators. Ask one of them.")
+    registrations.remove(actor, service, "analysis", {"sentence": sentence(service)})
 
 
 # --- the queue

@@ -10,10 +10,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
-from archive import audit, outward, webhooks
+from archive import audit, outward, registrations, webhooks
 from archive.access import Actor
 from archive.analysis_catalogue import Program
-from archive.errors import ForbiddenError, InvalidInputError, NotFoundError
+from archive.errors import InvalidInputError
 from archive.models import AnalysisRun, RemoteProgram
 from worklist.models import Facility
 
@@ -40,16 +40,12 @@ class RemoteDraft:
 
 def listing(actor: Actor) -> QuerySet[RemoteProgram]:
     """Return every registered program."""
-    _require_administrator(actor)
-    return RemoteProgram.objects.select_related("facility")
+    return registrations.listing(actor, RemoteProgram)
 
 
 def program_for(actor: Actor, key: UUID) -> RemoteProgram:
     """Return one program."""
-    row = listing(actor).filter(pk=key).first()
-    if row is None:
-        raise NotFoundError("There is no such program; it may have been removed.")
-    return row
+    return registrations.find(actor, RemoteProgram, key, "program")
 
 
 def programs(facility_id: UUID | None = None) -> dict[str, Program]:
@@ -102,7 +98,7 @@ def add(actor: Actor, draft: RemoteDraft) -> RemoteProgram:
     InvalidInputError
         With a sentence that says what to change.
     """
-    _require_administrator(actor)
+    registrations.require_administrator(actor)
     said = {name: getattr(draft, name).strip() for name in _LONGEST}
     if not said["name"]:
         raise InvalidInputError("Give the program a name: people see it beside what it finds.")
@@ -124,16 +120,12 @@ def add(actor: Actor, draft: RemoteDraft) -> RemoteProgram:
 
 def switch(actor: Actor, row: RemoteProgram, *, is_active: bool) -> None:
     """Let a program be asked, or not any more; what it works on is then given up."""
-    _require_administrator(actor)
-    with transaction.atomic():
-        row.is_active = is_active
-        row.save(update_fields=["is_active"])
-        audit.record(actor, f"analysis.program.{'on' if is_active else 'off'}", row, url=row.url)
+    registrations.switch(actor, row, "analysis.program", {"url": row.url}, is_active=is_active)
 
 
 def change_secret(actor: Actor, row: RemoteProgram) -> str:
     """Make another secret, and return it as the service reads it; the old one is good no more."""
-    _require_administrator(actor)
+    registrations.require_administrator(actor)
     with transaction.atomic():
         row.secret_number += 1
         row.save(update_fields=["secret_number"])
@@ -143,12 +135,4 @@ def change_secret(actor: Actor, row: RemoteProgram) -> str:
 
 def remove(actor: Actor, row: RemoteProgram) -> None:
     """Forget a program; what it found stays."""
-    _require_administrator(actor)
-    with transaction.atomic():
-        audit.record(actor, "analysis.program.remove", row, url=row.url)
-        row.delete()
-
-
-def _require_administrator(actor: Actor) -> None:
-    if not actor.is_administrator:
-        raise ForbiddenError("Analyses are set up by administrators. Ask one of them.")
+    registrations.remove(actor, row, "analysis.program", {"url": row.url})

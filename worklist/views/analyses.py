@@ -30,10 +30,10 @@ from archive.models import (
 )
 from archive.rules import Conditions, Preview
 from worklist.models import Modality
+from worklist.views import queues
 from worklist.views.forms import read_time, read_uuid
 from worklist.views.guards import actor_of, administrator_of
 
-_MOST_SHOWN = 200
 _IN_PLACE = (ConflictError, InvalidInputError, ForbiddenError)
 
 
@@ -51,26 +51,9 @@ class ServiceLine:
 def queue_page(request: HttpRequest) -> HttpResponse:
     """Show what is, was and will be analysed, why, and what went wrong."""
     actor = actor_of(request)
-    text = request.GET.get("state", "")
-    if text and text not in AnalysisState.values:
-        raise InvalidInputError(f"'state' is one of {', '.join(AnalysisState.values)}.")
-    rows = analyses.queue(actor)
-    shown = list(analyses.queue(actor, AnalysisState(text) if text else None)[:_MOST_SHOWN])
-    audit.record(actor, "analysis.list", count=len(shown))
-    context = {
-        "entries": shown,
-        "most_shown": _MOST_SHOWN,
-        "state": text,
-        "tabs": [("", "All", rows.count())]
-        + [
-            (value, name, rows.filter(state=value).count()) for value, name in AnalysisState.choices
-        ],
-        "actor": actor,
-        "zone": preferences.zone_of(request),
-    }
-    is_bare = request.GET.get("part") == "queue"
-    name = "_analysis_queue" if is_bare else "analysis_queue"
-    return render(request, f"worklist/{name}.html", context)
+    context = queues.listed(request, analyses.queue(actor), AnalysisState.choices)
+    audit.record(actor, "analysis.list", count=len(context["entries"]))
+    return queues.page(request, "analysis_queue", context)
 
 
 @login_required
@@ -88,22 +71,11 @@ def cancel(request: HttpRequest, run_id: UUID) -> HttpResponse:
 
 
 def _change(
-    request: HttpRequest, run_id: UUID, change: Callable[[Actor, AnalysisRun], None], text: str
+    request: HttpRequest, run_id: UUID, act: Callable[[Actor, AnalysisRun], None], text: str
 ) -> HttpResponse:
-    actor = actor_of(request)
-    run = analyses.run_for(actor, run_id)
-    is_script = not request.accepts("text/html")
-    try:
-        change(actor, run)
-    except _IN_PLACE as error:
-        if is_script:
-            raise
-        messages.error(request, str(error))
-        return redirect("worklist:analysis-queue")
-    if is_script:
-        return JsonResponse({"message": text})
-    messages.success(request, gettext(text))
-    return redirect("worklist:analysis-queue")
+    run = analyses.run_for(actor_of(request), run_id)
+    page = "worklist:analysis-queue"
+    return queues.change(request, act, run, gettext(text), page=page, in_place=_IN_PLACE)
 
 
 @login_required
@@ -161,7 +133,7 @@ def finding_page(request: HttpRequest, study_id: UUID) -> HttpResponse:
     audit.record(actor, "study.view", study, by="findings")
     context = {
         "study": study,
-        "runs": list(findings.runs_of(actor, study)[:_MOST_SHOWN]),
+        "runs": list(findings.runs_of(actor, study)[: queues.MOST_SHOWN]),
         "programs": list(analyses.programs(study.facility_id).values()),
         "actor": actor,
         "zone": preferences.zone_of(request),

@@ -19,14 +19,13 @@ from accounts import preferences
 from archive import access, destinations, facilities, routing, rules
 from archive.access import Actor
 from archive.errors import ArchiveError, ConflictError, InvalidInputError
-from archive.models import Destination, ForwardRule, Transmission, TransmissionState
+from archive.models import Destination, ForwardRule, TransmissionState
 from archive.rules import Preview, RuleDraft
 from worklist.models import Modality
+from worklist.views import queues
 from worklist.views.bodies import json_object
 from worklist.views.forms import read_time, read_uuid
 from worklist.views.guards import actor_of, administrator_of, api_login_required
-
-_MOST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +42,9 @@ class RuleLine:
 def queue_page(request: HttpRequest) -> HttpResponse:
     """Show what is, was and will be sent, why, and what went wrong."""
     actor = actor_of(request)
-    text = request.GET.get("state", "")
-    if text and text not in TransmissionState.values:
-        raise InvalidInputError(f"'state' is one of {', '.join(TransmissionState.values)}.")
-    state = TransmissionState(text) if text else None
-    rows = routing.queue(actor)
-    context = {
-        "entries": list(routing.queue(actor, state)[:_MOST_SHOWN]),
-        "most_shown": _MOST_SHOWN,
-        "state": text,
-        "tabs": [("", "All", rows.count())]
-        + [(value, name, rows.filter(state=value).count()) for value, name in _TABS],
-        "actor": actor,
-        "may_send": routing.may_send(actor),
-        "zone": preferences.zone_of(request),
-    }
-    is_bare = request.GET.get("part") == "queue"
-    template = "worklist/_forwarding_queue.html" if is_bare else "worklist/forwarding_queue.html"
-    return render(request, template, context)
+    context = queues.listed(request, routing.queue(actor), _TABS)
+    context["may_send"] = routing.may_send(actor)
+    return queues.page(request, "forwarding_queue", context)
 
 
 _TABS = [
@@ -76,36 +60,18 @@ _TABS = [
 @require_POST
 def retry_entry(request: HttpRequest, entry_id: UUID) -> HttpResponse:
     """Send now."""
-    actor = actor_of(request)
-    return _change(request, actor, routing.entry_for(actor, entry_id), "retry")
+    entry = routing.entry_for(actor_of(request), entry_id)
+    text = f"It is sent to {entry.destination.ae_title} now."
+    return queues.change(request, routing.retry, entry, text, page="worklist:forwarding-queue")
 
 
 @login_required
 @require_POST
 def cancel_entry(request: HttpRequest, entry_id: UUID) -> HttpResponse:
     """Send no more of it."""
-    actor = actor_of(request)
-    return _change(request, actor, routing.entry_for(actor, entry_id), "cancel")
-
-
-def _change(request: HttpRequest, actor: Actor, entry: Transmission, what: str) -> HttpResponse:
-    is_script = not request.accepts("text/html")
-    try:
-        if what == "retry":
-            routing.retry(actor, entry)
-            text = f"It is sent to {entry.destination.ae_title} now."
-        else:
-            routing.cancel(actor, entry)
-            text = f"No more of it is sent to {entry.destination.ae_title}."
-    except ConflictError as error:
-        if is_script:
-            raise
-        messages.error(request, str(error))
-    else:
-        if is_script:
-            return JsonResponse({"message": text})
-        messages.success(request, text)
-    return redirect("worklist:forwarding-queue")
+    entry = routing.entry_for(actor_of(request), entry_id)
+    text = f"No more of it is sent to {entry.destination.ae_title}."
+    return queues.change(request, routing.cancel, entry, text, page="worklist:forwarding-queue")
 
 
 @api_login_required
