@@ -40,6 +40,23 @@ def pytest_report_header() -> str:
     return f"services: {os.environ['DATABASE_URL']}, {os.environ['REDIS_URL']}"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the services have no part in: it runs once, with all other tests."""
+    left_out = [item for item in items if not _concerns_services(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if _concerns_services(item)]
+
+
+def _concerns_services(item: pytest.Item) -> bool:
+    if "apps" not in item.path.parts:
+        return True
+    if item.get_closest_marker("embedded"):
+        return False
+    used = set(getattr(item, "fixturenames", ()))
+    return bool(item.get_closest_marker("django_db") or used & {"db", "transactional_db"})
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Refuse a run that would quietly use the embedded default after all."""

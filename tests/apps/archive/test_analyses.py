@@ -146,6 +146,7 @@ def test_an_arriving_study_is_measured(
     assert not analysis_work.work_folder(run.pk).exists()
 
 
+@pytest.mark.embedded
 def test_the_segmentation_is_where_the_bone_is(
     reader: Actor, study: Study, store: Path, tmp_path: Path
 ) -> None:
@@ -203,6 +204,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("body_of", "words"), BAD.values(), ids=BAD)
+@pytest.mark.embedded
 def test_programs_that_do_wrong_harm_nothing(
     reader: Actor, study: Study, installed: Callable[..., str], body_of: str, words: str
 ) -> None:
@@ -216,6 +218,7 @@ def test_programs_that_do_wrong_harm_nothing(
     assert not analysis_work.work_folder(run.pk).exists()
 
 
+@pytest.mark.embedded
 def test_a_program_sees_no_secrets_and_no_stored_file(
     reader: Actor, study: Study, installed: Callable[..., str], store: Path
 ) -> None:
@@ -238,6 +241,7 @@ def test_a_program_sees_no_secrets_and_no_stored_file(
         assert (store / image.storage_key).read_bytes() != b"spoilt"
 
 
+@pytest.mark.embedded
 def test_what_takes_too_long_is_ended(
     reader: Actor, study: Study, installed: Callable[..., str]
 ) -> None:
@@ -256,6 +260,7 @@ def test_what_takes_too_long_is_ended(
         os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.embedded
 def test_a_killed_worker_begins_again_and_is_given_up_in_the_end(
     reader: Actor, study: Study
 ) -> None:
@@ -326,6 +331,7 @@ def test_services_are_for_administrators(reader: Actor, admin: Actor, study: Stu
         analyses.run_by_hand(reader, study, EXAMPLE.key)
 
 
+@pytest.mark.embedded
 def test_the_example_finds_lungs_and_refuses_what_is_no_volume(
     reader: Actor, facility: Facility, at_once: None
 ) -> None:
@@ -342,6 +348,7 @@ def test_the_example_finds_lungs_and_refuses_what_is_no_volume(
     assert Series.objects.count() == 1
 
 
+@pytest.mark.embedded
 def test_a_real_head_is_measured(data: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     study = tmp_path / "study"

@@ -26,6 +26,8 @@ from tests.codestreams import compressed_instance, jpeg_2000, noise, slow_jpeg_2
 from tests.dicom import make_instance, to_bytes
 from worklist.models import DicomImage, Facility
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture(autouse=True)
 def own_workers() -> Iterator[None]:
