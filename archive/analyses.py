@@ -65,7 +65,10 @@ def services(actor: Actor) -> QuerySet[AnalysisService]:
 
 def service_for(actor: Actor, key: UUID) -> AnalysisService:
     """Return one service."""
-    return registrations.find(actor, AnalysisService, key, "service")
+    service = registrations.find(actor, AnalysisService, key)
+    if service is None:
+        raise NotFoundError("There is no such service; it may have been removed.")
+    return service
 
 
 def program_of(key: str) -> Program:

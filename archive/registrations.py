@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from archive import audit
 from archive.access import Actor
-from archive.errors import ForbiddenError, NotFoundError
+from archive.errors import ForbiddenError
 from archive.models import AnalysisService, RemoteProgram
 
 Registered = TypeVar("Registered", AnalysisService, RemoteProgram)
@@ -37,18 +37,9 @@ def listing(actor: Actor, kind: type[Registered]) -> QuerySet[Registered]:
     return kind._default_manager.select_related("facility")
 
 
-def find(actor: Actor, kind: type[Registered], key: UUID, name: str) -> Registered:
-    """Return one by its key; `name` is how people call the kind.
-
-    Raises
-    ------
-    NotFoundError
-        When there is none.
-    """
-    row = listing(actor, kind).filter(pk=key).first()
-    if row is None:
-        raise NotFoundError(f"There is no such {name}; it may have been removed.")
-    return row
+def find(actor: Actor, kind: type[Registered], key: UUID) -> Registered | None:
+    """Return one by its key, if there is one."""
+    return listing(actor, kind).filter(pk=key).first()
 
 
 def switch(

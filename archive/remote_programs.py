@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from archive import audit, outward, registrations, webhooks
 from archive.access import Actor
 from archive.analysis_catalogue import Program
-from archive.errors import InvalidInputError
+from archive.errors import InvalidInputError, NotFoundError
 from archive.models import AnalysisRun, RemoteProgram
 from worklist.models import Facility
 
@@ -45,7 +45,10 @@ def listing(actor: Actor) -> QuerySet[RemoteProgram]:
 
 def program_for(actor: Actor, key: UUID) -> RemoteProgram:
     """Return one program."""
-    return registrations.find(actor, RemoteProgram, key, "program")
+    row = registrations.find(actor, RemoteProgram, key)
+    if row is None:
+        raise NotFoundError("There is no such program; it may have been removed.")
+    return row
 
 
 def programs(facility_id: UUID | None = None) -> dict[str, Program]:
