@@ -15,6 +15,8 @@ from django.utils import timezone
 from archive.models import Heartbeat, Job, JobState
 
 WORKER = "worker"
+# A row of what does not answer, from the first look that found it so (archive.reachable).
+FAILING = "failing"
 
 _EVERY_S = 5.0
 ALIVE_FOR = timedelta(seconds=20)
@@ -62,4 +64,4 @@ def leave(kind: str) -> None:
 
 def forget_old() -> None:
     """Drop the signs of processes that ended long ago."""
-    Heartbeat.objects.filter(at__lt=timezone.now() - _KEEP).delete()
+    Heartbeat.objects.filter(at__lt=timezone.now() - _KEEP).exclude(kind=FAILING).delete()

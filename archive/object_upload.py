@@ -11,18 +11,22 @@ import contextlib
 import fcntl
 import logging
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 
-from archive import object_store, runner, stores
+from archive import heartbeat, object_store, runner, stores
+from archive.models import Heartbeat
 from blobs.errors import (
     BlobDamagedError,
     BlobError,
@@ -42,6 +46,7 @@ _EVERY_S = 1.0
 _LOCK_EVERY_S = 5.0
 _LONGEST_PAUSE_S = 8.0
 _TIDY_EVERY_S = 30.0
+_LOOKED_AT = 1000
 # So much of the disk is left to those who store.
 _RESERVE_BYTES = 4 * 1024**3
 _RESERVED_PART = 0.05
@@ -212,6 +217,28 @@ def waiting() -> tuple[int, int]:
     store = stores.objects()
     sizes = [size for _, size in store.waiting_sizes()] if store is not None else []
     return len(sizes), sum(sizes)
+
+
+def stuck_for() -> timedelta:
+    """Return for how long one file has waited that is next to be uploaded from this machine.
+
+    One is remembered from look to look until it is gone, so that a whole store that is being
+    moved is not taken for a file that cannot be uploaded.
+    """
+    store = stores.objects()
+    mine = f"{heartbeat.FAILING} upload {socket.gethostname()[:40]} "
+    seen = Heartbeat.objects.filter(name__startswith=mine).first()
+    if store is None or is_leaving():
+        return timedelta()
+    if seen is not None:
+        if store.place(seen.name.removeprefix(mine)).exists():
+            return timezone.now() - seen.at
+        seen.delete()
+    keys = [key for key, _ in islice(store.waiting_sizes(), _LOOKED_AT)]
+    # What no row names is nobody's to upload: it is taken away by `archive.reconcile`.
+    for key in islice(object_store.expected_of(keys), 1):
+        Heartbeat.objects.get_or_create(name=f"{mine}{key}", defaults={"kind": heartbeat.FAILING})
+    return timedelta()
 
 
 @runner.pulse

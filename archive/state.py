@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -12,7 +11,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 
-from archive import damage
+from archive import damage, reachable
 from archive.models import Job, JobState
 
 Level = Literal["ok", "warn", "danger"]
@@ -58,24 +57,19 @@ def worst(parts: list[Part]) -> Level:
 
 
 def _receiver() -> Part:
-    host = settings.DICOM_SCP_HOST
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a bind address
-    port = settings.DICOM_SCP_PORT
-    name = settings.DICOM_SCP_AE_TITLE
-    try:
-        with socket.create_connection((reachable, port), timeout=_CONNECT_TIMEOUT_S):
-            cache.delete(_DOWN_SINCE)
-            return Part("Receiver", "ok", f"{name} listens on port {port}.")
-    except OSError:
-        since: datetime = cache.get(_DOWN_SINCE) or timezone.now()
-        # Forgotten when nobody looks: it may have been back meanwhile.
-        cache.set(_DOWN_SINCE, since, _DOWN_REMEMBERED_S)
-        return Part(
-            "Receiver",
-            "danger",
-            f"{name} does not answer on port {port}: scanners cannot send. Start the receiver.",
-            since,
-        )
+    name, port = settings.DICOM_SCP_AE_TITLE, settings.DICOM_SCP_PORT
+    if not reachable.receiver_trouble(_CONNECT_TIMEOUT_S):
+        cache.delete(_DOWN_SINCE)
+        return Part("Receiver", "ok", f"{name} listens on port {port}.")
+    since: datetime = cache.get(_DOWN_SINCE) or timezone.now()
+    # Forgotten when nobody looks: it may have been back meanwhile.
+    cache.set(_DOWN_SINCE, since, _DOWN_REMEMBERED_S)
+    return Part(
+        "Receiver",
+        "danger",
+        f"{name} does not answer on port {port}: scanners cannot send. Start the receiver.",
+        since,
+    )
 
 
 def _queue() -> Part:

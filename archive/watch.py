@@ -13,7 +13,19 @@ from django.conf import settings
 from django.db.models import Min
 from django.utils import timezone
 
-from archive import alerts, audit_shipping, chores, damage, jobs, runner, seals, volumes
+from archive import (
+    alerts,
+    audit_shipping,
+    chores,
+    damage,
+    jobs,
+    object_upload,
+    reachable,
+    runner,
+    seals,
+    stores,
+    volumes,
+)
 from archive.alerts import Finding, Verdict, verdict_of
 from archive.models import (
     AlertLevel,
@@ -26,6 +38,7 @@ from archive.models import (
     Volume,
 )
 from archive.sentences import spoken
+from blobs import BlobStoreUnavailableError
 from worklist.models import Facility, Study
 
 _SAMPLE_EVERY = timedelta(minutes=55)
@@ -38,6 +51,9 @@ _CERTIFICATE_DAYS = 30
 _CERTIFICATE_WELL_DAYS = 33
 _BACKUP_LATE = timedelta(hours=50)
 _SHIPPING_LATE = timedelta(minutes=15)
+# One look may fall into a restart; the next one comes a minute later.
+_FAILING_LEAST = timedelta(seconds=50)
+_UPLOAD_LATE = timedelta(minutes=15)
 _FORWARDING_SEEN = timedelta(days=7)
 # Who sends now and then is not missed: so many studies on so many days within these weeks.
 _USUAL_TIME = timedelta(days=28)
@@ -103,6 +119,58 @@ def disks_free() -> Iterator[Finding]:
             f"The disk of the {volume.name} has {percent:.0f} % left.",
             f"Make room in {volume.path}: the archive takes no images on a full disk.",
         )
+
+
+def receiver_away() -> Iterator[Finding]:
+    """Whether equipment cannot send: the receiver does not answer, at two looks at least."""
+    trouble = reachable.receiver_trouble()
+    yield Finding(
+        verdict=_failing("receiver", trouble),
+        level=AlertLevel.DANGER,
+        text=f"{trouble} Equipment cannot send.",
+        remedy="Start dicom_receiver.py (noctis-receiver), or set DICOM_SCP_HOST and DICOM_PORT to "
+        "where it is. Its log says why it ended.",
+    )
+
+
+def _failing(what: str, trouble: str) -> Verdict:
+    fails_for = reachable.failing_for(what, is_failing=bool(trouble))
+    if not trouble:
+        return Verdict.WELL
+    return Verdict.WRONG if fails_for >= _FAILING_LEAST else Verdict.BETWEEN
+
+
+def bucket_away() -> Iterator[Finding]:
+    """Whether the bucket cannot be used, or does not get what waits for it here."""
+    store = stores.objects(is_patient=True)
+    if store is None:
+        return
+    trouble = ""
+    try:
+        store.bucket.check()
+    except BlobStoreUnavailableError as error:
+        trouble = str(error)
+    count, _ = object_upload.waiting()
+    yield Finding(
+        "answer",
+        _failing("bucket", trouble),
+        AlertLevel.DANGER,
+        f"{trouble[:180]} {count} files wait here for it.",
+        "Images that are in the bucket alone cannot be read. See docs/operations.md, 'Instances "
+        "in a bucket'; nothing is lost, and receiving goes on.",
+    )
+    if trouble:
+        yield Finding("upload", Verdict.BETWEEN)  # nothing can go up now, stuck or not
+        return
+    waits = object_upload.stuck_for()
+    yield Finding(
+        "upload",
+        Verdict.WRONG if waits >= _UPLOAD_LATE else Verdict.WELL,
+        text=f"A file has waited for {waits.total_seconds() // 60:.0f} minutes to go into the "
+        "bucket, which answers.",
+        remedy="The worker's log says why. 'manage.py verify_storage --full' finds files that are "
+        "not what was stored.",
+    )
 
 
 def queue_late() -> Iterator[Finding]:
@@ -310,6 +378,8 @@ def usual_silence(arrivals: list[datetime]) -> timedelta | None:
 
 MINUTELY: list[tuple[str, alerts.Check]] = [
     ("disk.free", disks_free),
+    ("receiver.away", receiver_away),
+    ("bucket.away", bucket_away),
     ("queue.late", queue_late),
     ("forwarding.failed", forwarding_dead),
     ("files.damaged", files_damaged),

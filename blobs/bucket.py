@@ -39,6 +39,11 @@ _CREDENTIALS = {
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "403", "401", "ExpiredToken",
     "InvalidToken", "AuthorizationHeaderMalformed",
 }  # fmt: skip
+# What servers say to an encryption or a key that they do not have.
+_NOT_ENCRYPTED = {
+    "InvalidArgument", "InvalidEncryptionAlgorithmError", "NotImplemented",
+    "ServerSideEncryptionConfigurationNotFoundError",
+}  # fmt: skip
 _LATER = "Nothing is lost; try again later."
 
 
@@ -160,6 +165,7 @@ class Bucket:
     def _put_parts(self, file: BinaryIO, size: int, key: str, sha256: str) -> None:
         where = {"Bucket": self.name, "Key": key}
         part_bytes = max(self._part_bytes, -(-size // _MOST_PARTS))
+        self._forget_parts(key)
         upload_id = self._client.create_multipart_upload(
             **where, Metadata={_DIGEST: sha256}, **self._upload_options
         )["UploadId"]
@@ -182,6 +188,19 @@ class Bucket:
                 logger.warning("The parts of an unfinished upload stay in %s", self.name)
             raise
 
+    def _forget_parts(self, key: str) -> None:
+        """Remove the parts that an upload has left which was killed; nothing else lists them."""
+        try:
+            found = self._client.list_multipart_uploads(Bucket=self.name, Prefix=key)
+            for one in found.get("Uploads", ()):
+                if one["Key"] == key:
+                    self._client.abort_multipart_upload(
+                        Bucket=self.name, Key=key, UploadId=one["UploadId"]
+                    )
+        except ClientError as error:
+            # Not every key may list them; the bucket may have a rule of its own for them.
+            logger.debug("Parts of %s cannot be listed or removed: %s", key, error)
+
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield an object's content in order."""
         with self._asking(key):
@@ -192,9 +211,10 @@ class Bucket:
                 body.close()
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens when there is none."""
+        """Remove an object with whatever began to be one; nothing happens when there is none."""
         with self._asking(key):
             self._client.delete_object(Bucket=self.name, Key=key)
+            self._forget_parts(key)
 
     def listing(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield key and size of every object whose key begins with `prefix`, in order of keys."""
@@ -235,6 +255,11 @@ class Bucket:
             return (
                 f"The object store has no bucket {self.name}. Create it, or correct "
                 "AWS_STORAGE_BUCKET_NAME."
+            )
+        if code in _NOT_ENCRYPTED and self._upload_options:
+            return (
+                f"The object store does not encrypt as it is asked to ({code}). Correct "
+                f"AWS_S3_ENCRYPTION and AWS_S3_ENCRYPTION_KEY_ID, or the server's keys. {_LATER}"
             )
         if code in _CREDENTIALS:
             return (

@@ -24,14 +24,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from accounts.models import ApiToken, Role, User
-from archive import access, facilities, removal
+from archive import access, facilities, reachable, removal
 from archive.access import system_actor
 from archive.errors import NotFoundError
 from archive.facilities import FacilityDraft
 from archive.models import Job, JobState
 from dimse import selfcall
 from noctis_pro import config
-from noctis_pro.readiness import Check, receiver_address
+from noctis_pro.readiness import Check
 from worklist.models import DicomImage, Facility
 
 _CODE = "SELFTEST-"
@@ -93,7 +93,7 @@ def _probe() -> Iterator[_Probe]:
 
 
 def _own_addresses() -> list[str]:
-    host, port = receiver_address()
+    host, port = reachable.receiver_address()
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return ["127.0.0.0/8", "::1/128", *{str(entry[4][0]) for entry in found}]
 
@@ -122,7 +122,7 @@ def _instance() -> Dataset:
 
 def _echo(probe: _Probe) -> Check:
     name = "live traffic: echo"
-    host, port = receiver_address()
+    host, port = reachable.receiver_address()
     try:
         selfcall.echo(probe.ae_title, host, port)
     except selfcall.SelfCallError as error:
@@ -139,7 +139,7 @@ def _echo(probe: _Probe) -> Check:
 
 def _store(probe: _Probe, instance: Dataset) -> tuple[Check, DicomImage | None]:
     name = "live traffic: store"
-    host, port = receiver_address()
+    host, port = reachable.receiver_address()
     try:
         selfcall.store(probe.ae_title, host, port, instance)
         scope = access.Scope(frozenset({probe.facility.pk}))

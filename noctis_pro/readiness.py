@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,13 +12,11 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count
 
-from archive import heartbeat, meters, object_upload, stores
+from archive import heartbeat, meters, object_upload, reachable, stores
 from archive.models import InstanceConflict, Job, Knock, KnockState, OutboxEvent
 from blobs import BlobStoreUnavailableError
 from noctis_pro import figures
 from worklist.models import Facility
-
-_CONNECT_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +49,6 @@ def readiness() -> list[Check]:
     return checks
 
 
-def receiver_address() -> tuple[str, int]:
-    """Return where this machine reaches the receiver."""
-    host = settings.DICOM_SCP_HOST
-    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - bind addresses
-    return anywhere.get(host, host), settings.DICOM_SCP_PORT
-
-
 def _database() -> Check:
     try:
         with connection.cursor() as cursor:
@@ -74,15 +64,12 @@ def _database() -> Check:
 
 
 def _receiver() -> Check:
-    host, port = receiver_address()
-    try:
-        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S):
-            pass
-    except OSError as error:
+    host, port = reachable.receiver_address()
+    if trouble := reachable.receiver_trouble():
         return Check(
             "receiver",
             ok=False,
-            message=f"The receiver does not answer on {host}:{port} ({error.strerror or error}).",
+            message=trouble,
             remedy="Start dicom_receiver.py, or set DICOM_SCP_HOST and DICOM_PORT to where it is.",
         )
     return Check("receiver", ok=True, message=f"The receiver answers on {host}:{port}.")

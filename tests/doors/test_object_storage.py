@@ -12,28 +12,38 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core import mail as mailbox
 from django.core.management import call_command
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
 from archive import (
+    alerts,
     damage,
+    deletions,
     frame_cache,
     object_upload,
+    runner,
     stores,
     sweep,
     verification,
+    watch,
 )
+from archive.access import actor_of
 from archive.errors import StoreUnavailableError
-from archive.models import Damage
+from archive.models import Alert, Damage, Heartbeat
 from blobs import BlobDamagedError, protocol
 from blobs.objects import ObjectStore
 from noctis_pro import readiness
 from noctis_pro.config import ObjectStore as Access
+from notifications.models import Kind, Notification
 from tests import factories, multipart, swift
 from tests.codestreams import noise
 from tests.dicom import make_instance, to_bytes
@@ -174,6 +184,128 @@ def test_every_door_reads_what_only_the_bucket_has(
         assert len([name for name in archive.namelist() if name.endswith(".dcm")]) == 2
 
 
+def test_search_metadata_and_a_disc_need_nothing_but_the_bucket(
+    caller: Caller, images: list[DicomImage], objects: ObjectStore
+) -> None:
+    """QIDO-RS, WADO-RS metadata, WADO-URI, a de-identified export and a disc."""
+    forget(objects)
+    found = caller.get("/dicom-web/studies", params={"StudyInstanceUID": "1.2.1"})
+    assert [study["0020000D"]["Value"] for study in found.json()] == [["1.2.1"]]
+    metadata = caller.get("/dicom-web/studies/1.2.1/metadata")
+    assert {each["00080018"]["Value"][0] for each in metadata.json()} == {
+        image.sop_instance_uid for image in images
+    }
+    query = {
+        "requestType": "WADO", "studyUID": "1.2.1", "seriesUID": "1.2.1.1",
+        "objectUID": "1.2.1.1.2", "contentType": "application/dicom",
+    }  # fmt: skip
+    one = caller.get("/wado", params=query)
+    assert (one.status_code, digest(one.content)) == (200, images[1].sha256)
+    study = images[0].series.study
+    for path in ("disc", "anonymised"):
+        forget(objects)
+        answer = caller.get(f"/api/v1/dicom/studies/{study.pk}/{path}")
+        assert answer.status_code == 200, answer.text
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            members = [archive.read(name) for name in archive.namelist()]
+        assert len([each for each in members if each[128:132] == b"DICM"]) >= 2
+        if path == "disc":
+            assert {digest(each) for each in members} >= {image.sha256 for image in images}
+
+
+def test_the_server_is_asked_to_encrypt_what_it_gets(
+    bucket: ObjectServer, facility: Facility, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OBJECT_STORE = replace(settings.OBJECT_STORE, encryption="AES256")
+    store = stores.objects()
+    assert store is not None
+    monkeypatch.setattr(store.bucket, "_part_bytes", 10_000)
+    asked: dict[str, bytes] = {}
+
+    def note(request: Any, event_name: str, **_: Any) -> None:
+        header = request.headers.get("x-amz-server-side-encryption", b"")
+        asked[event_name.rpartition(".")[2]] = header
+
+    store.bucket._client.meta.events.register("before-send.s3", note)
+    keys = {}
+    for pixels in (noise(8, 8), noise(200, 100)):
+        result = factories.store_bytes(to_bytes(make_instance(pixels)), facility)
+        key = protocol.layout_key(result.sop_instance_uid)
+        keys[key] = (store.root / key).read_bytes()
+    assert object_upload.upload_all(store).uploaded == 2
+    assert (asked["PutObject"], asked["CreateMultipartUpload"]) == (b"AES256", b"AES256")
+    # A part is encrypted as its upload was begun, and may not say so itself.
+    assert (asked["UploadPart"], asked["HeadObject"]) == (b"", b"")
+    assert {key: bucket.content(key) for key in keys} == keys
+
+    # This server has no keys of a key management service, and says so: nothing is stored in clear.
+    settings.OBJECT_STORE = replace(
+        settings.OBJECT_STORE, encryption="aws:kms", encryption_key_id="key-7"
+    )
+    other = stores.objects()
+    assert other is not None
+    factories.store_bytes(to_bytes(make_instance()), facility)
+    with pytest.raises(StoreUnavailableError, match="AWS_S3_ENCRYPTION"):
+        object_upload.upload_all(other)
+    assert bucket.objects().keys() == keys.keys()
+
+
+def test_a_bucket_that_stays_away_is_an_alert_once_in_the_pages_and_by_mail(
+    bucket: ObjectServer, images: list[DicomImage], admin_user: User, settings: Settings
+) -> None:
+    settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+    settings.EMAIL_HOST, settings.ALERT_MAIL_TO = "mail.example.org", ["it@example.org"]
+    patient = stores.objects(is_patient=True)
+    assert patient is not None
+
+    def look(**ago: float) -> list[Alert]:
+        patient.bucket._rests_until = 0.0
+        if ago:
+            at = timezone.now() - timedelta(**ago)
+            assert Heartbeat.objects.filter(kind="failing").update(at=at)
+        alerts.settle("bucket.away", watch.bucket_away())
+        runner.drain()
+        return alerts.open_alerts()
+
+    assert look() == []
+    bucket.kill()
+    try:
+        assert look() == []  # it may be starting again
+        (raised,) = look(minutes=1)
+        assert "does not answer" in raised.text
+        assert raised.level == "danger"
+        assert look(minutes=2) == [raised]
+    finally:
+        bucket.start()
+    assert look() == []
+    (told,) = Notification.objects.filter(user=admin_user, kind=Kind.SITE_ALERT)
+    assert told.title == raised.text[:128]
+    assert [mail.subject.partition("] ")[2][:5] for mail in mailbox.outbox] == ["Now: ", "Over:"]
+
+
+def test_a_file_that_never_goes_up_is_an_alert(
+    objects: ObjectStore, facility: Facility, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = factories.store_bytes(to_bytes(make_instance()), facility)
+    place = objects.root / protocol.layout_key(result.sop_instance_uid)
+    sound = place.read_bytes()
+    place.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+
+    def look() -> list[str]:
+        assert object_upload.upload_all(objects).uploaded == int(place.read_bytes() == sound)
+        alerts.settle("bucket.away", watch.bucket_away())
+        return [row.text for row in alerts.open_alerts()]
+
+    assert look() == []
+    Heartbeat.objects.filter(kind="failing").update(at=timezone.now() - timedelta(minutes=16))
+    assert look() == ["A file has waited for 16 minutes to go into the bucket, which answers."]
+    assert "is not what was stored" in caplog.text
+    place.write_bytes(sound)
+    object_upload.upload_all(objects)
+    alerts.settle("bucket.away", watch.bucket_away())
+    assert alerts.open_alerts() == []
+
+
 def test_while_the_bucket_is_away_reading_says_so_and_receiving_goes_on(
     caller: Caller,
     images: list[DicomImage],
@@ -261,6 +393,15 @@ def test_a_large_object_goes_up_in_parts(
     before = bucket.client.head_object(Bucket=bucket.bucket, Key=key)["LastModified"]
     assert object_upload.upload_all(objects).uploaded == 1
     assert bucket.client.head_object(Bucket=bucket.bucket, Key=key)["LastModified"] == before
+    # A kill before it: the parts that it left go with the next upload.
+    bucket.remove(key)
+    left = bucket.client.create_multipart_upload(Bucket=bucket.bucket, Key=key)["UploadId"]
+    bucket.client.upload_part(
+        Bucket=bucket.bucket, Key=key, UploadId=left, PartNumber=1, Body=stored[:10_000]
+    )
+    (objects.root / key).write_bytes(stored)
+    assert object_upload.upload_all(objects).uploaded == 1
+    assert bucket.content(key) == stored
     assert not bucket.client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads")
 
 
@@ -311,6 +452,54 @@ def test_what_the_bucket_lost_comes_back_from_what_was_set_aside(
     assert object_upload.waiting()[0] == 1
     assert object_upload.upload_all(objects).uploaded == 1
     assert digest(bucket.content(key)) == images[0].sha256
+
+
+def test_a_deleted_study_comes_back_from_the_bucket_until_it_is_destroyed(
+    caller: Caller,
+    images: list[DicomImage],
+    objects: ObjectStore,
+    bucket: ObjectServer,
+    admin_user: User,
+) -> None:
+    path = f"/api/v1/dicom/image/{images[0].pk}/file"
+    actor = actor_of(admin_user)
+    gone = deletions.delete_study(actor, images[0].series.study_id, "sent by mistake")
+    forget(objects)
+    assert object_upload.upload_all(objects).erased == 0
+    assert caller.get(path).status_code == 404
+    assert len(bucket.objects()) == 2  # until the retention period ends
+
+    deletions.restore(actor, gone.pk)
+    assert digest(caller.get(path).content) == images[0].sha256
+    gone = deletions.delete_study(actor, images[0].series.study_id, "sent by mistake")
+    deletions.destroy(actor, gone.pk)
+    assert object_upload.upload_all(objects).erased == 2
+    assert bucket.objects() == {}
+    assert list(objects.cache.root.rglob("*.dcm")) == []
+    assert verification.verify(is_full=True).is_sound
+
+
+def test_a_bucket_that_somebody_emptied_is_said_to_be_empty(
+    caller: Caller, images: list[DicomImage], objects: ObjectStore, bucket: ObjectServer
+) -> None:
+    for key in bucket.objects():
+        bucket.remove(key)
+    forget(objects)
+    for path, status in (
+        (f"/api/v1/dicom/image/{images[0].pk}/file", 500),
+        (f"/api/v1/dicom/image/{images[0].pk}/frames/1.png", 422),
+        ("/dicom-web/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1", 404),
+    ):
+        answer = caller.get(path, headers={"Accept": "*/*"})
+        assert_problem(answer, status, "missing")
+    out = io.StringIO()
+    with pytest.raises(SystemExit):
+        call_command("verify_storage", "--full", stdout=out)
+    assert "2 rows without their file" in out.getvalue()
+    assert all(image.storage_key in out.getvalue() for image in images)
+    read_again()
+    alerts.settle("files.damaged", watch.files_damaged())
+    assert [row.text for row in alerts.open_alerts()] == ["2 stored files are damaged or missing."]
 
 
 def test_what_is_destroyed_leaves_the_bucket_too(

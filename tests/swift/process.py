@@ -24,7 +24,8 @@ bind_ip = 127.0.0.1
 bind_port = {port}
 log_level = WARNING
 [pipeline:main]
-pipeline = catch_errors gatekeeper cache listing_formats s3api tempauth slo proxy-server
+pipeline = catch_errors gatekeeper cache listing_formats s3api tempauth slo keymaster encryption
+    proxy-server
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]
@@ -43,6 +44,11 @@ use = egg:swift#tempauth
 user_noctis_pacs = correct-horse .admin
 [filter:slo]
 use = egg:swift#slo
+[filter:keymaster]
+use = egg:swift#keymaster
+encryption_root_secret = bm9jdGlzLXRlc3RzLW5vdC1hLXNlY3JldC1vZi1hbnlib2R5cw==
+[filter:encryption]
+use = egg:swift#encryption
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.utils import timezone
 
-from archive import alerts, audit, chores, jobs, runner, volumes, watch
+from archive import alerts, audit, chores, heartbeat, jobs, runner, volumes, watch
 from archive.access import system_actor
 from archive.alerts import Finding, Verdict
 from archive.models import (
@@ -26,6 +27,7 @@ from archive.models import (
     Damage,
     Destination,
     FacilityUsage,
+    Heartbeat,
     Job,
     OutboxEvent,
     Transmission,
@@ -249,6 +251,37 @@ def test_events_without_seal_are_an_alert() -> None:
     assert settle("audit.unsealed") == []
     AuditEvent.objects.update(at=timezone.now() - timedelta(minutes=11))
     assert settle("audit.unsealed")
+
+
+# Receiver -----------------------------------------------------------------------------------------
+
+
+def earlier(what: str, **ago: float) -> None:
+    """Let a failure have begun before."""
+    at = timezone.now() - timedelta(**ago)
+    assert Heartbeat.objects.filter(name__startswith=f"failing {what}").update(at=at) == 1
+
+
+def test_a_receiver_that_stays_away_is_an_alert_until_it_answers(settings: Any) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        settings.DICOM_SCP_HOST = "127.0.0.1"
+        settings.DICOM_SCP_PORT = listener.getsockname()[1]  # nobody listens yet
+        assert settle("receiver.away") == []  # it may be starting again
+        earlier("receiver", minutes=1)
+        (found,) = settle("receiver.away")
+        assert found.level == "danger"
+        assert f"does not answer on 127.0.0.1:{settings.DICOM_SCP_PORT}" in found.text
+        assert "Equipment cannot send" in found.text
+        # A failure of days is remembered, and told once.
+        earlier("receiver", days=3)
+        heartbeat.forget_old()
+        assert settle("receiver.away") == [found]
+        listener.listen()
+        assert settle("receiver.away") == []
+    told = OutboxEvent.objects.filter(kind="alert.changed").order_by("id")
+    assert [event.payload["is_open"] for event in told] == [True, False]
+    assert settle("receiver.away") == []
 
 
 # Certificates, senders ----------------------------------------------------------------------------
