@@ -11,10 +11,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from archive.errors import (
     ConflictError,
     ForbiddenError,
     InvalidInputError,
+    NotDicomError,
     NotFoundError,
     TooLargeError,
 )
@@ -317,6 +319,36 @@ def join(
         appending.close()
     _forget(parts)
     return row
+
+
+@contextmanager
+def whole_part(actor: Actor, part_id: UUID) -> Iterator[BinaryIO]:
+    """Give a complete part to whoever stores it otherwise than as an upload of its own.
+
+    It is gone when that went well, and when its bytes were wrong; else it may be asked for again.
+
+    Raises
+    ------
+    NotFoundError, ForbiddenError
+    ConflictError
+        When it is no part, or not complete.
+    """
+    row = upload_for(actor, part_id)
+    if not row.is_part or row.offset != row.length:
+        raise ConflictError(
+            "This upload is not complete, or was not begun with 'Upload-Concat: partial'."
+        )
+    try:
+        file = path_of(row.pk).open("rb")
+    except FileNotFoundError:
+        raise NotFoundError("The upload's bytes are gone. Begin a new one.") from None
+    with file:
+        try:
+            yield cast("BinaryIO", file)
+        except (InvalidInputError, NotDicomError, TooLargeError):
+            _forget([row])
+            raise
+    _forget([row])
 
 
 # Ended --------------------------------------------------------------------------------------------

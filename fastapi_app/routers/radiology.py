@@ -32,8 +32,13 @@ _BINARY: dict[str, Any] = {
                     "properties": {
                         "image_uuid": {"type": "string", "format": "uuid"},
                         "file": {"type": "string", "format": "binary"},
+                        "upload": {
+                            "type": "string",
+                            "description": "Instead of the file: the address of a complete upload "
+                            "in pieces, begun with Upload-Concat: partial.",
+                        },
                     },
-                    "required": ["image_uuid", "file"],
+                    "required": ["image_uuid"],
                 }
             }
         },
@@ -65,6 +70,13 @@ async def upload_binary(request: Request) -> Response:
         image_uuid, file = form.get("image_uuid"), form.get("file")
         if not isinstance(image_uuid, str):
             raise InvalidInputError("Send the image's UUID in the field 'image_uuid'.")
+        upload = form.get("upload")
+        if isinstance(upload, str):
+            return JSONResponse(
+                await gate.serve(
+                    request, lambda actor: radiology.store_uploaded(actor, image_uuid, upload)
+                )
+            )
         if not isinstance(file, UploadFile):
             raise InvalidInputError("Send the file in the multipart field 'file'.")
         stream = file.file

@@ -11,7 +11,7 @@ from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from archive import access, audit, image_links
+from archive import access, audit, image_links, resumable
 from archive.access import Actor
 from archive.errors import InvalidInputError, NotFoundError
 from fastapi_app import gate
@@ -122,6 +122,27 @@ def store(actor: Actor, image_uuid: str, stream: BinaryIO) -> Document:
     """Store the file of an announced image."""
     row, warning = offline.attach(actor, _uuid(image_uuid), stream)
     return _document(row) | {"warning": warning or None}
+
+
+def store_uploaded(actor: Actor, image_uuid: str, upload: str) -> Document:
+    """Store the file of an announced image that came in pieces before; again, it says the same.
+
+    Parameters
+    ----------
+    upload : address or id of the upload, complete and begun with `Upload-Concat: partial`
+    """
+    try:
+        upload_id = UUID(upload.rstrip("/").rpartition("/")[2])
+    except ValueError:
+        raise NotFoundError("'upload' names no upload of this site.") from None
+    image = offline.image_for(actor, _uuid(image_uuid))
+    try:
+        with resumable.whole_part(actor, upload_id) as stream:
+            return store(actor, image_uuid, stream)
+    except NotFoundError:
+        if image.state == OfflineState.METADATA_UPLOADED:
+            raise
+        return _document(image)  # its answer was lost: the pieces are gone because it is stored
 
 
 def acknowledge(actor: Actor, body: AcknowledgeBody) -> Document:
