@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -24,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 _PREPARE = """
 import json
 from django.test import Client
-from accounts.models import Role
+from accounts.models import ApiToken, Role
 from tests import factories
 north = factories.facility("NORTH", "North Clinic")
 south = factories.facility("SOUTH", "South Clinic")
@@ -33,6 +34,11 @@ for name, owner in (("nora", north), ("sam", south)):
     client = Client()
     client.force_login(factories.user(name, Role.RADIOLOGIST, [owner]))
     found[name] = client.cookies["noctis_session"].value
+sender = factories.user("tess", Role.TECHNOLOGIST, [north])
+client = Client()
+client.force_login(sender)
+found["tess"] = client.cookies["noctis_session"].value
+found["token of tess"] = ApiToken.issue(sender, expires_at=None)[1]
 print(json.dumps(found))
 """
 _STORE = """
@@ -148,6 +154,32 @@ def test_a_study_is_told_once_on_every_process_to_those_who_may_see_it(web: Web)
         assert [m["study_id"] for m in told_until_new(other, elsewhere)] == [elsewhere]
     # The processes look for news often enough to tell them within a second.
     assert relay.POLL_S <= 0.5
+
+
+def test_progress_of_an_upload_is_told_to_its_sender_alone(web: Web) -> None:
+    uploads = f"http://127.0.0.1:{web.ports[1]}/api/v1/dicom/uploads"
+    headers = {
+        "Tus-Resumable": "1.0.0",
+        "Authorization": f"Bearer {web.sessions['token of tess']}",
+    }
+    kind = {"Content-Type": "application/offset+octet-stream"}
+    with web.open("tess", 0) as mine, web.open("nora", 0) as other:
+        for socket in (mine, other):
+            assert json.loads(socket.recv(timeout=10))["type"] == "hello"
+        begun = httpx.post(uploads, headers={**headers, "Upload-Length": "10"})
+        assert begun.status_code == 201, begun.text
+        address = f"{uploads}/{begun.headers['location'].rpartition('/')[2]}"
+        for offset, piece in ((0, b"1234"), (4, b"567")):
+            at = {**headers, **kind, "Upload-Offset": str(offset)}
+            assert httpx.patch(address, headers=at, content=piece).status_code == 204
+        told = [json.loads(mine.recv(timeout=30)) for _ in range(2)]
+        assert {message["type"] for message in told} == {"upload.progress"}
+        assert [(one["state"], one["offset"], one["length"]) for one in told] == [
+            ("receiving", 4, 10), ("receiving", 7, 10),
+        ]  # fmt: skip
+        other.send('{"type": "ping"}')
+        assert json.loads(other.recv(timeout=10))["type"] == "pong"
+        assert httpx.delete(address, headers=headers).status_code == 204
 
 
 def test_signing_out_closes_every_socket(web: Web) -> None:
