@@ -38,7 +38,6 @@ _CODE = "SELFTEST-"
 _LEFT_BEHIND_AFTER = timedelta(minutes=10)
 _SIZE = 64
 _HTTP_TIMEOUT_S = 20
-_WORK_TIMEOUT_S = 20.0
 _LOOK_EVERY_S = 0.1
 
 
@@ -179,11 +178,12 @@ def _picture(probe: _Probe, image: DicomImage, sent: np.ndarray) -> Check:
 def _work(image: DicomImage) -> Check:
     """Wait until the worker has done what the arrival of an instance asks for."""
     name = "live traffic: background work"
+    timeout_s: float = settings.HEALTH_WORK_TIMEOUT_S
     about = [str(image.pk), str(image.series_id), str(image.series.study_id)]
     # What waits until the study has been quiet for a while (forwarding, orders) is not due yet.
-    soon = timezone.now() + timedelta(seconds=_WORK_TIMEOUT_S / 2)
+    soon = timezone.now() + timedelta(seconds=timeout_s / 2)
     jobs = Job.objects.filter(key__in=about).exclude(state=JobState.QUEUED, run_at__gt=soon)
-    deadline = time.monotonic() + _WORK_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         states = set(jobs.values_list("state", flat=True))
         if JobState.FAILED in states:
@@ -195,7 +195,7 @@ def _work(image: DicomImage) -> Check:
             return Check(name, ok=True, message="The worker did what the instance asked for.")
         time.sleep(_LOOK_EVERY_S)
     waiting = Job.objects.filter(state=JobState.QUEUED).count()
-    text = f"The jobs of a stored instance are not done after {_WORK_TIMEOUT_S:.0f} s"
+    text = f"The jobs of a stored instance are not done after {timeout_s:.0f} s"
     return Check(
         name,
         ok=False,

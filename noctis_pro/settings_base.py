@@ -202,6 +202,9 @@ def SERVESTATIC_ADD_HEADERS_FUNCTION(headers: Any, path: str, url: str) -> None:
     )
 
 
+# So long the check of a site's health waits for its worker.
+HEALTH_WORK_TIMEOUT_S = 20
+
 # DICOM -----------------------------------------------------------------------------------------
 
 DATA_DIR = CONFIG.data_dir

@@ -47,6 +47,14 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     }
 
 
+def changed(**settings: object) -> dict[str, str]:
+    """Return variables of a process whose Django settings differ from the product's in these."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "tests.receiver_settings",
+        "NOCTIS_TEST_SETTINGS": json.dumps(settings),
+    }
+
+
 @dataclass
 class Site:
     """A supervisor and everything below it.
@@ -124,6 +132,15 @@ def run(
     """Run a program of the checkout to its end."""
     given = {"capture_output": True, "text": True, "timeout": 90, "check": False, **options}
     return subprocess.run(command, cwd=PROJECT, env=dict(environ), **given)  # noqa: PLW1510
+
+
+def run_python(environ: Mapping[str, str], code: str, *arguments: str, **options: Any) -> str:
+    """Run code under the Django of a site, and return what it said: one start for many things."""
+    command = [sys.executable, "-c", f"import django; django.setup()\n{code}", *arguments]
+    settings = {"DJANGO_SETTINGS_MODULE": "noctis_pro.settings"}
+    done = run(command, {**settings, **environ}, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def descendants(pid: int, *, deep: bool = True) -> list[int]:

@@ -22,13 +22,7 @@ def new_site(data_dir: Path, code: str, *arguments: str, **variables: str) -> Si
     """Make a site: a migrated database, and what `code` puts into it under Django."""
     environ = product.environment(data_dir, **variables)
     databases.place(data_dir)
-    program = f"import django; django.setup()\n{code}"
-    done = product.run(
-        [sys.executable, "-c", program, *arguments],
-        {"DJANGO_SETTINGS_MODULE": "noctis_pro.settings", **environ},
-    )
-    assert done.returncode == 0, done.stderr
-    return Site(data_dir, environ, done.stdout.split())
+    return Site(data_dir, environ, product.run_python(environ, code, *arguments).split())
 
 
 @dataclass(frozen=True)

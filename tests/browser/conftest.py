@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
-from tests import databases, product
+from tests import databases, factories, product
 from tests.browser import breasts, phantoms
 from tests.browser.files import head_slices
 from tests.browser.viewer_page import ViewerPage
@@ -35,7 +35,16 @@ UNCALIBRATED = "1.2.826.0.1.3680043.10.1338.4711"
 # A series of two videos, and a study with a damaged one.
 VIDEOS = "1.2.826.0.1.3680043.10.1338.4712"
 DAMAGED_VIDEO = "1.2.826.0.1.3680043.10.1338.4713"
-_USER, _PASSWORD = "reader", "a-long-passphrase-for-tests"
+_USER, _PASSWORD = "reader", factories.PASSWORD
+_FILL = f"""
+import sys
+from django.core.management import call_command
+from accounts.models import Role
+from tests import factories
+from worklist.models import Facility
+factories.user("{_USER}", Role.RADIOLOGIST, [Facility.objects.get(code="LOCAL")])
+call_command("import_dicom", *sys.argv[1:])
+"""
 _FOLDERS = (
     "ct/head_phantom_1mm",
     "study_ct_sr/1001",
@@ -77,11 +86,6 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready")
-        added = here.manage(
-            "add_user", _USER, "--role", "radiologist", "--facility", "LOCAL", "--password-stdin",
-            input=_PASSWORD,
-        )  # fmt: skip
-        assert added.returncode == 0, added.stderr
         uncalibrated = folder / "uncalibrated.dcm"
         uncalibrated.write_bytes(to_bytes(make_instance(StudyInstanceUID=UNCALIBRATED)))
         made = folder / "phantoms"
@@ -95,10 +99,7 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             *_write_videos(folder),
             *(str(data / name) for name in _FOLDERS),
         ]
-        imported = here.manage("import_dicom", *paths)
-        assert imported.returncode == 0, imported.stdout + imported.stderr
-        linked = here.manage("shell", "-c", breasts.LINK)
-        assert linked.returncode == 0, linked.stdout + linked.stderr
+        product.run_python(environ, _FILL + breasts.LINK, *paths, timeout=300)
         credentials = _basic(_USER, _PASSWORD)
         rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
         studies = {row["StudyInstanceUID"]: row["id"] for row in rows}

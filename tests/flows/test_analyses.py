@@ -23,7 +23,6 @@ from tests.volumes import stacked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-# A rule is asked when a study has been quiet for half a minute.
 _DONE_S = 150
 _PASSWORD = "correct horse battery staple"
 SITE = """
@@ -99,18 +98,14 @@ def until(client: httpx.Client, url: str, log: Path) -> dict[str, Any]:
 def test_from_the_scanner_to_the_readers_word(tmp_path: Path) -> None:
     port = product.free_port()
     data_dir = tmp_path / "var"
-    environ = product.environment(data_dir, NOCTIS_ANALYSIS_NETWORKS="127.0.0.0/8")
-    databases.place(data_dir)
-    made = product.run(
-        [
-            sys.executable,
-            "-c",
-            f"import django; django.setup()\n{SITE}",
-            f"http://127.0.0.1:{port}/jobs",
-        ],
-        {"DJANGO_SETTINGS_MODULE": "noctis_pro.settings", **environ},
+    # A rule is asked when a study has been quiet for a while.
+    environ = product.environment(
+        data_dir,
+        NOCTIS_ANALYSIS_NETWORKS="127.0.0.0/8",
+        **product.changed(FORWARD_WHEN_QUIET_S=5),
     )
-    assert made.returncode == 0, made.stderr
+    databases.place(data_dir)
+    secret = product.run_python(environ, SITE, f"http://127.0.0.1:{port}/jobs").split()[-1]
     scans = tmp_path / "scans"
     scans.mkdir()
     voxels = np.zeros((10, 24, 24), np.int16)
@@ -120,7 +115,7 @@ def test_from_the_scanner_to_the_readers_word(tmp_path: Path) -> None:
     log = tmp_path / "program.log"
     with (
         product.started(environ, tmp_path / "terminal") as site,
-        program(port, made.stdout.split()[-1], log),
+        program(port, secret, log),
     ):
         site.wait_for("NoctisPro is ready")
         sent = product.run(

@@ -45,7 +45,8 @@ def test_a_running_site_is_healthy_and_the_test_leaves_nothing(tmp_path: Path) -
 
         # A worker that hangs: the check says that jobs are not done, and nothing else is wrong.
         os.kill(site.children()["worker"], signal.SIGSTOP)
-        stuck = json.loads(product.run([*_VERIFY, "--json"], environ).stdout)
+        impatient = {**environ, **product.changed(HEALTH_WORK_TIMEOUT_S=3)}
+        stuck = json.loads(product.run([*_VERIFY, "--json"], impatient).stdout)
         os.kill(site.children()["worker"], signal.SIGCONT)
         wrong = {c["name"]: c["message"] for c in stuck["checks"] if not c["ok"]}
         assert set(wrong) >= {"live traffic: background work"}

@@ -10,11 +10,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests import databases, product
+from tests import databases, factories, product
 from tests.pdu import IMPLICIT_LE, VERIFICATION, RawPeer, RejectedError
 
-PASSWORD = "a-long-passphrase-for-tests"
-PEOPLE = {"boss": "admin", "tess": "technologist", "mia": "radiologist"}
+PASSWORD = factories.PASSWORD
+PEOPLE = ("boss", "tess", "mia")
+_FILL = """
+from accounts.models import Role
+from tests import factories
+north = factories.facility("NORTH", "North Clinic", ae_titles=["CT_NORTH", "NOCTIS_SCU"])
+south = factories.facility("SOUTH", "South Clinic")
+factories.user("tess", Role.TECHNOLOGIST, [north])
+factories.user("mia", Role.RADIOLOGIST, [north, south])
+"""
 
 
 @dataclass(frozen=True)
@@ -52,18 +60,7 @@ def intake_site(
     databases.place(folder / "var")
     with product.started(environ, folder / "terminal") as here:
         here.wait_for("NoctisPro is ready")
-        titles = ["--aet", "CT_NORTH", "--aet", "NOCTIS_SCU"]
-        north = ["North Clinic", "--code", "NORTH", *titles]
-        for place in (north, ["South Clinic", "--code", "SOUTH"]):
-            done = here.manage("add_facility", *place)
-            assert done.returncode == 0, done.stderr
-        for name, places in (("tess", ["NORTH"]), ("mia", ["NORTH", "SOUTH"])):
-            options = [part for code in places for part in ("--facility", code)]
-            done = here.manage(
-                "add_user", name, "--role", PEOPLE[name], *options, "--password-stdin",
-                input=PASSWORD,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr
+        product.run_python(environ, _FILL)
         site = IntakeSite(here, {})
         for name in PEOPLE:
             site.cookies[name] = _cookies(chromium, site, name, folder)
