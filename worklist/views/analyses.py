@@ -28,10 +28,10 @@ from archive.models import (
     FindingDecision,
     RemoteProgram,
 )
-from archive.rules import Conditions, Preview
+from archive.rules import Preview
 from worklist.models import Modality
 from worklist.views import queues
-from worklist.views.forms import read_time, read_uuid
+from worklist.views.conditions import conditions_of
 from worklist.views.guards import actor_of, administrator_of
 
 _IN_PLACE = (ConflictError, InvalidInputError, ForbiddenError)
@@ -204,25 +204,12 @@ def services(
 
 
 def _draft(request: HttpRequest) -> ServiceDraft:
-    actor = administrator_of(request)
     typed = request.POST
-    facility = typed.get("facility", "")
     return ServiceDraft(
         program=typed.get("program", ""),
         time_limit_s=_whole(typed.get("time_limit_s", ""), 300, "time limit"),
         memory_mib=_whole(typed.get("memory_mib", ""), 4096, "memory limit"),
-        conditions=Conditions(
-            facility=access.facility_for(actor.scope, read_uuid(facility, "facility"))
-            if facility
-            else None,
-            modality=typed.get("modality", ""),
-            description_contains=typed.get("description_contains", ""),
-            station_name=typed.get("station_name", ""),
-            source_ae_title=typed.get("source_ae_title", ""),
-            hours_from=read_time(typed.get("hours_from", "")),
-            hours_to=read_time(typed.get("hours_to", "")),
-            time_zone=str(preferences.zone_of(request)),
-        ),
+        conditions=conditions_of(request, administrator_of(request)),
     )
 
 

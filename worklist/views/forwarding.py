@@ -24,7 +24,8 @@ from archive.rules import Preview, RuleDraft
 from worklist.models import Modality
 from worklist.views import queues
 from worklist.views.bodies import json_object
-from worklist.views.forms import read_time, read_uuid
+from worklist.views.conditions import conditions_of
+from worklist.views.forms import read_uuid
 from worklist.views.guards import actor_of, administrator_of, api_login_required
 
 
@@ -212,21 +213,8 @@ def _rules(
 
 
 def _draft(request: HttpRequest) -> RuleDraft:
-    actor = administrator_of(request)
-    facility = request.POST.get("facility", "")
-    return RuleDraft(
-        destination=_destination(request),
-        facility=access.facility_for(actor.scope, read_uuid(facility, "facility"))
-        if facility
-        else None,
-        modality=request.POST.get("modality", ""),
-        description_contains=request.POST.get("description_contains", ""),
-        station_name=request.POST.get("station_name", ""),
-        source_ae_title=request.POST.get("source_ae_title", ""),
-        hours_from=read_time(request.POST.get("hours_from", "")),
-        hours_to=read_time(request.POST.get("hours_to", "")),
-        time_zone=str(preferences.zone_of(request)),
-    )
+    conditions = conditions_of(request, administrator_of(request))
+    return RuleDraft(destination=_destination(request), **vars(conditions))
 
 
 def _destination(request: HttpRequest) -> Destination:
