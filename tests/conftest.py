@@ -24,8 +24,13 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browsers last: Playwright's loop runs until the end, and a thread has but one."""
-    items.sort(key=lambda item: "browser" in item.path.parts)
+    """Browsers last: Playwright's loop runs until the end, and a thread has but one.
+
+    Of theirs the files with sites of their own first: they are long, and no worker shall be left
+    with one when the other has nothing to do.
+    """
+    reading = {item.path for item in items if "reading_site" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: ("browser" in item.path.parts, item.path in reading))
 
 
 @pytest.fixture(scope="session")
