@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+from csp.decorators import csp_update
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -57,6 +58,7 @@ from worklist.models import Study
 @require_GET
 @never_cache
 @gzip_page
+@csp_update({"style-src": [still.STYLE_SOURCE]})  # type: ignore[untyped-decorator]
 def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Show the viewer; its first answer carries the manifest and a preview."""
     actor = actor_of(request)
@@ -68,14 +70,19 @@ def viewer(request: HttpRequest, study_id: UUID) -> HttpResponse:
     first = still.take(document)
     # A link to an image, a second window: the viewer begins elsewhere.
     is_plain = not set(request.GET) - {viewer_links.PARAMETER}
+    shows_still = is_plain and first is not None and first.is_shown
     context = {
         "manifest_json": document,
         "study": study,
         "guest": getattr(request, "visitor", None),
         "still": first,
-        "shows_still": is_plain and first is not None and first.is_shown,
+        "still_style": still.STYLE,
+        "shows_still": shows_still,
+        "fetches_exact": shows_still and not still.is_on_a_slow_line(request.headers),
     }
-    return render(request, "dicom_viewer/viewer.html", context)
+    response = render(request, "dicom_viewer/viewer.html", context)
+    response["Accept-CH"] = "ECT"
+    return response
 
 
 def _manifest(request: HttpRequest, actor: Actor, study: Study) -> dict[str, Any]:

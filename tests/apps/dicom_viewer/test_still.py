@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 
 import pytest
@@ -95,3 +97,65 @@ def test_the_page_shows_it_until_reading_has_gone_elsewhere(
     page = site.get(address).content.decode()
     assert shown not in page
     assert '<div class="still" data-still hidden>' in page
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({}, "/frames/1.raw?v=ab"),
+        ({"transport": "raw", "Rows": 4000, "Columns": 4000}, "/frames/1.raw?v=ab"),
+        ({"Rows": 4000, "Columns": 4000}, ""),
+        ({"BitsAllocated": 8, "SamplesPerPixel": 3, "Rows": 720}, "/frames/1.raw?v=ab"),
+        ({"frame_url": None}, ""),
+        ({"PixelSpacing": [0.7, 0.5]}, ""),
+    ],
+    ids=["CT", "large, uncompressed", "large", "colour", "no pictures", "not where it will be"],
+)
+def test_the_page_asks_for_the_exact_frame_that_the_viewer_will_show(
+    image: dict[str, Any], expected: str
+) -> None:
+    facts = {
+        "frame_url": "/image/i/frames/{n}",
+        "digest": "ab",
+        "transport": "jphc",
+        "Rows": 512,
+        "Columns": 512,
+        "BitsAllocated": 16,
+        "SamplesPerPixel": 1,
+    }
+    found = still.take(document(image=facts | image))
+    assert found is not None
+    assert found.exact == (f"/image/i{expected}" if expected else "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_slow"),
+    [({}, False), ({"ECT": "4g"}, False), ({"ECT": "3g"}, True), ({"Save-Data": "on"}, True)],
+    ids=["says nothing", "4g", "3g", "saves"],
+)
+def test_on_a_slow_line_the_viewer_begins_with_compressed_values(
+    facility: Facility, radiologist: User, headers: dict[str, str], is_slow: bool
+) -> None:
+    factories.store_bytes(to_bytes(make_instance()), facility)
+    client = Client()
+    client.force_login(radiologist)
+    address = reverse("dicom_viewer:viewer", args=[Study.objects.get().pk])
+    page = client.get(address, headers=headers)
+    assert page["Accept-CH"] == "ECT"
+    assert (b'rel="preload" as="fetch"' in page.content) is not is_slow
+
+
+def test_the_picture_needs_no_style_sheet_and_the_policy_knows_its_style(
+    facility: Facility, radiologist: User
+) -> None:
+    factories.store_bytes(to_bytes(make_instance()), facility)
+    client = Client()
+    client.force_login(radiologist)
+    page = client.get(reverse("dicom_viewer:viewer", args=[Study.objects.get().pk]))
+    text = page.content.decode()
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = page["Content-Security-Policy"]
+    assert f"style-src 'self' 'sha256-{digest}';" in f"{policy};"
+    assert "unsafe-inline" not in policy
+    assert text.index("<style>") < text.index('id="first-picture"') < text.index('type="module"')

@@ -77,6 +77,12 @@ export function frameAddress(frame: StackFrame, format: "jphc" | "raw"): string 
   return `${base}.${format}?v=${encodeURIComponent(frame.image.digest)}`;
 }
 
+/** Whether the page itself has asked for the frame already; the server knew that it is the first. */
+function isOnItsWay(address: string): boolean {
+  const link = document.querySelector<HTMLLinkElement>("link[data-first-exact]");
+  return link?.getAttribute("href") === address;
+}
+
 /** How the very first picture of a study comes where nothing is known of it yet. */
 export function firstFormatOf(frame: StackFrame): "jphc" | "raw" {
   const isSmall = decodedBytes(frame) <= LARGEST_FIRST_RAW && !savesData();
@@ -282,7 +288,10 @@ export class FrameService extends Emitter<Events> {
    */
   private firstFormat(frame: StackFrame): "jphc" | "raw" {
     const isFirst = this.loadedCount === 0 && this.attempts.size === 0;
-    return isFirst ? firstFormatOf(frame) : this.format(frame);
+    if (!isFirst) {
+      return this.format(frame);
+    }
+    return isOnItsWay(frameAddress(frame, "raw")) ? "raw" : firstFormatOf(frame);
   }
 
   /** Lets the decoders start while the bytes are on their way. */
