@@ -13,9 +13,13 @@ from urllib.parse import quote
 from django.utils.safestring import SafeString
 
 # In the page, so that the picture is painted before the style sheet has come. What stands behind a
-# comma counts until then: the dark values of tokens.css.
+# comma counts until then: the values of tokens.css.
 STYLE = SafeString("""
 html { background: var(--surface-1, #0f1418); }
+html[data-theme="light"] { background: var(--surface-1, #fff); }
+@media (prefers-color-scheme: light) {
+  html[data-theme="auto"] { background: var(--surface-1, #fff); }
+}
 body { margin: 0; }
 .still {
   position: fixed;
@@ -32,6 +36,7 @@ body { margin: 0; }
   color: var(--overlay-text, #d5dde5);
   font-family: system-ui, sans-serif;
 }
+.still .titles span { display: block; }
 @media (max-width: 760px) { .still { inset: var(--bar-height, 2.75rem) 1rem 3.25rem 0; } }
 """)
 # What the Content-Security-Policy calls it: this text and no other.
