@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import urllib.request
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import highdicom
@@ -13,14 +14,16 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
+from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from tests import stow
 from tests.browser.conftest import ReadingSite
 from tests.browser.phantoms import COPIED, copied
 from tests.browser.viewer_page import ViewerPage
 from tests.dicom import to_bytes
+from tests.segmentations import described, segmented
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -47,32 +50,38 @@ def block() -> NDArray[np.uint8]:
 
 
 def segmentation(
-    name: str, mask: NDArray[np.generic], label: str = "Block", **more: object
+    name: str, mask: NDArray[Any], label: str = "Block", kind: str = "BINARY", **more: Any
 ) -> Dataset:
     """Another maker's segmentation of the phantom."""
-    return highdicom.seg.Segmentation(
-        source_images=copied(),
-        pixel_array=mask,
-        segment_descriptions=[
-            highdicom.seg.SegmentDescription(
-                segment_number=1,
-                segment_label=label,
-                segmented_property_category=codes.SCT.Tissue,
-                segmented_property_type=codes.SCT.Bone,
-                algorithm_type="MANUAL",
-            )
-        ],
-        series_instance_uid=generate_uid(),
-        series_number=40,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="Maker",
-        manufacturer_model_name="Model",
-        software_versions="1",
-        device_serial_number="1",
-        series_description=name,
-        **({"segmentation_type": "BINARY"} | more),
-    )
+    part = described(1, label, segmented_property_type=codes.SCT.Bone)
+    return segmented(copied(), mask, kind, part, series_description=name, **more)
+
+
+def structures(name: str) -> Dataset:
+    """Another maker's structure: a square of 20 mm about the phantom's middle on five slices."""
+    slices = copied()
+    made = Dataset()
+    made.SOPClassUID, made.SOPInstanceUID = RTStructureSetStorage, generate_uid()
+    made.SeriesInstanceUID, made.StudyInstanceUID = generate_uid(), COPIED
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.Modality, made.SeriesDescription, made.StructureSetLabel = "RTSTRUCT", name, "Set"
+    made.PatientName, made.PatientID = slices[0].PatientName, slices[0].PatientID
+    made.FrameOfReferenceUID = slices[0].FrameOfReferenceUID
+    roi, shape = Dataset(), Dataset()
+    roi.ROINumber, roi.ROIName, roi.ROIGenerationAlgorithm = 1, name, "MANUAL"
+    roi.ReferencedFrameOfReferenceUID = slices[0].FrameOfReferenceUID
+    shape.ReferencedROINumber, shape.ROIDisplayColor = 1, [0, 255, 0]
+    shape.ContourSequence = []
+    for z in range(-8, 9, 4):
+        outline = Dataset()
+        outline.ContourGeometricType, outline.NumberOfContourPoints = "CLOSED_PLANAR", 4
+        outline.ContourData = [
+            value for x, y in ((-10, -10), (10, -10), (10, 10), (-10, 10)) for value in (x, y, z)
+        ]
+        shape.ContourSequence.append(outline)
+    made.StructureSetROISequence, made.ROIContourSequence = [roi], [shape]
+    return made
 
 
 def asked(site: ReadingSite, path: str, **more: object) -> bytes:
@@ -103,16 +112,7 @@ def pixels_of(content: bytes) -> NDArray[np.uint8]:
 def opened(site: ReadingSite, page: Page) -> ViewerPage:
     """The phantom with its pane, nothing drawn: tests share the site."""
     viewer = ViewerPage(page).open(site.viewer(COPIED))
-    page.evaluate(
-        """async () => {
-          const {series} = JSON.parse(document.getElementById("study-manifest").textContent);
-          const token = document.querySelector('meta[name="csrf-token"]').content;
-          for (const {id} of series) {
-            await fetch(`/viewer/api/series/${id}/segments/`,
-              {method: "DELETE", headers: {"X-CSRFToken": token}});
-          }
-        }"""
-    )
+    viewer.discard_segments()
     viewer.button(_PANE)
     return viewer
 
@@ -192,7 +192,7 @@ def test_why_a_segmentation_cannot_be_edited_is_said(
     sent(
         reading_site,
         segmentation(
-            name, block() * np.float32(0.5), segmentation_type="FRACTIONAL",
+            name, block() * np.float32(0.5), kind="FRACTIONAL",
             fractional_type="PROBABILITY",
         ),
     )  # fmt: skip
@@ -205,13 +205,25 @@ def test_why_a_segmentation_cannot_be_edited_is_said(
     expect(page.locator("output.volume")).to_have_count(0)
 
 
-def test_segments_stand_in_the_volume(reading_site: ReadingSite, new_page: NewPage) -> None:
-    label = f"Solid {uuid4().hex[:8]}"
-    sent(reading_site, segmentation(label, block(), label))
+def test_segments_and_structures_stand_in_planes_and_in_the_volume(
+    reading_site: ReadingSite, new_page: NewPage
+) -> None:
+    label, outlined = f"Solid {uuid4().hex[:8]}", f"Outline {uuid4().hex[:8]}"
+    mask = block()
+    # It crosses the middle of the volume, where the planes of MPR do.
+    mask[8:13, 20:30, 25:40] = 1
+    sent(reading_site, segmentation(label, mask, label))
+    sent(reading_site, structures(outlined))
     page = new_page()
     viewer = opened(reading_site, page)
     pane = page.get_by_role("complementary", name=_PANE)
     expect(pane.get_by_label(f"Show {label}")).to_be_checked()
+    expect(pane.get_by_label(f"Show {outlined}")).to_be_checked()
+    viewer.button("MPR")
+    for number in range(3):
+        named = page.locator("noctis-viewport").nth(number).locator(".segments-legend")
+        expect(named).to_contain_text(label)
+        expect(named).to_contain_text(outlined)
     viewer.button("3D")
     bar = page.get_by_role("group", name="3D", exact=True)
     bar.get_by_label("3D preset").select_option("segments")

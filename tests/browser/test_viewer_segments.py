@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import urllib.request
 from collections.abc import Callable
+from uuid import uuid4
 
 import highdicom
 import numpy as np
@@ -45,16 +46,7 @@ def volume(viewer: ViewerPage) -> float:
 def opened(reading_site: ReadingSite, page: Page) -> ViewerPage:
     """Open the phantom with its pane, nothing drawn: tests share the site."""
     viewer = ViewerPage(page).open(reading_site.viewer(SEGMENTED))
-    page.evaluate(
-        """async () => {
-          const {series} = JSON.parse(document.getElementById("study-manifest").textContent);
-          const token = document.querySelector('meta[name="csrf-token"]').content;
-          for (const {id} of series) {
-            await fetch(`/viewer/api/series/${id}/segments/`,
-              {method: "DELETE", headers: {"X-CSRFToken": token}});
-          }
-        }"""
-    )
+    viewer.discard_segments()
     viewer.button(_PANE)
     return viewer
 
@@ -63,7 +55,7 @@ def test_segments_are_drawn_kept_and_stored(reading_site: ReadingSite, new_page:
     page = new_page()
     viewer = opened(reading_site, page)
     pane = page.get_by_role("complementary", name=_PANE)
-    expect(pane).to_contain_text("This study has no segmentation")
+    label = f"Warm part {uuid4().hex[:8]}"
 
     # A slice in a known range of HU, then the same in all slices at once.
     viewer.button("Rectangle scissors")
@@ -91,7 +83,7 @@ def test_segments_are_drawn_kept_and_stored(reading_site: ReadingSite, new_page:
     viewer.press("Control+y")
     expect(pane.locator("output.volume")).to_have_text(whole)
     name = pane.get_by_label("Name of segment 1")
-    name.fill("Warm part")
+    name.fill(label)
     name.blur()
     expect(pane.locator(".save-state")).to_have_text("Saved")
 
@@ -100,14 +92,13 @@ def test_segments_are_drawn_kept_and_stored(reading_site: ReadingSite, new_page:
     viewer.wait()
     viewer.press("F4")
     expect(pane.locator("output.volume")).to_have_text(whole)
-    expect(pane.get_by_label("Name of segment 1")).to_have_value("Warm part")
+    expect(pane.get_by_label("Name of segment 1")).to_have_value(label)
 
     with page.expect_response("**/segments/store/") as stored:
         viewer.button("Store as DICOM SEG")
     image_id = stored.value.json()["image_id"]
     listed = pane.get_by_role("region", name="In the study")
-    expect(listed.locator("article")).to_contain_text("Warm part")
-    expect(listed.locator(".volume")).to_have_text(whole)
+    expect(listed.locator("article", has_text=label).locator(".volume")).to_have_text(whole)
     expect(pane.locator("output.volume")).to_have_count(0)
 
     # highdicom reads what was drawn, voxel for voxel.
@@ -125,18 +116,22 @@ def test_segments_are_drawn_kept_and_stored(reading_site: ReadingSite, new_page:
     assert np.array_equal(pixels[..., 0], wanted)
     description = theirs.get_segment_description(1)
     assert (description.segment_label, description.algorithm_type.value) == (
-        "Warm part",
+        label,
         "SEMIAUTOMATIC",
     )
 
-    # It is drawn over the slices that it lies on, by name, and on planes through them.
-    viewer.button("Go to Warm part")
+    # It is drawn over the slices that it lies on, by name, and on planes through them. What an
+    # earlier run has stored is put away.
+    others = listed.locator("article").filter(has_not_text=label).get_by_role("checkbox")
+    for number in range(others.count()):
+        others.nth(number).uncheck()
+    viewer.button(f"Go to {label}")
     canvas = page.locator("canvas.over-pictures").first
     expect(canvas).to_have_attribute("data-layers", "1")
-    expect(page.get_by_role("list", name="Segments on this picture")).to_contain_text("Warm part")
-    pane.get_by_label("Show Warm part").uncheck()
+    expect(page.get_by_role("list", name="Segments on this picture")).to_contain_text(label)
+    pane.get_by_label(f"Show {label}").uncheck()
     expect(canvas).to_have_attribute("data-layers", "0")
-    pane.get_by_label("Show Warm part").check()
+    pane.get_by_label(f"Show {label}").check()
     viewer.button("MPR")
     for number in range(3):
         cut = page.locator("noctis-viewport").nth(number).locator("canvas.over-pictures")

@@ -84,6 +84,19 @@ class ViewerPage:
     def expect_saved(self) -> None:
         expect(self.page.locator(".save-sign")).to_have_text("Saved", timeout=_READY_MS)
 
+    def discard_segments(self) -> None:
+        """Give up what is drawn in the study and not stored: tests share the site."""
+        self.page.evaluate(
+            """async () => {
+              const {series} = JSON.parse(document.getElementById("study-manifest").textContent);
+              const token = document.querySelector('meta[name="csrf-token"]').content;
+              for (const {id} of series) {
+                await fetch(`/viewer/api/series/${id}/segments/`,
+                  {method: "DELETE", headers: {"X-CSRFToken": token}});
+              }
+            }"""
+        )
+
     def saved(self) -> list[dict[str, Any]]:
         """What the server keeps of everything drawn on this study."""
         answer: list[dict[str, Any]] = self.page.evaluate(

@@ -21,6 +21,7 @@ from dicom_viewer import derived
 from imaging import masks
 from tests import factories
 from tests.dicom import make_instance, to_bytes
+from tests.segmentations import described, segmented
 from worklist.models import DicomImage, Facility
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -64,39 +65,11 @@ def ct(slices: int = 4, rows: int = 12, columns: int = 10) -> list[Dataset]:
     ]
 
 
-def segment(number: int, name: str, **more: Any) -> highdicom.seg.SegmentDescription:
-    return highdicom.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=name,
-        segmented_property_category=codes.SCT.Tissue,
-        segmented_property_type=codes.SCT.Muscle,
-        algorithm_type="MANUAL",
-        **more,
-    )
-
-
 def made(images: list[Dataset], pixels: np.ndarray, kind: str, *names: str, **more: Any) -> bytes:
-    found = highdicom.seg.Segmentation(
-        source_images=images,
-        pixel_array=pixels,
-        segmentation_type=kind,
-        segment_descriptions=[
-            segment(at, name, display_color=highdicom.color.CIELabColor.from_rgb(255, 0, 0))
-            for at, name in enumerate(names, start=1)
-        ],
-        series_instance_uid=generate_uid(),
-        series_number=30,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="Maker",
-        manufacturer_model_name="Model",
-        software_versions="1",
-        device_serial_number="1",
-        content_creator_name="Segmenter^Sue",
-        series_description="Muscles",
-        **more,
-    )
-    return to_bytes(found)
+    red = highdicom.color.CIELabColor.from_rgb(255, 0, 0)
+    parts = [described(at, name, display_color=red) for at, name in enumerate(names, start=1)]
+    about = {"content_creator_name": "Segmenter^Sue", "series_description": "Muscles"}
+    return to_bytes(segmented(images, pixels, kind, *parts, **about, **more))
 
 
 @pytest.mark.parametrize(

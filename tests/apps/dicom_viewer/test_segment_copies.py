@@ -26,6 +26,7 @@ from dicom_viewer.models import StoredResult
 from imaging import masks
 from tests import factories
 from tests.dicom import make_instance, to_bytes
+from tests.segmentations import described, segmented
 from worklist.models import DicomImage, Facility
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -51,40 +52,6 @@ def slices(series: str = f"{STUDY}.1", count: int = 4) -> list[Dataset]:
         )
         for number in range(count)
     ]
-
-
-def description(number: int, **more: Any) -> highdicom.seg.SegmentDescription:
-    return highdicom.seg.SegmentDescription(
-        **{
-            "segment_number": number,
-            "segment_label": f"Part {number}",
-            "segmented_property_category": codes.SCT.Tissue,
-            "segmented_property_type": codes.SCT.Muscle,
-            "algorithm_type": "MANUAL",
-        }
-        | more
-    )
-
-
-def made(
-    images: list[Dataset], pixels: np.ndarray, kind: str = "BINARY", *parts: Any, **more: Any
-) -> Dataset:
-    count = pixels.shape[-1] if pixels.ndim == 4 else int(pixels.max())
-    return highdicom.seg.Segmentation(
-        source_images=images,
-        pixel_array=pixels,
-        segmentation_type=kind,
-        segment_descriptions=parts or [description(at) for at in range(1, count + 1)],
-        series_instance_uid=generate_uid(),
-        series_number=30,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="Maker",
-        manufacturer_model_name="Model",
-        software_versions="1",
-        device_serial_number="1",
-        **more,
-    )
 
 
 def two_parts() -> np.ndarray:
@@ -215,7 +182,7 @@ def test_ours_comes_back_under_the_same_finding(
     for image in images:
         stored(image, facility)
     anatomy = highdicom.sr.CodedConcept("64033007", "SCT", "Kidney")
-    first = description(
+    first = described(
         1, algorithm_type="AUTOMATIC", anatomic_regions=[anatomy], tracking_id="K",
         tracking_uid="1.2.3.4.5",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
@@ -225,7 +192,7 @@ def test_ours_comes_back_under_the_same_finding(
     side = highdicom.sr.CodedConcept("7771000", "SCT", "Left")
     first.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [side]
     pixels = two_parts()
-    before = stored(made(images, pixels, "BINARY", first, description(2)), facility)
+    before = stored(segmented(images, pixels, "BINARY", first, described(2)), facility)
     wanted = {f"{STUDY}.1.{at + 1}": pixels[at] for at in (1, 2)}
     copy = segment_copies.copy_of(reader, before.pk)
     assert [one["property"] for one in opened(copy)[0]["segments"]] == ["source", "71616004"]
@@ -262,10 +229,10 @@ def test_label_maps_and_frames_that_name_no_picture(reader: Actor, facility: Fac
         stored(image, facility)
     pixels = two_parts()
     wanted = {f"{STUDY}.1.{at + 1}": pixels[at] for at in (1, 2)}
-    unnamed = made(images, pixels)
+    unnamed = segmented(images, pixels)
     for functional in unnamed.PerFrameFunctionalGroupsSequence:
         del functional.DerivationImageSequence
-    for one in (made(images, pixels, "LABELMAP"), unnamed):
+    for one in (segmented(images, pixels, "LABELMAP"), unnamed):
         found = labels_of(segment_copies.copy_of(reader, stored(one, facility).pk))
         assert found.keys() == wanted.keys()
         assert all(np.array_equal(found[uid], wanted[uid]) for uid in wanted)
@@ -311,7 +278,7 @@ def test_what_does_not_match_the_grid_is_refused_in_words(
     images = slices()
     for image in images:
         stored(image, facility)
-    image = stored(change(made(images, two_parts())), facility)
+    image = stored(change(segmented(images, two_parts())), facility)
     with pytest.raises(InvalidInputError, match=words):
         segment_copies.copy_of(reader, image.pk)
 
@@ -324,8 +291,8 @@ def test_fractional_and_overlapping_segments_are_refused_in_words(
         stored(image, facility)
     shares = np.zeros((4, ROWS, COLUMNS), np.float32)
     shares[1, 2:5, 2:5] = 0.5
-    fractional = made(
-        images, shares, "FRACTIONAL", description(1),
+    fractional = segmented(
+        images, shares, "FRACTIONAL", described(1),
         fractional_type="PROBABILITY", max_fractional_value=200,
     )  # fmt: skip
     with pytest.raises(InvalidInputError, match="fractional"):
@@ -333,7 +300,7 @@ def test_fractional_and_overlapping_segments_are_refused_in_words(
     pixels = np.zeros((4, ROWS, COLUMNS, 2), np.uint8)
     pixels[1, 2:8, 2:8, 0] = 1
     pixels[1, 5:9, 5:9, 1] = 1
-    both = stored(made(images, pixels), facility)
+    both = stored(segmented(images, pixels), facility)
     with pytest.raises(InvalidInputError, match="“Part 1” and “Part 2” overlap"):
         segment_copies.copy_of(reader, both.pk)
     # One of them alone can be.
@@ -349,7 +316,7 @@ def test_who_may_not_draw_gets_no_copy(
     images = slices()
     for image in images:
         stored(image, facility)
-    one = stored(made(images, two_parts()), facility)
+    one = stored(segmented(images, two_parts()), facility)
     viewer = actor_of(factories.user("viewer", Role.VIEWER, [facility]))
     stranger = actor_of(factories.user("stranger", Role.RADIOLOGIST, [other_facility]))
     for actor in (viewer, stranger):
