@@ -58,6 +58,7 @@ def test_segments_are_drawn_kept_and_stored(reading_site: ReadingSite, new_page:
     label = f"Warm part {uuid4().hex[:8]}"
 
     # A slice in a known range of HU, then the same in all slices at once.
+    viewer.go_to(10)
     viewer.button("Rectangle scissors")
     pane.get_by_label("Only values from").check()
     pane.get_by_label("Lowest value").fill("100")
