@@ -237,16 +237,23 @@ def test_pauses_grow_and_a_healthy_time_makes_them_short_again(
     assert service.start_again_at - now[0] == 1
 
 
-def test_a_second_wish_to_stop_kills_what_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_wish_to_stop_kills_what_does_not_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervisor, "_STOP_AFTER_S", 600)
+    sign = tmp_path / "deaf"
     deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
+        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(sign)!r}).touch()"
     )
     service = Service("worker", [sys.executable, "-c", f"{deaf}; time.sleep(60)"])
     here = Supervisor([service], dict(os.environ))
     here.start()
     assert service.process is not None
-    time.sleep(0.5)
+    deadline = time.monotonic() + 30
+    while not sign.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
     def again(*_: object) -> None:
         here.signals += 1
