@@ -98,6 +98,8 @@ def test_a_service_is_saved_tried_switched_on_and_removed(study: Study) -> None:
     assert service.is_active
     assert admin.post(own, {"do": "dance"}).status_code == 422
     admin.post(own, {"do": "off"})
+    service.refresh_from_db()
+    assert (service.is_active, service.active_since) == (False, None)
     admin.post(own, {"do": "remove"})
     assert not AnalysisService.objects.exists()
 
@@ -170,6 +172,8 @@ def test_a_program_elsewhere_is_registered_and_its_secret_shown_once(
     assert key not in admin.get(SERVICES).content.decode()
     admin.post(own, {"do": "on"})
     assert key in admin.get(SERVICES).content.decode()
+    admin.post(own, {"do": "off"})
+    assert key not in admin.get(SERVICES).content.decode()
     again = admin.post(own, {"do": "secret"}).content.decode()
     assert "whsec_" in again
     assert again.partition("whsec_")[2][:40] != shown.partition("whsec_")[2][:40]
