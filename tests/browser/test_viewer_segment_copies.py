@@ -128,6 +128,11 @@ def test_a_segmentation_from_elsewhere_is_edited_as_a_copy(
     viewer = opened(reading_site, page)
     pane = page.get_by_role("complementary", name=_PANE)
     volume = pane.locator("output.volume")
+    expect(pane.locator("article", has_text=first)).to_be_visible()
+    # What other runs have stored in this study is put away.
+    others = pane.locator("article").filter(has_not_text=first).get_by_role("checkbox")
+    for number in range(others.count()):
+        others.nth(number).uncheck()
     viewer.button(f"Edit a copy of {first}")
     whole = f"{np.count_nonzero(block()) * _VOXEL_ML:.1f} ml"
     expect(volume).to_have_text(whole)
