@@ -25,6 +25,10 @@ _STATUS: tuple[tuple[type[errors.ArchiveError], HTTPStatus], ...] = (
 )
 
 
+# What a server's database refuses of a value: it holds NUL, is too long or too large a number.
+UNKEEPABLE = "The request holds a value that cannot be kept: too long, too large, or with a NUL."
+
+
 class Problem(TypedDict):
     """The document; `detail` is a sentence that a person can act on."""
 

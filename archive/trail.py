@@ -201,6 +201,8 @@ def _said(query: TrailQuery) -> dict[str, Any]:
 
 
 def _events(query: TrailQuery) -> QuerySet[AuditEvent]:
+    if any("\0" in text for text in (query.actor, query.verb, query.about)):
+        raise InvalidInputError("What is searched for holds a NUL character. Leave it out.")
     rows = AuditEvent.objects.order_by("-at", "-id")
     if query.since is not None:
         rows = rows.filter(at__gte=query.since)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -63,14 +63,23 @@ def answer_of(error: Exception, *, is_browser: bool = False) -> Response:
         status = HTTPStatus(error.status_code)
         detail = _WORDS.get(status) or str(error.detail)
         return answer(problems.problem(status, detail), error.headers)
-    logger.error("A request failed.", exc_info=error)
     if isinstance(error, DatabaseError):
-        problem = problems.problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer now. Try again later."
-        )
-        return answer(problem, {"retry-after": str(_TRY_AGAIN_S)})
+        return _of_database(error)
+    logger.error("A request failed.", exc_info=error)
     detail = "Something failed on our side. It has been logged; try again, or tell your "
     return answer(problems.problem(HTTPStatus.INTERNAL_SERVER_ERROR, f"{detail}administrator."))
+
+
+def _of_database(error: DatabaseError) -> Response:
+    """Return the answer where the database does not answer, or refuses a value."""
+    if isinstance(error, DataError):
+        logger.warning("The database refuses a value: %s", type(error.__cause__).__name__)
+        return answer(problems.problem(HTTPStatus.UNPROCESSABLE_ENTITY, problems.UNKEEPABLE))
+    logger.error("A request failed.", exc_info=error)
+    problem = problems.problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer now. Try again later."
+    )
+    return answer(problem, {"retry-after": str(_TRY_AGAIN_S)})
 
 
 def is_browser(request: Request) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.middleware.locale import LocaleMiddleware
@@ -85,6 +85,10 @@ class ErrorAnswers(MiddlewareMixin):
         """Answer the archive's own errors, and a database that fails; others are Django's."""
         if isinstance(exception, _DATABASE_FAILS):
             return _unavailable(request, exception)
+        if isinstance(exception, DataError):
+            logger.warning("The database refuses a value: %s", type(exception.__cause__).__name__)
+            detail = problems.UNKEEPABLE
+            return answer(request, problems.problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail))
         if not isinstance(exception, ArchiveError):
             return None
         return answer_of(request, exception)

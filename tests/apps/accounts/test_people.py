@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -173,6 +174,14 @@ def test_own_tokens_are_made_listed_and_revoked(site: Client, radiologist: User)
     token = ApiToken.objects.get()
     site.post(f"/accounts/tokens/{token.pk}/revoke/")
     assert auth.authenticate_token(secret) is None
+
+
+def test_a_name_that_the_database_does_not_keep_is_refused_in_words(site: Client) -> None:
+    answer = site.post("/accounts/tokens/", {"name": "a\0b"})
+    # SQLite keeps it.
+    assert answer.status_code == (422 if connection.vendor == "postgresql" else 200)
+    if answer.status_code == 422:
+        assert "cannot be kept" in answer.content.decode()
 
 
 def test_tokens_of_others_cannot_be_revoked(site: Client, admin_user: User) -> None:
