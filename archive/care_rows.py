@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from archive.sentences import spoken
@@ -67,8 +68,8 @@ class FacilityUsage(models.Model):
 class AlertLevel(models.TextChoices):
     """How soon somebody has to act."""
 
-    WARN = "warn", "Soon"
-    DANGER = "danger", "Now"
+    WARN = "warn", gettext_noop("Soon")
+    DANGER = "danger", gettext_noop("Now")
 
 
 class Alert(models.Model):

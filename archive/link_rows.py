@@ -7,6 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from worklist.models import Study
@@ -15,9 +16,9 @@ from worklist.models import Study
 class LinkPurpose(models.TextChoices):
     """What a link is for; it opens the addresses that this takes, and no others."""
 
-    VIEW = "view", "Our viewer"
+    VIEW = "view", gettext_noop("Our viewer")
     OHIF = "ohif", "OHIF"
-    ANALYSIS = "analysis", "A program"
+    ANALYSIS = "analysis", gettext_noop("A program")
 
 
 class SharedLink(models.Model):
@@ -71,14 +72,14 @@ class SharedLink(models.Model):
 class LinkOutcome(models.TextChoices):
     """What became of one attempt to use a link."""
 
-    OPENED = "opened", "Opened"
-    FETCHED = "fetched", "Fetched by a program"
-    WRONG_PIN = "wrong-pin", "Wrong PIN"
-    WAITING = "waiting", "Too many wrong PINs"
-    EXPIRED = "expired", "Came too late"
-    REVOKED = "revoked", "Was withdrawn"
-    USED_UP = "used-up", "Was used up"
-    CLOSED = "closed", "Its maker may not share the study any more"
+    OPENED = "opened", gettext_noop("Opened")
+    FETCHED = "fetched", gettext_noop("Fetched by a program")
+    WRONG_PIN = "wrong-pin", gettext_noop("Wrong PIN")
+    WAITING = "waiting", gettext_noop("Too many wrong PINs")
+    EXPIRED = "expired", gettext_noop("Came too late")
+    REVOKED = "revoked", gettext_noop("Was withdrawn")
+    USED_UP = "used-up", gettext_noop("Was used up")
+    CLOSED = "closed", gettext_noop("Its maker may not share the study any more")
 
 
 class LinkUse(models.Model):

@@ -12,6 +12,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 
 from archive import links
 from archive.access import Actor
@@ -23,11 +24,11 @@ from worklist.models import Study
 
 _DAY_S = 86_400
 _TIMES = (
-    (3600, "1 hour"),
-    (8 * 3600, "8 hours"),
-    (_DAY_S, "1 day"),
-    (7 * _DAY_S, "7 days"),
-    (30 * _DAY_S, "30 days"),
+    (3600, gettext_noop("1 hour")),
+    (8 * 3600, gettext_noop("8 hours")),
+    (_DAY_S, gettext_noop("1 day")),
+    (7 * _DAY_S, gettext_noop("7 days")),
+    (30 * _DAY_S, gettext_noop("30 days")),
 )
 _VIEWS = (1, 3, 10)
 
@@ -66,11 +67,11 @@ def lines(actor: Actor, *, study: Study | None = None, most: int = 200) -> Seque
 def ended_words(link: SharedLink) -> str:
     """Return why a link opens nothing any more; empty: it does."""
     if link.revoked_at is not None:
-        return "Withdrawn"
+        return gettext("Withdrawn")
     if link.expires_at <= timezone.now():
-        return "Over"
+        return gettext("Over")
     if links.is_used_up(link):
-        return "Used up"
+        return gettext("Used up")
     return ""
 
 
@@ -78,10 +79,10 @@ def times() -> list[tuple[int, str]]:
     """Return how long a link can be good, in seconds and in words; the site's own time first."""
     usual: int = settings.SIGNED_URL_TTL_S
     most = settings.SHARED_LINK_MOST_DAYS * _DAY_S
-    found = [(seconds, words) for seconds, words in _TIMES if seconds <= most]
+    found = [(seconds, gettext(words)) for seconds, words in _TIMES if seconds <= most]
     if usual in dict(found):
         return sorted(found, key=lambda one: one[0] != usual)
-    return [(usual, f"{usual} seconds"), *found]
+    return [(usual, gettext("{n} seconds").format(n=usual)), *found]
 
 
 def purposes() -> list[tuple[str, str]]:

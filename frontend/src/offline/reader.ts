@@ -1,3 +1,5 @@
+import { t } from "../i18n";
+import { said } from "../sentences";
 import type { Reading } from "./reading";
 import type { Told } from "./reading-worker";
 
@@ -19,12 +21,12 @@ export class Reader {
       if (reading) {
         asked?.resolve(reading);
       } else {
-        asked?.reject(new Error(fault ?? "The file could not be read."));
+        asked?.reject(new Error(fault ? said(fault) : t("The file could not be read.")));
       }
     });
     this.worker.addEventListener("error", (event) => {
       for (const { reject } of this.waiting.values()) {
-        reject(new Error(event.message || "Files cannot be read in this browser."));
+        reject(new Error(event.message || t("Files cannot be read in this browser.")));
       }
       this.waiting.clear();
     });

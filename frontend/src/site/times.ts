@@ -1,4 +1,7 @@
 import { t } from "../i18n";
+import { localDate, localMoment, two } from "../moments";
+
+export { localDate, localMoment };
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -21,18 +24,6 @@ export function ageText(at: Date, now: Date): string {
     return t("{count} d ago", { count: Math.floor(past / DAY_MS) });
   }
   return localDate(at);
-}
-
-export function localDate(at: Date): string {
-  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-}
-
-export function localMoment(at: Date): string {
-  return `${localDate(at)} ${two(at.getHours())}:${two(at.getMinutes())}`;
-}
-
-function two(value: number): string {
-  return String(value).padStart(2, "0");
 }
 
 /** To the second and with the zone it is in: what stands in the title. */

@@ -1,3 +1,4 @@
+import { tn } from "../../i18n";
 import { localMoment } from "../times";
 import { FACES } from "./list";
 import { type Content, type Item, isProblem } from "./queue";
@@ -7,7 +8,7 @@ export function reportText(items: readonly Item<Content>[], now: Date): string {
   const lines = items
     .filter(isProblem)
     .map(({ state, name, reason }) => [FACES[state].word, name, reason].map(oneLine).join("\t"));
-  const count = `${lines.length} file${lines.length === 1 ? " was" : "s were"} not taken`;
+  const count = tn("{count} file was not taken", "{count} files were not taken", lines.length);
   return [`${count}, ${localMoment(now)}`, "", ...lines, ""].join("\n");
 }
 

@@ -198,7 +198,7 @@ export function readKeys(text: string): ChosenKeys {
   const chosen: Record<string, string[]> = {};
   for (const [id, keys] of Object.entries(shortcuts)) {
     if (!Array.isArray(keys) || !keys.every((key) => typeof key === "string" && key.length <= 40)) {
-      throw new Error(`The keys of "${id}" in this file cannot be read.`);
+      throw new Error(t("The keys of “{id}” in this file cannot be read.", { id }));
     }
     chosen[id] = keys;
   }

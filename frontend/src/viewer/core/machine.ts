@@ -1,4 +1,5 @@
 import { t } from "../../i18n";
+import { localMoment } from "../../moments";
 import { Emitter } from "./emitter";
 import type { FoundDrawing } from "./found";
 
@@ -173,7 +174,7 @@ export function standingText(
   if (finding.decision === "open") {
     return t("{made}, not reviewed", { made });
   }
-  const at = finding.decided_at ? new Date(finding.decided_at).toLocaleString() : "";
+  const at = finding.decided_at ? localMoment(new Date(finding.decided_at)) : "";
   const who = [finding.decided_by ?? "somebody", at].filter(Boolean).join(", ");
   return `${made}, ${finding.decision} by ${who}`;
 }

@@ -202,7 +202,9 @@ function notesOf(
   }
   if (shrink > 1) {
     notes.push(
-      `This series is large: it is reformatted at ${shrink === 2 ? "half" : "a quarter of"} its resolution.`,
+      shrink === 2
+        ? t("This series is large: it is reformatted at half its resolution.")
+        : t("This series is large: it is reformatted at a quarter of its resolution."),
     );
   }
   if (stack.series.warning) {

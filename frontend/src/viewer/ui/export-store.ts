@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t, tn } from "../../i18n";
+import { localMoment } from "../../moments";
 import { ApiError, requestJson } from "../net/api";
 import type { Workspace } from "../tools/workspace";
 import { ViewerElement } from "./element";
@@ -94,7 +95,7 @@ export class ExportStoreElement extends ViewerElement {
           ${this.stored.map(
             (row) => html`<li>
               <span>${t("{name}, series {number}", { name: row.name, number: row.SeriesNumber ?? "?" })}</span>
-              <span class="dim">${row.author}, ${new Date(row.created_at).toLocaleString()}</span>
+              <span class="dim">${row.author}, ${localMoment(new Date(row.created_at))}</span>
               <a href=${row.file_url} download>${t("File")}</a>
             </li>`,
           )}

@@ -39,10 +39,10 @@ export class ExportElement extends ViewerElement {
 function sharing(workspace: Workspace): TemplateResult | typeof nothing {
   const { share } = workspace.manifest.links;
   return share
-    ? html`<section class="export-part" aria-label="Share by a link">
-        <h3>Share by a link</h3>
-        <p>For somebody without an account here: this study alone, for a time.</p>
-        <p class="row"><a class="button primary" href=${share} target="_blank" rel="noopener">Share</a></p>
+    ? html`<section class="export-part" aria-label=${t("Share by a link")}>
+        <h3>${t("Share by a link")}</h3>
+        <p>${t("For somebody without an account here: this study alone, for a time.")}</p>
+        <p class="row"><a class="button primary" href=${share} target="_blank" rel="noopener">${t("Share")}</a></p>
       </section>`
     : nothing;
 }

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { localMoment } from "../../moments";
 import { said } from "../../sentences";
 import {
   type Decision,
@@ -120,7 +121,11 @@ export class MachineElement extends ViewerElement {
   }
 
   private run(run: RunFacts): TemplateResult {
-    const made = [`Version ${run.version}`, run.manufacturer, new Date(run.at).toLocaleString()];
+    const made = [
+      t("Version {version}", { version: run.version }),
+      run.manufacturer,
+      localMoment(new Date(run.at)),
+    ];
     const open = run.findings.filter(({ decision }) => decision !== "rejected");
     const rejected = run.findings.filter(({ decision }) => decision === "rejected");
     return html`<article class="machine-run" data-state=${run.state}>

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { localMoment } from "../../moments";
 import {
   insert,
   nextMark,
@@ -372,7 +373,7 @@ export class ReportElement extends ViewerElement {
                   (row) => html`<li>
                     <button type="button" class="link-button" @click=${() => this.openEarlier(row)}>
                       ${row.is_aside ? t("Put aside") : `Version ${row.version}`},
-                      ${row.user.name}, ${new Date(row.at).toLocaleString()}
+                      ${row.user.name}, ${localMoment(new Date(row.at))}
                     </button>
                   </li>`,
                 )}
