@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from archive.forwarding_rows import StudyRule
@@ -59,11 +60,11 @@ class RemoteProgram(models.Model):
 class AnalysisState(models.TextChoices):
     """Life of one run."""
 
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = "waiting", gettext_noop("Waiting")
+    RUNNING = "running", gettext_noop("Running")
+    DONE = "done", gettext_noop("Done")
+    FAILED = "failed", gettext_noop("Failed")
+    CANCELLED = "cancelled", gettext_noop("Cancelled")
 
 
 class AnalysisRun(models.Model):
@@ -126,9 +127,9 @@ class AnalysisRun(models.Model):
 class FindingDecision(models.TextChoices):
     """What a person says of a machine's finding."""
 
-    OPEN = "open", "Not looked at"
-    ACCEPTED = "accepted", "Accepted"
-    REJECTED = "rejected", "Rejected"
+    OPEN = "open", gettext_noop("Not looked at")
+    ACCEPTED = "accepted", gettext_noop("Accepted")
+    REJECTED = "rejected", gettext_noop("Rejected")
 
 
 class FindingGraphic(models.TextChoices):

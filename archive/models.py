@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 from uuid_utils.compat import uuid7
 
 from archive.analysis_rows import (
@@ -252,9 +253,9 @@ class InstanceConflict(models.Model):
 class KnockState(models.TextChoices):
     """What was decided about a caller."""
 
-    OPEN = "open", "Waiting"
-    ADMITTED = "admitted", "Admitted"
-    DISMISSED = "dismissed", "Dismissed"
+    OPEN = "open", gettext_noop("Waiting")
+    ADMITTED = "admitted", gettext_noop("Admitted")
+    DISMISSED = "dismissed", gettext_noop("Dismissed")
 
 
 class Knock(models.Model):

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TypedDict
 
 from archive import errors
+from archive.sentences import spoken
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -36,6 +37,23 @@ class Problem(TypedDict):
     title: str
     status: int
     detail: str
+
+
+# What a page of an error is headed with; documents of programs have it in English.
+TITLES = (
+    spoken("Bad Request"),
+    spoken("Unauthorized"),
+    spoken("Forbidden"),
+    spoken("Not Found"),
+    spoken("Method Not Allowed"),
+    spoken("Conflict"),
+    spoken("Request Entity Too Large"),
+    spoken("Unsupported Media Type"),
+    spoken("Unprocessable Entity"),
+    spoken("Too Many Requests"),
+    spoken("Internal Server Error"),
+    spoken("Service Unavailable"),
+)
 
 
 def problem(status: HTTPStatus, detail: str) -> Problem:

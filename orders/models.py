@@ -95,13 +95,13 @@ class AccessionCounter(models.Model):
 class StepStatus(models.TextChoices):
     """Scheduled Procedure Step Status (0040,0020), PS3.3 C.4.10."""
 
-    SCHEDULED = "SCHEDULED", "Scheduled"
-    ARRIVED = "ARRIVED", "Arrived"
-    READY = "READY", "Ready"
-    STARTED = "STARTED", "Started"
-    COMPLETED = "COMPLETED", "Completed"
-    DISCONTINUED = "DISCONTINUED", "Discontinued"
-    CANCELLED = "CANCELLED", "Cancelled"
+    SCHEDULED = "SCHEDULED", gettext_noop("Scheduled")
+    ARRIVED = "ARRIVED", gettext_noop("Arrived")
+    READY = "READY", gettext_noop("Ready")
+    STARTED = "STARTED", gettext_noop("Started")
+    COMPLETED = "COMPLETED", gettext_noop("Completed")
+    DISCONTINUED = "DISCONTINUED", gettext_noop("Discontinued")
+    CANCELLED = "CANCELLED", gettext_noop("Cancelled")
 
 
 OPEN_STEPS = (StepStatus.SCHEDULED, StepStatus.ARRIVED, StepStatus.READY, StepStatus.STARTED)
@@ -152,9 +152,9 @@ class ScheduledStep(models.Model):
 class PerformedStatus(models.TextChoices):
     """Performed Procedure Step Status (0040,0252), PS3.3 C.4.14."""
 
-    IN_PROGRESS = "IN PROGRESS", "In progress"
-    COMPLETED = "COMPLETED", "Completed"
-    DISCONTINUED = "DISCONTINUED", "Discontinued"
+    IN_PROGRESS = "IN PROGRESS", gettext_noop("In progress")
+    COMPLETED = "COMPLETED", gettext_noop("Completed")
+    DISCONTINUED = "DISCONTINUED", gettext_noop("Discontinued")
 
 
 class PerformedStep(models.Model):
@@ -233,10 +233,10 @@ class StudyMatch(models.Model):
 class WorkitemState(models.TextChoices):
     """Procedure Step State (0074,1000), PS3.3 C.30.1."""
 
-    SCHEDULED = "SCHEDULED", "Scheduled"
-    IN_PROGRESS = "IN PROGRESS", "In progress"
-    COMPLETED = "COMPLETED", "Completed"
-    CANCELED = "CANCELED", "Cancelled"
+    SCHEDULED = "SCHEDULED", gettext_noop("Scheduled")
+    IN_PROGRESS = "IN PROGRESS", gettext_noop("In progress")
+    COMPLETED = "COMPLETED", gettext_noop("Completed")
+    CANCELED = "CANCELED", gettext_noop("Cancelled")
 
 
 OPEN_WORKITEMS = (WorkitemState.SCHEDULED, WorkitemState.IN_PROGRESS)

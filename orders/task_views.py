@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext_noop
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import preferences
@@ -89,10 +90,10 @@ def task_list(request: HttpRequest) -> HttpResponse:
 
 def _tabs(counts: dict[str, int], asked: str) -> list[dict[str, Any]]:
     found = [
-        (_OPEN, "Open", sum(counts.get(str(state), 0) for state in OPEN_WORKITEMS)),
-        (_MINE, "Mine", None),
+        (_OPEN, gettext_noop("Open"), sum(counts.get(str(state), 0) for state in OPEN_WORKITEMS)),
+        (_MINE, gettext_noop("Mine"), None),
         *((value, name, counts.get(value, 0)) for value, name in WorkitemState.choices),
-        (_ALL, "All", sum(counts.values())),
+        (_ALL, gettext_noop("All"), sum(counts.values())),
     ]
     return [
         {"value": value, "name": name, "count": count, "is_current": value == asked}

@@ -122,6 +122,15 @@ _VERBS = {
     "query": gettext_noop("searched"),
     "studies.search": gettext_noop("searched the worklist"),
     "worklist.query": gettext_noop("asked for the modality worklist"),
+    "study.findings": gettext_noop("looked at what programs found"),
+    "study.derived": gettext_noop("looked at what is drawn over its pictures"),
+    "study.analyse": gettext_noop("had it analysed"),
+    "study.analysed": gettext_noop("analysed it"),
+    "report.read": gettext_noop("read its report"),
+    "link.make": gettext_noop("made a link to it"),
+    "link.revoke": gettext_noop("withdrew a link to it"),
+    "segmentation.draft": gettext_noop("drew segments"),
+    "reconstruction.ask": gettext_noop("asked for a reconstruction"),
     "patient.look": gettext_noop("looked at a patient"),
     "patient.link": gettext_noop("linked two patients"),
     "patient.unlink": gettext_noop("parted two patients"),
@@ -174,11 +183,12 @@ def event_words(event: AuditEvent) -> str:
     """Write what an event of a study's history says."""
     words = _VERBS.get(event.verb)
     if words is None:
-        return event.verb.replace(".", " ").replace("_", " ")
+        verb = event.verb.replace(".", " ").replace("_", " ")
+        return format_html('<span lang="en">{}</span>', verb)
     try:
         return gettext(words).format(**event.detail)
     except (KeyError, TypeError):
-        return event.verb
+        return format_html('<span lang="en">{}</span>', event.verb)
 
 
 @register.filter

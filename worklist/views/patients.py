@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import preferences
@@ -18,7 +18,11 @@ from archive import facilities, patients
 from archive.errors import ConflictError, InvalidInputError, NotFoundError
 from worklist.views.guards import administrator_of
 
-_STATES = {"suggested": "Suggested", "linked": "Linked", "apart": "Kept apart"}
+_STATES = {
+    "suggested": gettext_noop("Suggested"),
+    "linked": gettext_noop("Linked"),
+    "apart": gettext_noop("Kept apart"),
+}
 _MOST_SHOWN = 200
 
 
