@@ -489,11 +489,13 @@ def test_of_two_files_with_one_uid_the_first_of_the_request_wins(
 def test_a_disk_that_fills_in_the_middle_puts_the_request_off_and_loses_nothing(
     several: Callable[..., list[UploadResult]], store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contents = [to_bytes(make_instance()) for _ in range(12)]
+    contents = [to_bytes(make_instance()) for _ in range(40)]
     room = threading.Semaphore(5)
     put = FileSystemStore.put
+    tried: list[str] = []
 
     def fill(self: FileSystemStore, source: Path, key: str) -> str:
+        tried.append(key)
         if not room.acquire(blocking=False):
             raise BlobStoreUnavailableError("The store cannot take files now: full.")
         return put(self, source, key)
@@ -503,9 +505,10 @@ def test_a_disk_that_fills_in_the_middle_puts_the_request_off_and_loses_nothing(
         with pytest.raises(StoreUnavailableError, match="Send again later"):
             several(*contents)
     assert DicomImage.objects.count() == 5
+    assert len(tried) < len(contents)
     assert spool_is_empty(store)
 
     results = several(*contents)
 
     assert {r.outcome for r in results} == {STORED, DUPLICATE}
-    assert DicomImage.objects.count() == len(files_below(store)) == 12
+    assert DicomImage.objects.count() == len(files_below(store)) == 40
