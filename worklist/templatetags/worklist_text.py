@@ -7,6 +7,7 @@ from datetime import date, datetime, time, tzinfo
 
 from django import template
 from django.utils import timezone
+from django.utils.formats import get_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, gettext, gettext_noop
@@ -239,7 +240,8 @@ def file_size(size_bytes: int) -> str:
         size, steps = size / 1000, steps + 1
     unit = _SIZES[steps]
     digits = 0 if unit == "B" or size >= 100 else 1
-    return f"{size:.{digits}f}{_THIN_SPACE}{unit}"
+    number = f"{size:.{digits}f}".replace(".", get_format("DECIMAL_SEPARATOR"))
+    return f"{number}{_THIN_SPACE}{unit}"
 
 
 @register.filter

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils import translation
 
 from worklist.models import Study
 from worklist.templatetags import worklist_text as text
@@ -62,6 +63,8 @@ def test_sex_and_age(age: str, born: date | None, shown: str) -> None:
 )  # fmt: skip
 def test_file_size(size: int, shown: str) -> None:
     assert text.file_size(size) == shown
+    with translation.override("de"):
+        assert text.file_size(size) == shown.replace(".", ",")
 
 
 def test_numbers_dates_and_classes() -> None:

@@ -1,3 +1,5 @@
+import { language } from "../../i18n";
+
 const WINDOW_MS = 8_000;
 const THIN_SPACE = "\u2009";
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
@@ -35,7 +37,13 @@ export function sizeText(bytes: number): string {
     size /= 1000;
     unit += 1;
   }
-  return `${size.toFixed(unit === 0 || size >= 100 ? 0 : 1)}${THIN_SPACE}${UNITS[unit]}`;
+  const digits = unit === 0 || size >= 100 ? 0 : 1;
+  const number = size.toLocaleString(language, {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+    useGrouping: false,
+  });
+  return `${number}${THIN_SPACE}${UNITS[unit]}`;
 }
 
 export function countText(count: number): string {
