@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect, sync_playwright
 
 from tests import databases, factories, product
-from tests.browser import breasts, phantoms
+from tests.browser import breasts, phantoms, scales
 from tests.browser.files import head_slices
 from tests.browser.viewer_page import ViewerPage
 from tests.dicom import make_instance, to_bytes
@@ -91,7 +91,12 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made = folder / "phantoms"
         made.mkdir()
         pet_and_ct = phantoms.pet_and_ct(data / "ct/head_phantom_1mm")
-        for instance in [*phantoms.studies(), *breasts.studies(), *pet_and_ct]:
+        for instance in [
+            *phantoms.studies(),
+            *breasts.studies(),
+            *scales.studies(),
+            *pet_and_ct,
+        ]:
             (made / f"{instance.SOPInstanceUID}.dcm").write_bytes(to_bytes(instance))
         paths = [
             str(uncalibrated),

@@ -417,9 +417,10 @@ def test_lost_network_and_ended_session_say_so_and_go_on(
 def test_works_at_360_pixels_by_touch(
     data: Path, reading_site: ReadingSite, new_page: NewPage
 ) -> None:
-    study = head_slices(data)[0].StudyInstanceUID
+    first = head_slices(data)[0]
     page = new_page(360, 740, has_touch=True, is_mobile=True)
-    viewer = ViewerPage(page).open(reading_site.viewer(study))
+    viewer = ViewerPage(page).open(reading_site.viewer(first.StudyInstanceUID))
+    viewer.erase()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     page.get_by_role("button", name="Series", exact=True).tap()
     page.locator("button.series", has_text="STD BRAIN").tap()
@@ -438,14 +439,42 @@ def test_works_at_360_pixels_by_touch(
     element = page.locator("noctis-viewer")
     expect(element).not_to_have_attribute("data-image-index", str(int(before)))
     scrolled = viewer.fact("image-index")
-    zoom = page.locator(".corner.bottom-right").first.inner_text()
+    box = page.locator(".pointer").first.bounding_box()
+    assert box is not None
+    fitted = min(box["width"] / first.Columns, box["height"] / first.Rows)
     touch("touchStart", (160, 300))
     touch("touchStart", (160, 300), (200, 340))
     for spread in range(0, 60, 10):
         touch("touchMove", (160 - spread, 300 - spread), (200 + spread, 340 + spread))
+    # Both fingers together carry the picture along.
+    for moved in (10, 20, 30):
+        touch("touchMove", (110 + moved, 250 - moved), (250 + moved, 390 - moved))
     touch("touchEnd")
-    expect(page.locator(".corner.bottom-right").first).not_to_have_text(zoom)
+    # From 40 to 140 pixels apart in both directions.
+    scale = fitted * 3.5
+    zoom = page.locator(".corner.bottom-right").first
+    expect(zoom).to_contain_text(f"Zoom {scale * 100:.0f}")
     viewer.expect_fact("image-index", scrolled)
+    # What lay between the fingers was carried 30 pixels to the right and up: a line begins there.
+    button = page.get_by_role("button", name="Length", exact=True)
+    button.scroll_into_view_if_needed()
+    button.tap()
+    touch("touchStart", (210, 290))
+    for x in range(210, 270, 10):
+        touch("touchMove", (x, 290))
+    touch("touchMove", (270, 290))
+    touch("touchEnd")
+    expect(page.locator("svg.overlay g.mark")).to_have_count(1)
+    page.wait_for_function(
+        "() => document.querySelector('.save-sign')?.textContent?.includes('Saved')"
+    )
+    (drawn,) = viewer.saved()
+    (x0, y0), (x1, y1) = drawn["points"]
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert x0 == pytest.approx((180 - middle[0]) / fitted + (first.Columns - 1) / 2, abs=1)
+    assert y0 == pytest.approx((320 - middle[1]) / fitted + (first.Rows - 1) / 2, abs=1)
+    assert (x1 - x0, y1 - y0) == pytest.approx((60 / scale, 0), abs=0.5)
+    assert drawn["value"] == pytest.approx(60 / scale * float(first.PixelSpacing[1]), rel=0.02)
     # Help stays in sight however far the tools are scrolled.
     expect(page.get_by_role("button", name="Help", exact=True)).to_be_in_viewport(ratio=1)
     for name in ("Length", "Window/Level", "Help"):

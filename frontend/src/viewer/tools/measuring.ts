@@ -1,4 +1,4 @@
-import { type CalibrationLine, manualSizes } from "../core/calibration";
+import { type CalibrationLine, calibrate, manualSizes } from "../core/calibration";
 import type { MeasurementFacts, MeasurementKind, Statistics, Vec2, Vec3 } from "../core/manifest";
 import { evaluate, regionOffsets, toPatient } from "../core/measure";
 import type { Item, MeasurementList } from "../core/measurements";
@@ -15,6 +15,8 @@ import type { Workspace } from "./workspace";
 
 /** Drawn parallel to the picture's sides: in other directions they are something else. */
 const BOXES: ReadonlySet<MeasurementKind> = new Set(["ellipse", "rectangle", "height"]);
+/** These say nothing in millimetres. */
+const SIZELESS: ReadonlySet<MeasurementKind> = new Set(["probe", "arrow", "text", "calibration"]);
 const SAME_DIRECTION = 1e-6;
 const ROUNDING_MM = 1e-3;
 
@@ -231,6 +233,12 @@ export function recalibrate({ list, stacks, frames }: Workspace): void {
       list.complete(key, { ...facts, value, second_value, unit, unit_source, statistics });
     }
   }
+}
+
+/** What people must know of the size of pixels under a measurement; null where nothing. */
+export function scaleNote(stacks: readonly Stack[], facts: MeasurementFacts): string | null {
+  const place = facts.plane || SIZELESS.has(facts.kind) ? null : frameOf(stacks, facts);
+  return place && calibrate(place.frame, facts.points).note;
 }
 
 function frameOf(

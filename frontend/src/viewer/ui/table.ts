@@ -1,9 +1,10 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
-import { KIND_NAMES, measurementValue, sourceText } from "../core/format";
+import { isUncalibrated, KIND_NAMES, measurementValue, sourceText } from "../core/format";
+import type { MeasurementFacts } from "../core/manifest";
 import type { Item } from "../core/measurements";
 import { renamed } from "../tools/drawing";
-import { belongs } from "../tools/measuring";
+import { belongs, scaleNote } from "../tools/measuring";
 import type { Workspace } from "../tools/workspace";
 import { foundSection } from "./drawn-elsewhere";
 import { ViewerElement } from "./element";
@@ -104,7 +105,7 @@ export class MeasurementTableElement extends ViewerElement {
               >`
         }
       </td>
-      <td class="source">${sourceText(facts)}</td>
+      ${this.source(facts)}
       <td class="row-actions">
         <button
           type="button"
@@ -173,6 +174,15 @@ export class MeasurementTableElement extends ViewerElement {
       input.focus();
       input.select();
     }
+  }
+
+  /** Where the unit comes from; without a unit, why there is none. */
+  private source(facts: MeasurementFacts): TemplateResult {
+    const note = scaleNote(this.workspace.stacks, facts);
+    const isWanting = note !== null && isUncalibrated(facts);
+    return html`<td class="source" title=${note && !isWanting ? note : nothing}>
+      ${sourceText(facts)}${isWanting ? html`<span class="why">${note}</span>` : nothing}
+    </td>`;
   }
 
   private placeText({ facts }: Item): string {
