@@ -27,7 +27,7 @@ from imaging.palette import Palette, read_palette
 from imaging.part10 import VIDEO
 from imaging.pixels import PixelFacts
 from imaging.render import Presentation
-from imaging.softcopy import SUPPORTED, FrameState, SoftcopyState, read_softcopy
+from imaging.softcopy import SUPPORTED, DisplayedArea, FrameState, SoftcopyState, read_softcopy
 from imaging.softcopy_drawing import draw_state, presented
 from imaging.softcopy_mask import Mask, subtracted
 from imaging.video import Video, read_video
@@ -223,8 +223,25 @@ def draw(
             "dtype": "uint8",
             "window_center": window.center if window else None,
             "window_width": window.width if window else None,
+            "note": size_note(state.area, rendering.pixels_per_mm) if state else None,
         },
     )
+
+
+def size_note(area: DisplayedArea | None, pixels_per_mm: float | None) -> str | None:
+    """Say why a state's true size cannot be kept; None where it can, or is not asked for."""
+    if area is None or area.size_mode != "TRUE SIZE":
+        return None
+    if area.pixel_width_mm is None:
+        return (
+            "True size is asked for, but the presentation state has no Presentation Pixel Spacing."
+        )
+    if pixels_per_mm is None:
+        return (
+            "True size is asked for, but nobody said how large the screen's pixels are: "
+            "give 'pixels_per_mm'."
+        )
+    return None
 
 
 def shown(
@@ -335,6 +352,7 @@ def _with_state(
         viewport=rendering.viewport,
         width=rendering.width,
         pixel_height=presentation_of(image, frame_number).pixel_height,
+        pixels_per_mm=rendering.pixels_per_mm,
         planes=planes if rendering.overlays else (),
     )
 

@@ -75,6 +75,7 @@ class Rendering:
     overlays : draw the object's overlay planes
     annotations : groups of words that are drawn into the corners
     icc_profile : colour space of a colour picture, and whether its profile goes along
+    pixels_per_mm : of the screen, for presentation states that ask for true size
 
     References
     ----------
@@ -93,6 +94,7 @@ class Rendering:
     annotations: tuple[Annotation, ...] = ()
     icc_profile: ProfileName = "no"
     voi_lut: int | None = None
+    pixels_per_mm: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no picture."""
@@ -109,6 +111,8 @@ class Rendering:
             raise InvalidInputError(f"'width' is a number from 1 to {LARGEST_WIDTH}.")
         if self.width is not None and self.viewport is not None:
             raise InvalidInputError("Give 'width' or 'viewport', not both.")
+        if self.pixels_per_mm is not None and not 0.1 <= self.pixels_per_mm <= 100:
+            raise InvalidInputError("'pixels_per_mm' is a number from 0.1 to 100.")
         if not 1 <= self.quality <= 100:
             raise InvalidInputError("'quality' is a number from 1 to 100.")
 
@@ -162,6 +166,7 @@ def rendering_of(form: str, parameters: Mapping[str, str]) -> Rendering:
         overlays=_flag(parameters, "overlays", default="1"),
         annotations=_annotations(parameters.get("annotation", "")),
         icc_profile=_profile(parameters.get("iccprofile", "")),
+        pixels_per_mm=_number(parameters, "pixels_per_mm"),
     )
 
 

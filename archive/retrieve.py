@@ -54,6 +54,7 @@ class Rendered:
     least, greatest : stored values of the exact frame; None for windowed forms
     offset : to be taken off the values of `Form.RG16`
     window_center, window_width : that was applied; None for colour and VOI LUTs
+    note : what a presentation state asked for and could not be done
     """
 
     content: bytes
@@ -67,6 +68,7 @@ class Rendered:
     offset: int | None = None
     window_center: float | None = None
     window_width: float | None = None
+    note: str | None = None
 
 
 # Tables of slides have a hundred thousand entries: they are unpacked once.

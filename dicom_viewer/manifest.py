@@ -254,6 +254,7 @@ def _links(study: Study, *, can_share: bool) -> dict[str, str | None]:
         "beside": reverse("worklist:studies-beside", args=[study.pk]),
         "measurements": reverse("dicom_viewer:measurement-list", args=[study.pk]),
         "found": reverse("dicom_viewer:found", args=[study.pk]),
+        "presentations": reverse("dicom_viewer:presentations", args=[study.pk]),
         "findings": reverse("dicom_viewer:findings", args=[study.pk]),
         "derived": reverse("dicom_viewer:derived", args=[study.pk]),
         "sheet": reverse("dicom_viewer:sheet", args=[study.pk]),

@@ -40,6 +40,11 @@ urlpatterns = [
     path("api/studies/<uuid:study_id>/ahead/", views.ahead, name="ahead"),
     path("api/studies/<uuid:study_id>/measurements/", views.measurements, name="measurement-list"),
     path("api/studies/<uuid:study_id>/found/", views.found_measurements, name="found"),
+    path(
+        "api/studies/<uuid:study_id>/presentations/",
+        views.presentation_states,
+        name="presentations",
+    ),
     path("api/studies/<uuid:study_id>/findings/", machine_views.findings, name="findings"),
     path("api/findings/<uuid:finding_id>/", machine_views.finding, name="finding"),
     path("api/studies/<uuid:study_id>/derived/", derived_views.derived_list, name="derived"),

@@ -29,6 +29,7 @@ from dicom_viewer import (
     guest_manifest,
     hanging,
     manifest,
+    presentations,
     results,
     series,
     services,
@@ -197,6 +198,15 @@ def measurement(request: HttpRequest, drawing_id: UUID) -> HttpResponse:
 def found_measurements(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Answer what reports and presentation states of the study drew; nobody changes it here."""
     return JsonResponse(found.found_on(actor_of(request), study_id))
+
+
+@api_login_required
+@require_GET
+@never_cache
+@gzip_page
+def presentation_states(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Answer how presentation states of the study want its images to be looked at."""
+    return JsonResponse(presentations.presentations_on(actor_of(request), study_id))
 
 
 @api_login_required

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,9 @@ _WANTED = (
 )
 
 
+SizeMode = Literal["SCALE TO FIT", "TRUE SIZE", "MAGNIFY"]
+
+
 @dataclass(frozen=True, slots=True)
 class DisplayedArea:
     """The part of an image that is shown.
@@ -66,6 +70,12 @@ class DisplayedArea:
     left, top, width, height : in pixels of the image, from 0; may reach beyond it
     magnification : pixels of the result for one of the image; None: as large as there is room
     pixel_height : height of a pixel over its width; None: the image's own
+    size_mode : Presentation Size Mode; one that cannot be read is SCALE TO FIT
+    pixel_width_mm : of a pixel of the image when it is shown in true size; None: not said
+
+    References
+    ----------
+    DICOM PS3.3 section C.10.4.
     """
 
     left: float
@@ -74,6 +84,21 @@ class DisplayedArea:
     height: float
     magnification: float | None = None
     pixel_height: float | None = None
+    size_mode: SizeMode = "SCALE TO FIT"
+    pixel_width_mm: float | None = None
+
+    def scale(self, pixels_per_mm: float | None) -> float | None:
+        """Return how many pixels of the result one of the image is wide; None: as it fits.
+
+        Parameters
+        ----------
+        pixels_per_mm : of the screen that the result is shown on; None: not known
+        """
+        if self.size_mode != "TRUE SIZE":
+            return self.magnification
+        if self.pixel_width_mm is None or pixels_per_mm is None:
+            return None
+        return self.pixel_width_mm * pixels_per_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +169,13 @@ class SoftcopyState:
     _drawn: tuple[tuple[tuple[Reference, ...], tuple[Graphic, ...], tuple[Text, ...]], ...] = field(
         repr=False
     )
+
+    @property
+    def is_by_frame(self) -> bool:
+        """Whether it may say something else of one frame of an image than of another."""
+        lists = [*(listed for listed, *_ in self._windows), *(listed for listed, _ in self._areas)]
+        lists += [listed for listed, *_ in self._drawn]
+        return any(reference.frame_numbers for listed in lists for reference in listed)
 
     @property
     def annotations(
@@ -292,18 +324,31 @@ def _area(item: Node, reader: Reader) -> DisplayedArea | None:
         return None
     left, right = sorted((first[0], last[0]))
     top, bottom = sorted((first[1], last[1]))
-    pixel_height = None
+    pixel_height = pixel_width_mm = None
     for tag, vr in ((_SPACING, b"DS"), (_ASPECT, b"IS")):
         pair = reader.numbers(item, tag, vr)
         if len(pair) == 2 and min(pair) > 0 and 0.05 <= pair[0] / pair[1] <= 20:
             pixel_height = pair[0] / pair[1]
+            pixel_width_mm = pair[1] if tag == _SPACING else None
             break
-    magnification = None
-    if reader.text(item, _SIZE_MODE) == "MAGNIFY":
+    mode, magnification = reader.text(item, _SIZE_MODE), None
+    if mode == "MAGNIFY":
         ratio = reader.number(item, _RATIO, b"FL")
         magnification = ratio if ratio and 0.01 <= ratio <= 100 else None
+    size_mode: SizeMode = "SCALE TO FIT"
+    if mode == "TRUE SIZE":
+        size_mode = "TRUE SIZE"
+    elif magnification is not None:
+        size_mode = "MAGNIFY"
     return DisplayedArea(
-        left - 1, top - 1, right - left + 1, bottom - top + 1, magnification, pixel_height
+        left - 1,
+        top - 1,
+        right - left + 1,
+        bottom - top + 1,
+        magnification,
+        pixel_height,
+        size_mode,
+        pixel_width_mm,
     )
 
 

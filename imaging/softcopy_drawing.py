@@ -71,6 +71,7 @@ def draw_state(
     viewport: Viewport | None = None,
     width: int | None = None,
     pixel_height: float = 1.0,
+    pixels_per_mm: float | None = None,
     planes: Iterable[tuple[NDArray[np.bool_], str]] = (),
 ) -> Picture:
     """Apply a state's shutter, overlays, displayed area, turning and graphics.
@@ -81,6 +82,7 @@ def draw_state(
     frame_number : from 1
     viewport, width : that the result is to fit; None both: as the state says
     pixel_height : of the image, where the state says nothing
+    pixels_per_mm : of the screen, for a state that asks for true size; None: one for one
     planes : overlay masks of the shape of the frame, and their layers
 
     Raises
@@ -118,7 +120,7 @@ def draw_state(
     if state.shutter is not None:
         shade = state.shutter.grey >> 8
         picture[state.shutter.covered(shape, frame_number, pixel_height=height)] = shade
-    view = _view(shape, state, viewport, width, height)
+    view = _view(shape, state, viewport, width, height, pixels_per_mm)
     shown = np.ascontiguousarray(view.apply(picture))
     if not state.graphics and not state.texts:
         return shown
@@ -138,6 +140,7 @@ def _view(
     viewport: Viewport | None,
     width: int | None,
     pixel_height: float,
+    pixels_per_mm: float | None,
 ) -> View:
     rows, columns = shape
     area = state.area
@@ -155,7 +158,7 @@ def _view(
         return view.fitted(viewport.width, viewport.height, pixel_height=pixel_height)
     if width is not None:
         return view.fitted(width, LARGEST_SIDE, pixel_height=pixel_height)
-    scale = area.magnification if area is not None and area.magnification else 1.0
+    scale = (area.scale(pixels_per_mm) if area is not None else None) or 1.0
     sides = (view.width * scale, view.height * pixel_height * scale)
     wide, high = sides if state.turns % 2 == 0 else sides[::-1]
     return view.fitted(

@@ -35,6 +35,7 @@ _WINDOWED = [
     _parameter("viewport", "string", "vw,vh or vw,vh,sx,sy,sw,sh as in PS3.18 8.3.5.1.3."),
     _parameter("annotation", "string", "patient, technique or both: drawn into the corners."),
     _parameter("state", "string", "A softcopy presentation state that is applied; id or UID."),
+    _parameter("pixels_per_mm", "number", "Of the screen, for states that ask for true size."),
     _parameter("iccprofile", "string", "no, yes, srgb, adobergb, rommrgb or displayp3."),
 ]
 _QUALITY = _parameter("quality", "integer", "1 to 100, 85 by default.")

@@ -121,6 +121,8 @@ def frame_headers(
     ):
         if value is not None:
             headers.append((name, f"{value:.10g}".encode()))
+    if rendered.note:
+        headers.append((b"x-presentation-note", rendered.note.encode("ascii")))
     return headers
 
 

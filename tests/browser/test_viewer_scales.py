@@ -6,12 +6,15 @@ and from where the pointer went, within the half pixel that a pointer may be off
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser import scales
 from tests.browser.conftest import ReadingSite
@@ -104,6 +107,70 @@ def test_pixels_that_are_wider_than_high(viewer: ViewerPage) -> None:
     # Axes of 24 columns and 40 rows: 24 mm and 20 mm.
     assert ellipse["value"] == pytest.approx(math.pi * 12 * 10, rel=0.03)
     assert ellipse["unit"] == "mm2"
+
+
+def zoom(viewer: ViewerPage) -> Locator:
+    return viewer.page.locator(".corner.bottom-right").first
+
+
+def choose_state(viewer: ViewerPage, name: str) -> None:
+    viewer.button("Window presets")
+    viewer.page.get_by_role("button", name="Presentation states…").click()
+    dialog = viewer.page.get_by_role("dialog", name="Presentation states")
+    expect(dialog.get_by_role("listitem")).to_have_count(2)
+    dialog.get_by_role("button", name=name).click()
+    expect(dialog).to_have_count(0)
+
+
+def test_presentation_states_set_window_place_and_size(viewer: ViewerPage) -> None:
+    viewer.open_series("Magnified hand")
+    viewer.press("Space")
+    # Nobody has measured this screen: the area, 40 x 20 pixels, fills the viewport.
+    choose_state(viewer, "True to scale")
+    notice = viewer.page.locator("[data-notice=presentation]")
+    expect(notice).to_contain_text("nobody has measured this screen yet")
+    viewer.expect_fact("window-center", "500")
+    viewer.expect_fact("window-width", "1000")
+    box = viewer.page.locator(".pointer").first.bounding_box()
+    assert box is not None
+    # The words take room from the viewport; what is in it is fitted again.
+    fitted = min(box["width"] / 40, box["height"] / 20)
+    expect(zoom(viewer)).to_contain_text(f"Zoom {fitted * 100:.0f}")
+    notice.get_by_role("button", name="Measure the screen").click()
+    dialog = viewer.page.get_by_role("dialog", name="True size")
+    dialog.get_by_label("Height of the bar").fill("4")
+    dialog.get_by_role("button", name="Show in true size").click()
+    # Half a millimetre a pixel, four CSS pixels a millimetre.
+    expect(zoom(viewer)).to_contain_text("Zoom 200")
+    expect(notice).to_have_count(0)
+    choose_state(viewer, "Enlarged")
+    expect(zoom(viewer)).to_contain_text("Zoom 400")
+    viewer.expect_fact("window-center", "1000")
+    # The middle of the area, column 29.5 and row 39.5, stands in that of the viewport.
+    viewer.button("Length")
+    box = viewer.page.locator(".pointer").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    viewer.page.mouse.move(x, y)
+    viewer.page.mouse.down()
+    viewer.page.mouse.move(x + 40, y, steps=4)
+    viewer.page.mouse.up()
+    (line,) = kept(viewer, 1)
+    assert line["points"] == [
+        pytest.approx([29.5, 39.5], abs=0.3),
+        pytest.approx([39.5, 39.5], abs=0.3),
+    ]
+    viewer.button("Window presets")
+    viewer.page.get_by_role("button", name="Presentation states…").click()
+    dialog = viewer.page.get_by_role("dialog", name="Presentation states")
+    expect(dialog).to_contain_text("The viewer leaves out its shutter.")
+    address = dialog.get_by_role("link", name="Picture with all of it").get_attribute("href")
+    answer = viewer.page.request.get(viewer.page.url.split("/viewer/")[0] + str(address))
+    drawn = Image.open(io.BytesIO(answer.body()))
+    # 40 x 20 pixels, four times as large; what lies left of column 20 is shut off.
+    assert drawn.size == (160, 80)
+    left, middle = (np.asarray(drawn.convert("L"))[40, column] for column in (10, 80))
+    assert (left, middle > 0) == (0, True)
 
 
 def test_a_magnified_radiograph_is_measured_at_the_patient(viewer: ViewerPage) -> None:

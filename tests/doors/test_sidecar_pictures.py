@@ -400,12 +400,36 @@ def test_a_presentation_state_of_ones_own_facility_is_applied(
         answer = caller.get(frames(image, "png") + f"?state={name}")
         assert answer.status_code == 200
         assert Image.open(io.BytesIO(answer.content)).size == (48, 64)
+        assert "x-presentation-note" not in answer.headers
     plain = caller.get(frames(image, "png"))
     assert Image.open(io.BytesIO(plain.content)).size == (64, 48)
     assert plain.headers["etag"] != answer.headers["etag"]
     theirs = stored(to_bytes(ds), other_facility)
     assert_problem(caller.get(frames(image, "png") + f"?state={theirs.pk}"), 403)
     assert_problem(caller.get(frames(image, "png") + f"?state={image.pk}"), 422, "no presentation")
+
+
+def test_true_size_is_drawn_for_a_screen_of_known_size(
+    caller: Caller, image: DicomImage, facility: Facility
+) -> None:
+    area = Dataset()
+    area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = [1, 1], [64, 48]
+    area.PresentationSizeMode, area.PresentationPixelSpacing = "TRUE SIZE", [0.5, 0.5]
+    ds = make_instance(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1",
+        DisplayedAreaSelectionSequence=[area],
+        PixelData=None,
+        Rows=None,
+    )
+    state = stored(to_bytes(ds), facility)
+    asked = frames(image, "png") + f"?state={state.pk}"
+    answer = caller.get(asked + "&pixels_per_mm=4")
+    assert Image.open(io.BytesIO(answer.content)).size == (128, 96)
+    assert "x-presentation-note" not in answer.headers
+    answer = caller.get(asked)
+    assert Image.open(io.BytesIO(answer.content)).size == (64, 48)
+    assert "give 'pixels_per_mm'" in answer.headers["x-presentation-note"]
+    assert_problem(caller.get(asked + "&pixels_per_mm=0"), 422, "from 0.1 to 100")
 
 
 def test_a_hostile_picture_is_ended_while_others_are_served(

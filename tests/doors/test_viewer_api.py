@@ -198,6 +198,7 @@ def requests_of(place: Place) -> dict[str, list[tuple[str, str, object, int]]]:
             ("POST", reverse("dicom_viewer:segments-store", args=[series]), {"version": 1}, 201)
         ],
         "found": [("GET", reverse("dicom_viewer:found", args=[study]), None, 200)],
+        "presentations": [("GET", reverse("dicom_viewer:presentations", args=[study]), None, 200)],
         "result-list": [
             ("GET", reverse("dicom_viewer:result-list", args=[study]), None, 200),
             ("POST", reverse("dicom_viewer:result-list", args=[study]), key_images, 201),
@@ -279,6 +280,7 @@ def test_the_addresses_are_those_of_the_contract(ours: Place) -> None:
         f"/viewer/api/series/{ours.image.series_id}/segments/",
         f"/viewer/api/series/{ours.image.series_id}/segments/store/",
         f"/viewer/api/studies/{study}/found/",
+        f"/viewer/api/studies/{study}/presentations/",
         f"/viewer/api/studies/{study}/results/",
         f"/viewer/{study}/reconstructions/",
         f"/viewer/{study}/shown/",
@@ -367,6 +369,7 @@ def test_what_is_not_there(ours: Place, site: Client) -> None:
         "session",
         "derived",
         "found",
+        "presentations",
         "result-list",
         "sheet",
         "hanging-like",

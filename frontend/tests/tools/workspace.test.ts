@@ -14,6 +14,7 @@ import type { ByteCache } from "../../src/viewer/net/lru";
 import { Drawing } from "../../src/viewer/tools/drawing";
 import { OutlineDrawing } from "../../src/viewer/tools/outline";
 import { toolRefusal } from "../../src/viewer/tools/refusals";
+import { keepSized } from "../../src/viewer/tools/sized";
 import { Workspace } from "../../src/viewer/tools/workspace";
 import { image, series } from "../factory";
 
@@ -300,6 +301,21 @@ describe("MPR in the workspace", () => {
     expect(workspace.active.stack).toBe(workspace.stacks[0]);
     expect(workspace.active.index).toBe(3);
   }, 60_000);
+});
+
+describe("pictures of a size", () => {
+  it("keep it in a viewport of another size until somebody zooms", () => {
+    const pane = workspace.active;
+    pane.resize({ width: 240, height: 200 }, 1);
+    const lay = vi.fn(() => pane.setView({ ...pane.view, zoom: 240 / pane.size.width }));
+    keepSized(pane, lay);
+    pane.resize({ width: 480, height: 400 }, 1);
+    expect(pane.view.zoom).toBe(0.5);
+    pane.turn("rotateRight");
+    pane.resize({ width: 240, height: 200 }, 1);
+    expect(pane.view.zoom).toBe(0.5);
+    expect(lay).toHaveBeenCalledTimes(2);
+  });
 });
 
 describe("measuring in planes", () => {

@@ -184,6 +184,40 @@ def test_the_displayed_area_is_cut_out_and_filled_up() -> None:
         applied(image, state, viewport=Viewport(22, 100, 1, 1))
 
 
+def test_true_size_is_that_of_the_screen() -> None:
+    image = image_file()
+    state = state_for(image)
+    area = state.DisplayedAreaSelectionSequence[0]
+    del area.PresentationPixelAspectRatio
+    area.PresentationSizeMode, area.PresentationPixelSpacing = "TRUE SIZE", [0.5, 0.25]
+    # 64 pixels of 0.25 mm by 48 of 0.5 mm, on a screen of 10 pixels a millimetre.
+    assert applied(image, state, pixels_per_mm=10).shape == (240, 160)
+    state.ImageRotation = 90
+    assert applied(image, state, pixels_per_mm=10).shape == (160, 240)
+    # How large the screen's pixels are is not known: one for one, and square.
+    assert applied(image, state).shape == (64, 96)
+    # Without a spacing there is no true size.
+    del area.PresentationPixelSpacing
+    assert applied(image, state, pixels_per_mm=10).shape == (64, 48)
+
+
+def test_magnification_is_not_the_screens() -> None:
+    image = image_file()
+    state = state_for(image)
+    area = state.DisplayedAreaSelectionSequence[0]
+    area.PresentationSizeMode, area.PresentationPixelMagnificationRatio = "MAGNIFY", 1.5
+    assert applied(image, state, pixels_per_mm=10).shape == (72, 96)
+    whole = applied(image, state_for(image)).astype(float)
+
+    def between(line: np.ndarray, count: int) -> np.ndarray:
+        """Linear between the middles of pixels, which lie 1.5 apart in the result."""
+        places = (np.arange(count) + 0.5) / 1.5 - 0.5
+        return np.interp(places, np.arange(len(line)), line)
+
+    expected = np.apply_along_axis(between, 1, np.apply_along_axis(between, 0, whole, 72), 96)
+    np.testing.assert_allclose(applied(image, state), expected, atol=1.5)
+
+
 def test_pixels_that_are_not_square_are_shown_square() -> None:
     image = image_file()
     state = state_for(image)

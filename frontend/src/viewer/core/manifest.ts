@@ -309,6 +309,7 @@ export interface Manifest {
     beside?: string;
     measurements: string;
     found?: string;
+    presentations?: string;
     findings?: string;
     derived?: string;
     results?: string;

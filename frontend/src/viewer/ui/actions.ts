@@ -48,6 +48,18 @@ export function toggleCine(workspace: Workspace): void {
   }
 }
 
+/** What shows presentation states is fetched when it is first asked for. */
+async function openPresentations(workspace: Workspace): Promise<void> {
+  try {
+    const loaded = await import("./presentations");
+    await loaded.openPresentations(workspace);
+  } catch {
+    const what = t("Presentation states");
+    const text = t("The {what} could not be loaded. Reload the page.", { what });
+    workspace.notify({ id: "presentation", kind: "warning", text });
+  }
+}
+
 export const PICTURE_ACTIONS = {
   rotateLeft: { name: t("Rotate left"), keys: ["l"], run: (w) => w.active.turn("rotateLeft") },
   rotateRight: { name: t("Rotate right"), keys: ["r"], run: (w) => w.active.turn("rotateRight") },
@@ -65,7 +77,12 @@ export const PICTURE_ACTIONS = {
   zoomIn: { name: t("Zoom in"), keys: ["+"], run: (w) => zoom(w, ZOOM_STEP) },
   zoomOut: { name: t("Zoom out"), keys: ["-"], run: (w) => zoom(w, 1 / ZOOM_STEP) },
   fit: { name: t("Fit"), keys: ["="], run: (w) => w.active.fit() },
-  trueSize: { name: t("True size"), keys: ["%"], run: openTrueSize },
+  trueSize: { name: t("True size"), keys: ["%"], run: () => openTrueSize() },
+  presentations: {
+    name: t("Presentation states…"),
+    keys: [],
+    run: (w) => void openPresentations(w),
+  },
   oneToOne: { name: "1:1", keys: ["#"], run: (w) => w.active.oneToOne() },
   reset: { name: t("Reset"), keys: ["Space"], run: (w) => w.active.reset() },
   colors: {

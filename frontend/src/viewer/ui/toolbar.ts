@@ -54,7 +54,7 @@ const GRID = Array.from({ length: MOST_ROWS }, (_, row) =>
 type ActionId =
   | Exclude<
       keyof typeof PICTURE_ACTIONS,
-      "zoomIn" | "zoomOut" | "cine" | "colors" | "fusion" | "fadeIn" | "fadeOut"
+      "zoomIn" | "zoomOut" | "presentations" | "cine" | "colors" | "fusion" | "fadeIn" | "fadeOut"
     >
   | "undo"
   | "redo";
@@ -291,7 +291,24 @@ export class ToolbarElement extends ViewerElement {
       >
         <span>${t("Enter numbers…")}</span>
       </button>
+      ${this.presentations()}
     </div>`;
+  }
+
+  /** Studies with presentation states offer to show pictures as those ask. */
+  private presentations(): TemplateResult | typeof nothing {
+    const { manifest } = this.workspace;
+    return manifest.links.presentations && manifest.series.some(({ Modality }) => Modality === "PR")
+      ? html`<button
+          type="button"
+          class="menu-item"
+          popovertarget="presets-menu"
+          popovertargetaction="hide"
+          @click=${() => PICTURE_ACTIONS.presentations.run(this.workspace)}
+        >
+          <span>${PICTURE_ACTIONS.presentations.name}</span>
+        </button>`
+      : nothing;
   }
 
   private layoutButton(): TemplateResult {

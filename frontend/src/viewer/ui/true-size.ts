@@ -1,5 +1,6 @@
 import { html, type TemplateResult } from "lit";
 import { t } from "../../i18n";
+import { keepSized } from "../tools/sized";
 import type { Workspace } from "../tools/workspace";
 
 const DIALOG = "true-size";
@@ -10,13 +11,23 @@ const CARD_MM = 53.98;
 const USUAL = 96 / 25.4;
 const [LEAST, MOST] = [2, 8];
 
-/** CSS pixels a millimetre of this screen, as somebody measured it. */
-export function pixelsPerMm(): number {
+/** CSS pixels a millimetre of this screen, as somebody measured it; null where nobody has. */
+export function measuredPixelsPerMm(): number | null {
   const kept = Number(localStorage.getItem(KEPT));
-  return kept >= LEAST && kept <= MOST ? kept : USUAL;
+  return kept >= LEAST && kept <= MOST ? kept : null;
 }
 
-export function openTrueSize(): void {
+/** The same, or what browsers take it for. */
+export function pixelsPerMm(): number {
+  return measuredPixelsPerMm() ?? USUAL;
+}
+
+/** What is done with the screen's size when it is known, in the place of the picture's true size. */
+let then: (() => void) | null = null;
+
+/** Asks how large the screen is; `use` what for, if not for showing the picture in true size. */
+export function openTrueSize(use: (() => void) | null = null): void {
+  then = use;
   const dialog = document.querySelector<HTMLDialogElement>(`#${DIALOG}`);
   const slider = dialog?.querySelector("input");
   if (dialog && slider) {
@@ -68,7 +79,12 @@ function take(event: SubmitEvent, workspace: Workspace): void {
   }
   const given = Number(new FormData(form).get("side"));
   localStorage.setItem(KEPT, String(given));
-  if (!workspace.active.trueSize(given)) {
+  if (then) {
+    then();
+  } else if (workspace.active.trueSize(given)) {
+    const { active } = workspace;
+    keepSized(active, () => active.trueSize(given));
+  } else {
     workspace.notify({
       id: "true-size",
       kind: "info",
