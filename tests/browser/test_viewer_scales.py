@@ -59,7 +59,8 @@ def draw(viewer: ViewerPage, start: Point, end: Point, *, pixel_height: float = 
 def kept(viewer: ViewerPage, count: int) -> list[dict[str, Any]]:
     expect(viewer.page.locator("table.measurements tbody tr")).to_have_count(count)
     viewer.expect_saved()
-    return viewer.saved()
+    # The server has them as they arrive; here they stand from the top of the pictures down.
+    return sorted(viewer.saved(), key=lambda one: (one["SOPInstanceUID"], one["points"][0][1]))
 
 
 def test_each_region_of_an_ultrasound_picture_has_its_own_units(viewer: ViewerPage) -> None:
