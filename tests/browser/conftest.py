@@ -45,6 +45,13 @@ from worklist.models import Facility
 factories.user("{_USER}", Role.RADIOLOGIST, [Facility.objects.get(code="LOCAL")])
 call_command("import_dicom", *sys.argv[1:])
 """
+ADMINISTRATOR = ("boss", _PASSWORD)
+_LET_ADMINISTRATOR_IN = f"""
+from accounts.models import User
+boss = User.objects.get(username="boss")
+boss.set_password("{_PASSWORD}")
+boss.save()
+"""
 _FOLDERS = (
     "ct/head_phantom_1mm",
     "study_ct_sr/1001",
@@ -104,7 +111,9 @@ def reading_site(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             *_write_videos(folder),
             *(str(data / name) for name in _FOLDERS),
         ]
-        product.run_python(environ, _FILL + breasts.LINK, *paths, timeout=300)
+        product.run_python(
+            environ, _FILL + breasts.LINK + _LET_ADMINISTRATOR_IN, *paths, timeout=300
+        )
         credentials = _basic(_USER, _PASSWORD)
         rows = here.get_json("/api/v1/dicom/studies?limit=100", Authorization=credentials)
         studies = {row["StudyInstanceUID"]: row["id"] for row in rows}
