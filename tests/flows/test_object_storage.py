@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydicom.uid import generate_uid
@@ -20,11 +21,13 @@ from pydicom.uid import generate_uid
 from tests import receiver as receivers
 from tests import swift
 from tests.codestreams import noise
+from tests.dcmtk import storescp
 from tests.dicom import make_instance, to_bytes
 from tests.pdu import read_part10
 from tests.receiver import PROJECT, ReceiverSite
 from tests.swift import ObjectServer
 
+__all__ = ["storescp"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COUNT = 24
@@ -64,11 +67,11 @@ def worker(site: ReceiverSite) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def write(folder: Path, study: str) -> dict[str, str]:
+def write(folder: Path, study: str, count: int = COUNT) -> dict[str, str]:
     """Write a study's files; returns the digests of their data sets by SOP Instance UID."""
     folder.mkdir()
     written = {}
-    for number in range(COUNT):
+    for number in range(count):
         made = make_instance(noise(64, 64), StudyInstanceUID=study, InstanceNumber=number)
         content = to_bytes(made)
         (folder / f"{number:03}.dcm").write_bytes(content)
@@ -84,8 +87,35 @@ def send(site: ReceiverSite, folder: Path) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def manage(site: ReceiverSite, *arguments: str, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=receivers._environment(site.data_dir, site.settings) | site.environment | more,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(site: ReceiverSite, *arguments: str, **more: str) -> str:
+    process = manage(site, *arguments, **more)
+    said, _ = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, said
+    return said
+
+
+def data_digests(folder: Path) -> dict[str, str]:
+    """Return the digests of the data sets of a folder's files by SOP Instance UID."""
+    got = [read_part10(path.read_bytes()) for path in folder.iterdir()]
+    return {one.sop_instance: hashlib.sha256(one.data).hexdigest() for one in got}
+
+
 def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
-    site: ReceiverSite, server: ObjectServer, tmp_path: Path
+    site: ReceiverSite,
+    server: ObjectServer,
+    storescp: Callable[..., SimpleNamespace],
+    tmp_path: Path,
 ) -> None:
     study = generate_uid()
     digests = write(tmp_path / "study", study)
@@ -103,19 +133,26 @@ def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
     for key, row in rows.items():
         assert hashlib.sha256(server.content(key)).hexdigest() == row["sha256"]
 
-    # What only the bucket has leaves by C-GET as it came.
+    # What only the bucket has leaves by C-GET and by C-MOVE as it came.
+    query = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    names = ["-S", "-aet", "STORESCU", "-aec", "NOCTIS_SCP"]
     shutil.rmtree(site.store / "cache")
     (tmp_path / "got").mkdir()
-    done = subprocess.run(
-        ["getscu", "-S", "-B", "-aet", "STORESCU", "-aec", "NOCTIS_SCP", "-od", tmp_path / "got",
-         "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}",
-         "127.0.0.1", str(site.port)],
+    got = subprocess.run(
+        ["getscu", "-B", *names, "-od", tmp_path / "got", *query, "127.0.0.1", str(site.port)],
         check=False,
-        timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0
-    got = [read_part10(path.read_bytes()) for path in (tmp_path / "got").iterdir()]
-    assert {one.sop_instance: hashlib.sha256(one.data).hexdigest() for one in got} == digests
+        timeout=WAIT_S,
+    )
+    assert (got.returncode, data_digests(tmp_path / "got")) == (0, digests)
+    sink = storescp("-B")
+    run(site, "add_destination", "SINK", "127.0.0.1", str(sink.port))
+    shutil.rmtree(site.store / "cache")
+    moved = subprocess.run(
+        ["movescu", *names, "-aem", "SINK", *query, "127.0.0.1", str(site.port)],
+        check=False,
+        timeout=WAIT_S,
+    )
+    assert (moved.returncode, data_digests(sink.folder)) == (0, digests)
     assert site.run_python(
         "from archive import verification\nprint(verification.verify(is_full=True).is_sound)"
     ).endswith("True\n")

@@ -27,7 +27,7 @@ from django.views.decorators.http import require_GET
 from accounts import preferences
 from accounts.guards import user_of
 from archive import access, facilities
-from radiology import offline
+from radiology import deidentified, offline
 from worklist.views.guards import actor_of, api_login_required
 
 _ENTRY = "src/offline/main.ts"
@@ -66,6 +66,7 @@ def _context(theme: str) -> dict[str, Any]:
         "colour": _COLOUR,
         "most_picture_bytes": offline.MOST_PICTURE_BYTES,
         "most_file_bytes": settings.MAX_INSTANCE_BYTES,
+        "most_deidentified_bytes": deidentified.MOST_BYTES,
     }
 
 

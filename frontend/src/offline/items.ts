@@ -18,6 +18,8 @@ export interface Item {
   studyUid: string;
   seriesUid: string;
   imageUid: string;
+  /** Where the server has what was sent of a large file; empty: nowhere. */
+  upload: string;
   /** How often its bytes were sent; then the server may have them although nobody heard it. */
   tries: number;
   /** Answers that were wrong on the server's side, one after the other. */
@@ -64,6 +66,7 @@ export function newItem(added: Added, wish: Wish, number: number, at: number): I
     studyUid: "",
     seriesUid: "",
     imageUid: "",
+    upload: "",
     tries: 0,
     faults: 0,
     reason: "",

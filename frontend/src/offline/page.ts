@@ -49,7 +49,8 @@ export class OfflinePage {
       (item, action) => void this.act(item, action),
     );
     const reader = new Reader(root.dataset.reading ?? "");
-    this.sender = new Sender(shelf, server, reader, () => this.redraw());
+    const most = Number(root.dataset.mostDeidentified);
+    this.sender = new Sender(shelf, server, reader, most, () => this.redraw());
   }
 
   static async open(root: HTMLElement): Promise<OfflinePage | null> {
@@ -328,9 +329,7 @@ export class OfflinePage {
 
   private async drop(items: readonly Item[]): Promise<void> {
     await this.shelf.remove(items.map(({ id }) => id));
-    for (const { id } of items) {
-      this.sender.items.delete(id);
-    }
+    this.sender.discard(items);
     this.redraw();
   }
 

@@ -1,8 +1,10 @@
 import { msg, t } from "../i18n";
+import { sizeText } from "../site/upload/pace";
+import { Failure } from "./answers";
 import { type Item, isReceiptOf, nextToSend } from "./items";
 import type { Reader } from "./reader";
 import { pictureUids } from "./reading";
-import { type Answer, Failure, type Server } from "./server";
+import type { Answer, Server } from "./server";
 import type { Shelf } from "./shelf";
 
 const AT_ONCE = 3;
@@ -36,6 +38,8 @@ export class Sender {
     private readonly shelf: Shelf,
     private readonly server: Server,
     private readonly reader: Reader,
+    /** Bytes of the largest file that the server de-identifies. */
+    private readonly mostDeidentified: number,
     private readonly onChange: () => void,
   ) {}
 
@@ -162,7 +166,11 @@ export class Sender {
 
   private missing(item: Item): string {
     if (item.mime === "application/dicom") {
-      return "";
+      return item.deidentify && item.size > this.mostDeidentified
+        ? t("Files of more than {size} are not de-identified here. Do it before you hand it in.", {
+            size: sizeText(this.mostDeidentified),
+          })
+        : "";
     }
     if (item.deidentify) {
       return msg("A JPEG or PNG cannot be de-identified here: nobody knows what is drawn in it.");
@@ -218,11 +226,27 @@ export class Sender {
     }
     item.tries += 1;
     await this.keep(item);
-    const answer = await this.server.send(item, file, (sent) => {
-      this.sent.set(item.id, Math.min(sent, item.size));
-      this.onChange();
+    const answer = await this.server.send(item, file, {
+      onProgress: (sent) => {
+        this.sent.set(item.id, Math.min(sent, item.size));
+        this.onChange();
+      },
+      onBegun: (upload) => {
+        item.upload = upload;
+        void this.keep(item);
+      },
+      isWanted: () => this.isListed(item),
     });
+    item.upload = "";
     await this.take(item, answer);
+  }
+
+  /** What was taken off the list is not kept at the server either. */
+  discard(items: readonly Item[]): void {
+    for (const item of items) {
+      this.items.delete(item.id);
+      this.server.takeBack(item);
+    }
   }
 
   /** Take what the server says for how far an image is; null: it knows nothing of it. */
@@ -303,10 +327,14 @@ export class Sender {
   /** A server that was restored from a backup has forgotten steps: they are done again. */
   private async refused(item: Item, error: Failure): Promise<void> {
     const isLater = item.stage === "announced" || item.stage === "stored";
+    // What came in pieces may have expired there, or was thrown away because it was wrong.
+    const isGone = Boolean(item.upload) && error.status === 404;
+    item.upload = "";
     if (isLater && (error.status === 404 || error.status === 409) && item.faults < MOST_FAULTS) {
       const state = await this.server.state(item.id).catch(() => undefined);
       const isBehind =
-        state === null || (item.stage === "stored" && state?.status === "METADATA_UPLOADED");
+        state === null ||
+        ((item.stage === "stored" || isGone) && state?.status === "METADATA_UPLOADED");
       if (isBehind) {
         item.stage = state === null ? "prepared" : "announced";
         item.faults += 1;

@@ -1,12 +1,13 @@
-import { msg, t } from "../i18n";
-import { said } from "../sentences";
+import { answerOf, Failure, STALLED_MS, UNREACHABLE } from "./answers";
 import type { Item, Receipt } from "./items";
+import { LARGE_BYTES, type Sending, sendPieces, takeBack } from "./pieces";
 
 const BASE = "/api/v1/radiology/offline-images";
 const SESSION = "/offline/session/";
-const STALLED_MS = 60_000;
-/** What the server, or what stands before it, says when trying again later is right. */
-const LATER = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
+/** A large file is read through and written again before the answer. */
+const STORING_MS = 10 * 60_000;
+
+export type SendingItem = Pick<Sending, "onProgress" | "onBegun" | "isWanted">;
 
 export interface Facility {
   code: string;
@@ -30,21 +31,6 @@ export interface Answer {
   receipt?: Receipt;
   warning?: string | null;
 }
-
-/** Why a step did not go through. */
-export class Failure extends Error {
-  constructor(
-    readonly kind: "network" | "signed-out" | "old-token" | "later" | "refused",
-    message: string,
-    readonly status = 0,
-    /** Seconds that the server wants to be left alone for. */
-    readonly waitS = 0,
-  ) {
-    super(message);
-  }
-}
-
-const UNREACHABLE = msg("The server does not answer.");
 
 /** Asks the server, and says in words why it did not do what was asked. */
 export class Server {
@@ -99,10 +85,28 @@ export class Server {
     }
   }
 
-  send(item: Item, file: Blob, onProgress: (sent: number) => void): Promise<Answer> {
+  /** Send a file: a large one in pieces, which `onBegun` remembers to go on with. */
+  async send(item: Item, file: Blob, sending: SendingItem): Promise<Answer> {
     const form = new FormData();
     form.append("image_uuid", item.id);
-    form.append("file", file, "image");
+    if (file.size < LARGE_BYTES) {
+      form.append("file", file, "image");
+      return this.sendWhole(form, sending.onProgress);
+    }
+    const { facility, upload } = item;
+    const token = () => this.token();
+    form.append("upload", await sendPieces(file, { ...sending, facility, upload, token }));
+    return this.ask("POST", `${BASE}/upload-binary/`, form);
+  }
+
+  /** Take back what the server has of a large file that nobody wants to hand in any more. */
+  takeBack(item: Item): void {
+    if (item.upload) {
+      takeBack(item.upload, this.token());
+    }
+  }
+
+  private sendWhole(form: FormData, onProgress: (sent: number) => void): Promise<Answer> {
     const request = new XMLHttpRequest();
     return new Promise((resolve, reject) => {
       let watch: ReturnType<typeof setTimeout> | undefined;
@@ -139,20 +143,24 @@ export class Server {
   private async ask<T>(method: "GET" | "POST", address: string, body?: unknown): Promise<T> {
     let text: string;
     let response: Response;
+    const isForm = body instanceof FormData;
     try {
       response = await fetch(address, {
         method,
         credentials: "same-origin",
         cache: "no-store",
         redirect: "error",
-        signal: AbortSignal.timeout(STALLED_MS),
+        signal: AbortSignal.timeout(isForm ? STORING_MS : STALLED_MS),
         headers: {
           Accept: "application/json",
           ...(method === "POST"
-            ? { "Content-Type": "application/json", "X-CSRFToken": this.token() }
+            ? {
+                ...(isForm ? {} : { "Content-Type": "application/json" }),
+                "X-CSRFToken": this.token(),
+              }
             : {}),
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined ? {} : { body: isForm ? body : JSON.stringify(body) }),
       });
       text = await response.text();
     } catch {
@@ -166,41 +174,4 @@ export class Server {
     const cookie = /(?:^|; )noctis_csrf=([^;]+)/.exec(document.cookie)?.[1];
     return cookie ?? this.session?.csrf_token ?? "";
   }
-}
-
-/** Read an answer; throws with the server's own words when it is none. */
-export function answerOf<T>(status: number, text: string, retryAfter: string | null): T {
-  let document: Record<string, unknown> = {};
-  try {
-    const value: unknown = JSON.parse(text);
-    document = typeof value === "object" && value !== null ? (value as typeof document) : {};
-  } catch {
-    // A page of a proxy in between: the status says what there is to say.
-  }
-  if (status === 200 && Object.keys(document).length > 0) {
-    return document as T;
-  }
-  const detail = document.detail;
-  const words =
-    typeof detail === "string" && detail
-      ? said(detail)
-      : t("The server could not take it ({status}).", { status });
-  if (status === 200) {
-    // A sign-in page of a network in between, which is no answer of ours.
-    throw new Failure(
-      "later",
-      msg("Something else than the archive answers in this network."),
-      status,
-    );
-  }
-  if (status === 401) {
-    throw new Failure("signed-out", words, status);
-  }
-  if (status === 403 && words.includes("CSRF")) {
-    throw new Failure("old-token", words, status);
-  }
-  if (LATER.has(status)) {
-    throw new Failure("later", words, status, Number(retryAfter) || 0);
-  }
-  throw new Failure("refused", words, status);
 }

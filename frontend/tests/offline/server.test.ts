@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { answerOf, Failure } from "../../src/offline/server";
+import { answerOf, Failure } from "../../src/offline/answers";
 
 function failure(status: number, body: unknown = {}, wait: string | null = null): Failure {
   try {

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, Playwright, expect
+from playwright.sync_api import BrowserContext, Page, Playwright, Request, expect
 from pydicom.uid import generate_uid
 
 from tests.browser.conftest import CHROMIUM
@@ -28,6 +28,7 @@ from tests.dicom import make_instance, to_bytes
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 OFFLINE = "/offline/"
+PIECE = 8 * 2**20
 
 
 def write_study(folder: Path, count: int, *, side: int = 16) -> str:
@@ -232,6 +233,47 @@ def test_a_killed_server_costs_nothing(
         assert stored(page, intake_site, study) == 4
         receipts = checked(page, intake_site, downloaded(page, "receipts"))
         assert len({receipt["image_uid"] for receipt in receipts}) == 4
+
+
+def pieces_of(page: Page) -> list[tuple[str, int]]:
+    """What pages ask of uploads in pieces from now on: the method, and where a piece begins."""
+    found: list[tuple[str, int]] = []
+
+    def note(request: Request) -> None:
+        if "/api/v1/dicom/uploads" in request.url:
+            found.append((request.method, int(request.headers.get("upload-offset", -1))))
+
+    page.on("request", note)
+    return found
+
+
+def is_second_piece(request: Request) -> bool:
+    return request.method == "PATCH" and int(request.headers["upload-offset"]) >= PIECE
+
+
+def test_a_large_file_goes_on_where_it_was(
+    browsing: Browsing, intake_site: IntakeSite, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path / "card", 1, side=2500)
+    with browsing() as (_, page):
+        visit_signed_in(page, intake_site)
+        asked = pieces_of(page)
+        slow_down(page, 2_000_000)
+        with page.expect_request(is_second_piece, timeout=60_000):
+            page.set_input_files("[data-input=files]", tmp_path / "card" / "IM0001")
+        with page.expect_request(is_second_piece, timeout=60_000):
+            os.kill(intake_site.here.children()["web"], signal.SIGKILL)
+    with browsing(is_offline=True) as (context, page):
+        asked_later = pieces_of(page)
+        open_page(page, intake_site)
+        count(page, "open").to_have_text("1")
+        context.set_offline(False)
+        count(page, "safe").to_have_text("1", timeout=60_000)
+        checked(page, intake_site, downloaded(page, "receipts"))
+        assert stored(page, intake_site, study) == 1
+    assert [method for method, _ in asked + asked_later].count("POST") == 1
+    assert [at for method, at in asked if method == "PATCH"].count(0) == 1
+    assert all(at >= PIECE for method, at in asked_later if method == "PATCH")
 
 
 def new_order(page: Page, site: IntakeSite) -> str:
