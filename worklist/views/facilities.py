@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -435,10 +435,13 @@ def _port(text: str) -> int:
 
 
 def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
     try:
         moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if text and (moment is None or moment.tzinfo is None):
-        raise InvalidInputError("'since' is a time such as 2026-01-02T03:04:05+00:00.")
-    return moment
+        if moment and moment.tzinfo:
+            # In UTC, as databases compare them: the year 1 begins earlier in the east.
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidInputError("'since' is a time such as 2026-01-02T03:04:05+00:00.")

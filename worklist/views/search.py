@@ -216,7 +216,7 @@ def _received(
 def parse_moments(text: str, today: date, zone: tzinfo) -> tuple[datetime | None, datetime | None]:
     """Read days as `parse_dates` does, and moments: from the first on, until before the second.
 
-    A moment is in `zone`, or in UTC with a Z behind it.
+    A moment is in `zone`, or in UTC with a Z behind it. Both ends come back in UTC.
 
     Raises
     ------
@@ -232,14 +232,16 @@ def parse_moments(text: str, today: date, zone: tzinfo) -> tuple[datetime | None
         return begin, before
     first, last = parse_dates(text.lower(), today)
     return (
-        datetime.combine(first, time(), tzinfo=zone) if first else None,
-        datetime.combine(last + timedelta(days=1), time(), tzinfo=zone) if last else None,
+        datetime.combine(first, time(), tzinfo=zone).astimezone(UTC) if first else None,
+        datetime.combine(last + timedelta(days=1), time(), tzinfo=zone).astimezone(UTC)
+        if last
+        else None,
     )
 
 
 def _moment(text: str, zone: tzinfo) -> datetime:
     at = datetime.fromisoformat(text.upper())
-    return at if at.tzinfo else at.replace(tzinfo=zone)
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def parse_dates(text: str, today: date) -> tuple[date | None, date | None]:

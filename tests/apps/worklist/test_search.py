@@ -176,6 +176,13 @@ def test_what_is_no_time_of_arrival_is_said(text: str) -> None:
     assert text in found.notes[0]
 
 
+def test_the_first_hours_east_of_greenwich_are_before_the_first_year() -> None:
+    for text in ("0001-01-01", "0001-01-01T00:00.."):
+        found = search.read({"received": text}, today=TODAY, facilities=[], zone=BERLIN)
+        assert found.query.received_from is found.query.received_before is None
+        assert text in found.notes[0]
+
+
 def test_a_moment_is_shown_in_the_readers_zone() -> None:
     params = {"received": "2026-03-01T08:30Z..", "date": "none"}
     found = search.read(params, today=TODAY, facilities=[], zone=BERLIN)
