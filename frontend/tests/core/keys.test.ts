@@ -92,7 +92,7 @@ describe("KeyMap", () => {
     expect(other.chosen).toEqual(keys.chosen);
     expect(() => readKeys("{")).toThrow("not JSON");
     expect(() => readKeys('{"shortcuts": {}}')).toThrow("holds no keys");
-    expect(() => readKeys('{"kind": "noctispro-keys", "shortcuts": {"a": 1}}')).toThrow('of "a"');
+    expect(() => readKeys('{"kind": "noctispro-keys", "shortcuts": {"a": 1}}')).toThrow("of “a”");
   });
 });
 
