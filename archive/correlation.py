@@ -82,17 +82,20 @@ def origin(*subjects: object) -> Origin:
 
 @contextmanager
 def caused_by(causes: Mapping[str, Origin]) -> Iterator[None]:
-    """Let jobs that the block queues follow from events.
+    """Let jobs that the block queues follow from events, not from who happens to dispatch them.
 
     Parameters
     ----------
     causes : the origins of the events, by the ids of what they are about
     """
     token = _CAUSES.set(causes)
+    origins = [(_VARIABLES[name], _VARIABLES[name].set("")) for name in _ORIGINS]
     try:
         yield
     finally:
         _CAUSES.reset(token)
+        for variable, previous in origins:
+            variable.reset(previous)
 
 
 def current() -> dict[str, str]:

@@ -225,7 +225,11 @@ def test_a_job_belongs_to_the_request_or_association_that_it_follows_from(
         *[None] * 2,
     ]
 
-    runner.drain()
+    def dispatch() -> None:
+        correlation.begin_request("somebody-else-0001")
+        runner.drain()
+
+    contextvars.Context().run(dispatch)
 
     pks = {job.key: job.pk for job in Job.objects.filter(kind="test.look")}
 
