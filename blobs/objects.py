@@ -275,6 +275,10 @@ class ObjectStore(FileSystemStore):
         target.parent.mkdir(parents=True, exist_ok=True)
         os.utime(source)
         source.replace(target)
+        # rename(2) does nothing where both are names of one file, as after `bring_back`.
+        with suppress(FileNotFoundError):
+            if source.samefile(target):
+                source.unlink()
 
     # Uploading ------------------------------------------------------------------------------
 

@@ -576,3 +576,9 @@ def test_a_store_moves_to_the_bucket_and_back(
     settings.RADIOLOGY_STORAGE = stores.FILE_SYSTEM
     assert {key: digest((store / key).read_bytes()) for key in rows} == rows
     assert verification.verify(is_full=True).is_sound
+
+    # And into the bucket again, which the cache's names of the same files do not keep from it.
+    settings.RADIOLOGY_STORAGE = swift.S3
+    call_command("migrate_store", "s3", stdout=out)
+    assert not any((store / key).exists() for key in rows)
+    assert verification.verify(is_full=True).is_sound

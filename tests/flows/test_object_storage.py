@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from tests import swift
 from tests.codestreams import noise
 from tests.dcmtk import storescp
 from tests.dicom import make_instance, to_bytes
-from tests.pdu import read_part10
+from tests.pdu import CT, fragment, read_part10, store_rq
 from tests.receiver import PROJECT, ReceiverSite
 from tests.swift import ObjectServer
 
@@ -31,6 +32,8 @@ __all__ = ["storescp"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COUNT = 24
+# Enough to be killed in the middle.
+MANY = 30
 WAIT_S = 120
 
 
@@ -111,6 +114,14 @@ def data_digests(folder: Path) -> dict[str, str]:
     return {one.sop_instance: hashlib.sha256(one.data).hexdigest() for one in got}
 
 
+def places(site: ReceiverSite, server: ObjectServer) -> dict[str, str]:
+    """Return the digest of each key, wherever it is; both places must agree where both have it."""
+    here = {key: (site.store / key).read_bytes() for key in site.stored_files()}
+    there = {key: server.content(key) for key in server.objects()}
+    assert all(there[key] == here[key] for key in here.keys() & there.keys())
+    return {key: hashlib.sha256(each).hexdigest() for key, each in {**there, **here}.items()}
+
+
 def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
     site: ReceiverSite,
     server: ObjectServer,
@@ -136,7 +147,7 @@ def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
     # What only the bucket has leaves by C-GET and by C-MOVE as it came.
     query = ["-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
     names = ["-S", "-aet", "STORESCU", "-aec", "NOCTIS_SCP"]
-    shutil.rmtree(site.store / "cache")
+    shutil.rmtree(site.store / "cache", ignore_errors=True)
     (tmp_path / "got").mkdir()
     got = subprocess.run(
         ["getscu", "-B", *names, "-od", tmp_path / "got", *query, "127.0.0.1", str(site.port)],
@@ -146,7 +157,7 @@ def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
     assert (got.returncode, data_digests(tmp_path / "got")) == (0, digests)
     sink = storescp("-B")
     run(site, "add_destination", "SINK", "127.0.0.1", str(sink.port))
-    shutil.rmtree(site.store / "cache")
+    shutil.rmtree(site.store / "cache", ignore_errors=True)
     moved = subprocess.run(
         ["movescu", *names, "-aem", "SINK", *query, "127.0.0.1", str(site.port)],
         check=False,
@@ -158,7 +169,7 @@ def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
     ).endswith("True\n")
 
     # A backup holds what the bucket has, and brings it back to a site without one.
-    shutil.rmtree(site.store / "cache")
+    shutil.rmtree(site.store / "cache", ignore_errors=True)
     command = "from django.core.management import call_command as call\n"
     site.run_python(f"{command}call('backup', {str(tmp_path / 'backup')!r})")
     home = tmp_path / "restored"
@@ -167,3 +178,69 @@ def test_kills_on_the_way_lose_nothing_and_leave_nothing_twice(
         key: hashlib.sha256((home / "media" / "dicom" / key).read_bytes()).hexdigest()
         for key in rows
     } == {key: row["sha256"] for key, row in rows.items()}
+
+
+def test_a_killed_receiver_and_killed_moves_keep_what_was_answered(
+    site: ReceiverSite, server: ObjectServer, tmp_path: Path
+) -> None:
+    digests = write(tmp_path / "study", generate_uid(), MANY)
+    parts = [read_part10(path.read_bytes()) for path in sorted((tmp_path / "study").iterdir())]
+    answered = parts[: MANY // 2]
+    with worker(site):
+        with site.peer() as peer:
+            for part in answered[:6]:
+                assert peer.store(CT, part.sop_instance, part.data).status == 0
+            peer.release()
+        # Some are in the bucket, others on the way to it, one is being received.
+        site.eventually(server.objects, WAIT_S)
+        with site.peer() as peer:
+            for part in answered[6:]:
+                assert peer.store(CT, part.sop_instance, part.data).status == 0
+            cut = parts[len(answered)]
+            context = peer.context_of(CT)
+            peer.send(fragment(context, 3, store_rq(CT, cut.sop_instance)))
+            peer.send(fragment(context, 0, cut.data[:4000]))
+            site.kill()
+        site.start()
+        assert {row["sop_instance_uid"] for row in site.images()} == {
+            part.sop_instance for part in answered
+        }
+        assert send(site, tmp_path / "study").wait(timeout=WAIT_S) == 0
+        site.eventually(lambda: len(server.objects()) == MANY and not site.stored_files(), WAIT_S)
+    rows = {row["storage_key"]: row["sha256"] for row in site.images()}
+    assert len(rows) == MANY
+    assert {row["sop_instance_uid"] for row in site.images()} == set(digests)
+    assert places(site, server) == rows
+
+    # The schedule's backup has all of it, and a drill brings it back without the bucket.
+    elsewhere = {"NOCTIS_BACKUP_DIR": str(tmp_path / "backups")}
+    shutil.rmtree(site.store / "cache", ignore_errors=True)
+    assert f"{MANY} files" in run(site, "scheduled_backup", **elsewhere)
+    (backup,) = (tmp_path / "backups").glob("noctis-*")
+    assert f"{MANY} files came back" in run(site, "restore_drill", str(backup), **elsewhere)
+    assert len(server.objects()) == MANY
+
+    # Back to the disk and into the bucket again, each killed on its way and run again.
+    site.stop()
+    shutil.rmtree(site.store / "cache", ignore_errors=True)
+    for there, has_begun in (
+        ("filesystem", lambda: len(site.stored_files()) > 3),
+        ("s3", lambda: len(server.objects()) > 3),
+    ):
+        if there == "s3":
+            for key in server.objects():
+                server.remove(key)
+        moving = manage(site, "migrate_store", there)
+        site.eventually(has_begun, WAIT_S)
+        moving.kill()
+        moving.communicate()
+        assert moving.returncode == -signal.SIGKILL
+        assert places(site, server) == rows  # each is somewhere, as it was stored
+        left = f"{MANY - len(site.stored_files())} objects brought back"
+        again = run(site, "migrate_store", there)
+        assert there != "filesystem" or left in again, again
+        kept = site.stored_files() if there == "filesystem" else server.objects().keys()
+        assert kept == rows.keys()
+        assert places(site, server) == rows
+    assert site.stored_files() == set()
+    assert run(site, "verify_storage", "--full")
