@@ -171,6 +171,8 @@ def test_no_page_says_an_english_word_past_the_catalogues(place: Place) -> None:
     for route in ROUTES:
         if route.name in {"accounts:logout", "accounts:password-change"}:
             continue  # the last one has Django's own words, which are German here
+        if route.name.startswith("ohif"):
+            continue  # OHIF's own pages, where it is installed
         answer = client.get(address(route, place))
         is_page = "html" in answer.headers.get("Content-Type", "")
         if not is_page or answer.streaming or answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:

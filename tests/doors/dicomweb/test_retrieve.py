@@ -447,7 +447,7 @@ def test_without_its_trace_nothing_leaves(
         raise OperationalError("database is locked")
 
     monkeypatch.setattr(audit, "record", fail)
-    monkeypatch.setattr(audit, "record_reads", fail)
+    monkeypatch.setattr(audit, "_insert", fail)
     for path in (STUDY, INSTANCE, f"{STUDY}/metadata", f"{INSTANCE}/frames/1"):
         assert_problem(get(caller, path, "*/*"), 503)
 

@@ -38,7 +38,7 @@ export function keyProblem(key: string): string | null {
 export function keyName(
   event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "shiftKey" | "altKey">,
 ): string {
-  const key = event.key === " " ? t("Space") : event.key;
+  const key = event.key === " " ? "Space" : event.key;
   const isLetter = key.length === 1;
   const parts: string[] = [];
   if (event.ctrlKey || event.metaKey) {

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from "lit";
 import { keyMap } from "./commands";
 import { type IconName, icon } from "./icons";
+import { keyWords } from "./key-words";
 
 export interface IconButton {
   name: string;
@@ -18,7 +19,7 @@ export interface IconButton {
 export function iconButton(button: IconButton): TemplateResult {
   const { name, pressed } = button;
   const key = button.key ? keyMap.current(button.key) : null;
-  const title = key ? `${name} (${keyText(key)})` : name;
+  const title = key ? `${name} (${keyWords(key)})` : name;
   return html`<button
     type="button"
     class="tool"
@@ -44,18 +45,4 @@ export function leaveFocus(event: MouseEvent): void {
   if (event.detail > 0 && event.currentTarget instanceof HTMLElement) {
     event.currentTarget.blur();
   }
-}
-
-const KEY_TEXTS: Record<string, string> = {
-  Control: "Ctrl",
-  ArrowUp: "↑",
-  ArrowDown: "↓",
-  ArrowLeft: "←",
-  ArrowRight: "→",
-  PageUp: "PgUp",
-  PageDown: "PgDn",
-};
-
-export function keyText(key: string): string {
-  return KEY_TEXTS[key] ?? (key.length === 1 ? key.toUpperCase() : key);
 }

@@ -4,7 +4,7 @@ import type { Workspace } from "../tools/workspace";
 import { leaveFocus } from "./button";
 import { keyMap } from "./commands";
 import { icon } from "./icons";
-import { keyWords } from "./shortcuts";
+import { keyWords } from "./key-words";
 
 /** The button of the machine findings' pane, with the number of those that nobody looked at. */
 export function machineToggle(

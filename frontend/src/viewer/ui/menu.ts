@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from "lit";
-import { type IconButton, keyText, leaveFocus } from "./button";
+import { type IconButton, leaveFocus } from "./button";
 import { keyMap } from "./commands";
 import { type IconName, icon } from "./icons";
+import { keyWords } from "./key-words";
 
 /** A button of the tool bar that opens a menu. */
 export function menuButton(menu: string, name: string, picture: IconName): TemplateResult {
@@ -40,7 +41,7 @@ export function buttonMenu(
       >
         ${icon(item.icon)}<span>${item.name}</span
         >${item.pressed ? html`<span class="check" aria-hidden="true">✓</span>` : nothing}<kbd
-          >${item.key ? keyText(item.key) : ""}</kbd
+          >${item.key ? keyWords(item.key) : ""}</kbd
         >
       </button>`,
       )}

@@ -20,7 +20,7 @@ import type { Workspace } from "../tools/workspace";
 import { keyMap } from "./commands";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
-import { keyWords } from "./shortcuts";
+import { keyWords } from "./key-words";
 
 const STATE_TEXTS = {
   loading: t("Asking for the report"),
@@ -209,8 +209,8 @@ export class ReportElement extends ViewerElement {
     return html`<button
       type="button"
       class="button small-button"
-      aria-label=${`Insert: ${name}`}
-      title=${key ? `Insert (${keyWords(key)})` : t("Insert")}
+      aria-label=${t("Insert: {name}", { name })}
+      title=${key ? `${t("Insert")} (${keyWords(key)})` : t("Insert")}
       @mousedown=${(event: Event) => event.preventDefault()}
       @click=${run}
     >

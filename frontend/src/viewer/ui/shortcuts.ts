@@ -2,10 +2,10 @@ import { html, nothing, type TemplateResult } from "lit";
 import { t } from "../../i18n";
 import { type Command, keyName, keyProblem, readKeys, writeKeys } from "../core/keys";
 import { request } from "../net/api";
-import { keyText } from "./button";
 import { keyMap } from "./commands";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
+import { keyWords } from "./key-words";
 
 interface Message {
   text: string;
@@ -240,12 +240,6 @@ export class ShortcutsElement extends ViewerElement {
       this.message = { text: (error as Error).message, isError: true };
     }
   }
-}
-
-/** "Ctrl + Z" of "Control+z". */
-export function keyWords(name: string): string {
-  const parts = name.split("+").filter(Boolean).map(keyText);
-  return (name.endsWith("+") ? [...parts, "+"] : parts).join(" + ");
 }
 
 export function keyCaps(names: readonly string[]): TemplateResult[] {

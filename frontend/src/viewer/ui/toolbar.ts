@@ -13,10 +13,11 @@ import {
 import { toolRefusal } from "../tools/refusals";
 import type { Workspace } from "../tools/workspace";
 import { DRAWING_ACTIONS, LAYOUT_ACTIONS, PICTURE_ACTIONS, toggleCine } from "./actions";
-import { type IconButton, iconButton, keyText } from "./button";
+import { type IconButton, iconButton } from "./button";
 import { applyPreset, keyMap } from "./commands";
 import { ViewerElement } from "./element";
 import { type IconName, icon } from "./icons";
+import { keyWords } from "./key-words";
 import { linkButton, linkMenu } from "./links";
 import { buttonMenu, menuButton, place } from "./menu";
 import { windowText } from "./texts";
@@ -223,7 +224,7 @@ export class ToolbarElement extends ViewerElement {
           title=${toolRefusal(tool, workspace.active) ?? nothing}
           @click=${() => workspace.setTool(tool)}
         >
-          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${keyText(keyMap.keysOf(`tool-${tool}`)[0] ?? "")}</kbd>
+          ${icon(TOOL_ICONS[tool])}<span>${name}</span><kbd>${keyWords(keyMap.keysOf(`tool-${tool}`)[0] ?? "")}</kbd>
         </button>`,
       )}
       <button
@@ -400,7 +401,7 @@ export class ToolbarElement extends ViewerElement {
       ?disabled=${item.disabled ?? false}
       @click=${() => item.run(this.workspace)}
     >
-      <span>${item.name}</span><kbd>${key ? keyText(key) : ""}</kbd>
+      <span>${item.name}</span><kbd>${key ? keyWords(key) : ""}</kbd>
     </button>`;
   }
 }

@@ -7,6 +7,7 @@ import type { Pane } from "../engine/pane";
 import { ApiError, requestJson } from "../net/api";
 import { ViewerElement } from "./element";
 import { icon } from "./icons";
+import { keyWords } from "./key-words";
 
 const ASK_AGAIN_MS = 3000;
 const NOTCH = 40;
@@ -304,8 +305,8 @@ export class VideoElement extends ViewerElement implements Player {
       />
       <div class="video-buttons">
         ${this.button(this.isPlaying ? t("Pause") : t("Play"), "C", this.isPlaying ? "pause" : "play", () => (this.isPlaying ? this.stop() : this.play()))}
-        ${this.button(t("Previous frame"), "arrow up", "stepBack", () => this.step(-1))}
-        ${this.button(t("Next frame"), "arrow down", "stepForward", () => this.step(1))}
+        ${this.button(t("Previous frame"), keyWords("ArrowUp"), "stepBack", () => this.step(-1))}
+        ${this.button(t("Next frame"), keyWords("ArrowDown"), "stepForward", () => this.step(1))}
         <span class="video-count"
           ><output>${t("Frame {number} / {frame_count}", { number, frame_count: facts.frame_count })}</output>
           <span>${clock(this.index / facts.frame_rate)} / ${clock(facts.duration_s)}</span></span

@@ -258,7 +258,7 @@ export class ViewerPageElement extends ViewerElement {
       .showsCine=${isActive && this.showsCine}
       ?hidden=${!isVisible}
       role="group"
-      aria-label=${`Viewport ${number + 1}`}
+      aria-label=${t("Viewport {number}", { number: number + 1 })}
     ></noctis-viewport>`;
   }
 
