@@ -8,6 +8,7 @@ machines of the tests do not have.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -460,7 +461,12 @@ def test_works_at_360_pixels_by_touch(
     # What lay between the fingers was carried 30 pixels to the right and up: a line begins there.
     button = page.get_by_role("button", name="Length", exact=True)
     button.scroll_into_view_if_needed()
-    button.tap()
+    # Browsers swallow a tap that follows a pinch within the time of a double tap.
+    for _ in range(5):
+        button.tap()
+        with contextlib.suppress(AssertionError):
+            expect(button).to_have_attribute("aria-pressed", "true", timeout=2_000)
+            break
     touch("touchStart", (210, 290))
     for x in range(210, 270, 10):
         touch("touchMove", (x, 290))

@@ -228,6 +228,7 @@ def test_a_job_belongs_to_the_request_or_association_that_it_follows_from(
     def dispatch() -> None:
         correlation.begin_request("somebody-else-0001")
         runner.drain()
+        assert correlation.current() == {"request_id": "somebody-else-0001"}
 
     contextvars.Context().run(dispatch)
 
@@ -241,7 +242,6 @@ def test_a_job_belongs_to_the_request_or_association_that_it_follows_from(
         by_dicom: {**said(by_dicom), "association_id": "CT@192.0.2.7#1-1"},
         by_nobody: said(by_nobody),
     }
-    assert correlation.current() == {}
 
 
 def test_who_commits_for_others_does_not_claim_their_instances() -> None:
